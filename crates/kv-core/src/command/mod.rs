@@ -1,0 +1,18 @@
+//! Commands as data: the table, what a row becomes, and how layers reach into one.
+
+mod arg;
+mod batch;
+mod expand;
+mod spec;
+mod table;
+mod walk;
+
+pub use self::{
+    arg::Arg,
+    batch::{Cursor, ScanFrom, ScanPage, ScoredMember, SetReply},
+    spec::{Access, Repeat, Spec},
+    table::{COMMANDS, Command, Reply, Store},
+    walk::{Parts, Place, Places, Visitor, Walk, Walker},
+};
+
+pub(crate) use self::table::dispatch;

@@ -1,0 +1,144 @@
+//! The handle that callers hold.
+
+mod builder;
+mod comfort;
+mod lifecycle;
+mod scan;
+mod typed;
+
+use crate::{
+    Capabilities, Codec, Command, Context, Events, Key, PhysicalKey, Reply, Request, Result,
+    Service, Watch, command::Arg, service::closed,
+};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
+
+pub use self::{builder::KvBuilder, lifecycle::Health};
+
+/// A cheap, cloneable handle on a store and its layers.
+///
+/// All methods take `&self`; clones share the connection and the state.
+///
+/// # Cancel safety
+/// Any future may be dropped: a command is then applied whole or not at all, and no key is left
+/// without the deadline it was given. Which of the two is unknown, as after a timeout.
+#[derive(Clone)]
+pub struct Kv {
+    shared: Arc<Shared>,
+    context: Option<Context>,
+    codec: Codec,
+}
+
+struct Shared {
+    service: Arc<dyn Service>,
+    /// Set when the store is connected; until then no command passes.
+    capabilities: OnceLock<Capabilities>,
+}
+
+impl Kv {
+    /// A handle on a finished stack; [`builder`](Self::builder) is the usual way.
+    pub fn from_service(service: Arc<dyn Service>) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                service,
+                capabilities: OnceLock::new(),
+            }),
+            context: None,
+            codec: Codec::default(),
+        }
+    }
+
+    /// Executes a command given as data.
+    ///
+    /// # Errors
+    /// As the command's own method.
+    pub async fn call(&self, command: Command) -> Result<Reply> {
+        let Some(capabilities) = self.shared.capabilities.get() else {
+            let operation = command.spec().name;
+            return Err(closed(
+                "the store is not connected; call connect first",
+                operation,
+            ));
+        };
+        capabilities.allow(&command)?;
+        let mut request = Request::new(command);
+        request.context = self.caller();
+        self.shared.service.call(request).await
+    }
+
+    /// Streams changes of keys, of ranges of keys, or messages.
+    ///
+    /// The subscription is live before this returns: every later change yields an event.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) where the store lacks it; else the
+    /// provider's.
+    pub async fn watch(&self, watch: Watch) -> Result<Events> {
+        if !self.capabilities().has(crate::Capability::Watch) {
+            return Err(crate::Error::unsupported("watch"));
+        }
+        self.shared.service.watch(watch, self.caller()).await
+    }
+
+    /// What the store can do through its layers.
+    pub fn capabilities(&self) -> Capabilities {
+        match self.shared.capabilities.get() {
+            Some(known) => known.clone(),
+            None => self.shared.service.capabilities(),
+        }
+    }
+
+    /// A handle whose calls are all made in this context, whatever the calling task's is. What is
+    /// spawned holds one of these.
+    #[must_use]
+    pub fn bind(&self, context: Context) -> Self {
+        Self {
+            context: Some(context),
+            ..self.clone()
+        }
+    }
+
+    /// A handle whose typed methods use this codec.
+    #[must_use]
+    pub fn with_codec(&self, codec: Codec) -> Self {
+        Self {
+            codec,
+            ..self.clone()
+        }
+    }
+
+    /// The key as the store sees it, for the bound context or the caller's.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) if the key does not parse
+    /// or a layer needs a tenant that is not there.
+    pub fn resolve(&self, key: impl Arg<Key>) -> Result<PhysicalKey> {
+        let key = key.into_arg()?;
+        let physical = self.shared.service.resolve(key, self.caller().as_ref())?;
+        Ok(PhysicalKey::new(physical))
+    }
+
+    fn caller(&self) -> Option<Context> {
+        self.context.clone().or_else(Context::current)
+    }
+}
+
+/// The stack, from the provider outwards.
+impl fmt::Debug for Kv {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut names = Vec::new();
+        let mut service = Some(&*self.shared.service);
+        while let Some(it) = service {
+            names.push(it.name());
+            service = it.inner();
+        }
+        names.reverse();
+        write!(f, "Kv({})", names.join(" > "))?;
+        match &self.context {
+            Some(context) => write!(f, " for {context:?}"),
+            None => Ok(()),
+        }
+    }
+}

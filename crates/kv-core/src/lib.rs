@@ -1,0 +1,40 @@
+#![doc = include_str!("../README.md")]
+
+mod capability;
+mod clock;
+mod codec;
+mod command;
+mod context;
+mod error;
+mod key;
+mod kv;
+mod score;
+mod service;
+mod store;
+mod ttl;
+mod value;
+mod watch;
+
+use std::pin::Pin;
+
+pub use self::{
+    capability::{Capabilities, Capability, CapabilitySet, DeadlineClock},
+    clock::{Clock, Stopwatch, SystemClock, Timestamp, VirtualClock},
+    codec::{Codec, Compression},
+    command::{
+        Access, Arg, COMMANDS, Command, Cursor, Parts, Place, Places, Repeat, Reply, ScanFrom,
+        ScanPage, ScoredMember, SetReply, Spec, Store, Visitor, Walk, Walker,
+    },
+    context::Context,
+    error::{Error, ErrorKind, Outcome, Result},
+    key::{Key, KeyFormat, KeyGroup, PhysicalKey, Prefix, Prefixes, Segment},
+    kv::{Health, Kv, KvBuilder},
+    score::{Order, RangeOptions, Score, ScoreBound, ScoreRange, Scores},
+    service::{Layer, LayerFn, Request, Service, layer_fn},
+    ttl::{Expiry, Lifetime, SetOptions, TimeToLive, Ttl, When},
+    value::{Field, Mark, Member, Value},
+    watch::{Event, Events, Watch},
+};
+
+/// A boxed future, as the seam's methods return.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
