@@ -1,0 +1,256 @@
+//! A Redis server of one's own: on a free loopback port, in a temporary directory, gone with its owner.
+//!
+//! Only std is used here, because the `tests` package includes this very file by its path; for the
+//! same reason the modules below name their files.
+
+#[path = "server/directory.rs"]
+mod directory;
+#[path = "server/etcd.rs"]
+pub(crate) mod etcd;
+#[path = "server/options.rs"]
+mod options;
+#[path = "server/probe.rs"]
+mod probe;
+#[path = "server/supervised.rs"]
+mod supervised;
+
+pub(crate) use options::RedisOptions;
+
+use directory::Directory;
+use std::{
+    fs, io,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+use supervised::Supervised;
+
+/// How long a server may take to start or to end.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How often we look while waiting for it.
+const POLL: Duration = Duration::from_millis(5);
+/// Between our finding a free port and the server's binding it, anyone may take it.
+const PORT_ATTEMPTS: usize = 10;
+
+/// A running `redis-server`; dropping it ends the process and removes its directory.
+///
+/// It also ends, and the directory goes, when the process that started it is killed.
+#[derive(Debug)]
+pub(crate) struct RedisServer {
+    binary: PathBuf,
+    options: RedisOptions,
+    port: u16,
+    pid: u32,
+    // Fields are dropped in order: the process must be gone before its directory is.
+    process: Option<Supervised>,
+    directory: Directory,
+}
+
+impl RedisServer {
+    /// Starts a server and returns when it answers.
+    pub(crate) fn start(binary: &Path, options: RedisOptions) -> io::Result<Self> {
+        on_a_free_port(|port| {
+            // One per attempt: a failed one takes its directory along.
+            let directory = Directory::create("kv-redis")?;
+            let (process, pid) = launch(binary, &options, port, directory.path())?;
+            Ok(Self {
+                binary: binary.to_owned(),
+                options: options.clone(),
+                port,
+                pid,
+                process: Some(process),
+                directory,
+            })
+        })
+    }
+
+    /// The TCP port on 127.0.0.1, the same for the server's whole life.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// `redis://127.0.0.1:PORT/0`, with the password if there is one.
+    pub(crate) fn url(&self) -> String {
+        format!(
+            "redis://{}127.0.0.1:{}/0",
+            self.options.credentials(),
+            self.port
+        )
+    }
+
+    /// The Unix socket, if one was asked for.
+    pub(crate) fn unix_socket(&self) -> Option<PathBuf> {
+        self.options.unix_socket_in(self.directory.path())
+    }
+
+    /// Where the server keeps its files (append-only file, snapshots) until it is dropped.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The process id of `redis-server` itself, not of a shell or wrapper around it.
+    /// Another one after [`restart`](Self::restart).
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Whether the process is there; a paused one is.
+    pub(crate) fn is_running(&self) -> bool {
+        self.process
+            .as_ref()
+            .is_some_and(|process| !process.has_ended())
+    }
+
+    /// What the server logged since it was first started.
+    pub(crate) fn log(&self) -> io::Result<String> {
+        fs::read(supervised::log_path(self.directory.path()))
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Ends the server at once, as a crash would (SIGKILL), and returns when it is gone.
+    /// Does nothing if it is gone already.
+    pub(crate) fn kill(&self) -> io::Result<()> {
+        self.signal("KILL")?;
+        self.wait_for_end(PATIENCE)
+    }
+
+    /// Stops the process without closing anything (SIGSTOP): its connections hang.
+    pub(crate) fn pause(&self) -> io::Result<()> {
+        self.signal("STOP")?;
+        // The signal is on its way when `kill` returns; a command sent now might still be answered.
+        let deadline = Instant::now() + PATIENCE;
+        while supervised::is_paused(self.pid) == Some(false) {
+            give_up_after(deadline, "redis-server did not stop on SIGSTOP")?;
+        }
+        Ok(())
+    }
+
+    /// Lets a paused process go on (SIGCONT).
+    pub(crate) fn resume(&self) -> io::Result<()> {
+        self.signal("CONT")
+    }
+
+    /// Ends the server in an orderly way if it is still there, and starts it again on the same
+    /// port and directory: what an append-only file holds is there again, all else is not.
+    pub(crate) fn restart(&mut self) -> io::Result<()> {
+        self.resume()?;
+        self.signal("TERM")?;
+        if self.wait_for_end(PATIENCE / 4).is_err() {
+            self.kill()?;
+        }
+        if let Some(process) = self.process.take() {
+            process.make_way()?;
+        }
+        let deadline = Instant::now() + PATIENCE;
+        let (process, pid) = loop {
+            match launch(
+                &self.binary,
+                &self.options,
+                self.port,
+                self.directory.path(),
+            ) {
+                Ok(started) => break started,
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                    give_up_after(deadline, &error.to_string())?;
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        self.process = Some(process);
+        self.pid = pid;
+        Ok(())
+    }
+
+    /// Nothing is sent to a process that has ended: its id may be another's by now.
+    fn signal(&self, name: &str) -> io::Result<()> {
+        if !self.is_running() {
+            return Ok(());
+        }
+        match supervised::signal(self.pid, name) {
+            Err(_) if !self.is_running() => Ok(()),
+            sent => sent,
+        }
+    }
+
+    fn wait_for_end(&self, patience: Duration) -> io::Result<()> {
+        let deadline = Instant::now() + patience;
+        while self.is_running() {
+            give_up_after(deadline, "redis-server does not end")?;
+        }
+        Ok(())
+    }
+}
+
+/// Starts the process and waits until it answers. `AddrInUse` says that another port may do.
+fn launch(
+    binary: &Path,
+    options: &RedisOptions,
+    port: u16,
+    directory: &Path,
+) -> io::Result<(Supervised, u32)> {
+    let pid_file = directory.join("redis.pid");
+    // One left behind by a killed predecessor would be read as the new server's.
+    if let Err(error) = fs::remove_file(&pid_file)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        return Err(error);
+    }
+    let arguments = options.arguments(port, directory, &pid_file);
+    let process = Supervised::spawn(binary, &arguments, directory)?;
+    let mut pid = 0;
+    let ready = wait_until_ready(&process, binary, || {
+        pid = probe::redis(port, options.password_text(), &pid_file)?;
+        Some(())
+    });
+    if let Err(error) = ready {
+        // What a predecessor left in the directory outlives a failed start.
+        process.make_way()?;
+        return Err(error);
+    }
+    Ok((process, pid))
+}
+
+/// Polls `is_ready` until it is, the process has ended, or patience has.
+fn wait_until_ready(
+    process: &Supervised,
+    binary: &Path,
+    mut is_ready: impl FnMut() -> Option<()>,
+) -> io::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if process.has_ended() {
+            return Err(process.failure(binary, "ended while starting"));
+        }
+        if is_ready().is_some() {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            return Err(process.failure(binary, "did not answer in time"));
+        }
+        thread::sleep(POLL);
+    }
+}
+
+/// Calls `start` with a free port, and with another one as long as somebody else was faster.
+fn on_a_free_port<T>(mut start: impl FnMut(u16) -> io::Result<T>) -> io::Result<T> {
+    let mut attempt = 1;
+    loop {
+        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        match start(port) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && attempt < PORT_ATTEMPTS => {
+                attempt += 1;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// One turn of a waiting loop: an error after the deadline, a short sleep before it.
+fn give_up_after(deadline: Instant, what: &str) -> io::Result<()> {
+    if Instant::now() >= deadline {
+        return Err(io::Error::new(io::ErrorKind::TimedOut, what.to_owned()));
+    }
+    thread::sleep(POLL);
+    Ok(())
+}

@@ -1,0 +1,33 @@
+//! `setup`: finds every tool, downloads what is missing, and shows them all.
+
+use crate::{flags, table, tools};
+use anyhow::Result;
+use std::process::ExitCode;
+
+pub(crate) fn run(flags: &flags::Setup) -> Result<ExitCode> {
+    let bundles: &[&tools::Bundle] = if flags.all {
+        &[&tools::REDIS, &tools::ETCD]
+    } else {
+        &[&tools::REDIS]
+    };
+    let mut rows = vec![table::row(["tool", "version", "path", "from"])];
+    for bundle in bundles {
+        for tool in bundle.tools {
+            rows.push(row(&tools::ensure(bundle, tool)?));
+        }
+    }
+    rows.push(row(&tools::protoc()?));
+    for line in table::lines(&rows) {
+        println!("{line}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn row(found: &tools::Found) -> Vec<String> {
+    vec![
+        found.name.to_owned(),
+        found.version.clone(),
+        found.path.display().to_string(),
+        found.origin.to_string(),
+    ]
+}
