@@ -147,7 +147,7 @@ macro_rules! commands {
                 pub async fn $name(&self, $($arg: impl Arg<$ty>),*) -> Result<$out> {
                     let name = |error: Error| error.with_operation(stringify!($name));
                     let command = Command::$Variant { $($arg: $arg.into_arg().map_err(name)?),* };
-                    match self.call(command).await? {
+                    match self.send(command)?.await? {
                         Reply::$Variant(out) => Ok(out),
                         _ => Err(name(Error::new(
                             crate::ErrorKind::Unexpected,

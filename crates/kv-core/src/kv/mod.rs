@@ -7,8 +7,8 @@ mod scan;
 mod typed;
 
 use crate::{
-    Capabilities, Codec, Command, Context, Events, Key, PhysicalKey, Reply, Request, Result,
-    Service, Watch, command::Arg, service::closed,
+    BoxFuture, Capabilities, Codec, Command, Context, Events, Key, PhysicalKey, Reply, Request,
+    Result, Service, Watch, command::Arg, service::closed,
 };
 use std::{
     fmt,
@@ -20,6 +20,31 @@ pub use self::{builder::KvBuilder, lifecycle::Health};
 /// A cheap, cloneable handle on a store and its layers.
 ///
 /// All methods take `&self`; clones share the connection and the state.
+///
+/// ```
+/// use kv_core::{Kv, SetOptions, Ttl, When};
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> kv_core::Result<()> {
+/// let kv = Kv::builder(kv_memory::MemoryStore::default()).connect().await?;
+///
+/// kv.set_for("session", "ann", Duration::from_secs(60)).await?;
+/// assert!(!kv.set_if_absent("session", "bob", Ttl::Never).await?);
+///
+/// // Compare and set: a refused write tells what stood in the way.
+/// let options = SetOptions::from(When::IfValue("ann".into())).ttl(Ttl::Keep);
+/// assert!(kv.set_with("session", "carl", options.clone()).await?.applied);
+/// let refused = kv.set_with("session", "dora", options).await?;
+/// assert_eq!(refused.current, Some("carl".into()));
+///
+/// // A queue of work by due time.
+/// kv.zadd("due", [("late", 30), ("soon", 10)]).await?;
+/// assert_eq!(kv.zpopbyscore("due", 20).await?, Some("soon".into()));
+/// assert_eq!(kv.zpopbyscore("due", 20).await?, None);
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Cancel safety
 /// Any future may be dropped: a command is then applied whole or not at all, and no key is left
@@ -55,6 +80,13 @@ impl Kv {
     /// # Errors
     /// As the command's own method.
     pub async fn call(&self, command: Command) -> Result<Reply> {
+        self.send(command)?.await
+    }
+
+    /// Hands a command to the stack. Not itself a future: one around it would hold the command, and
+    /// moving that twice costs as much as the rest.
+    #[inline]
+    pub(crate) fn send(&self, command: Command) -> Result<BoxFuture<'_, Result<Reply>>> {
         let Some(capabilities) = self.shared.capabilities.get() else {
             let operation = command.spec().name;
             return Err(closed(
@@ -63,9 +95,10 @@ impl Kv {
             ));
         };
         capabilities.allow(&command)?;
-        let mut request = Request::new(command);
-        request.context = self.caller();
-        self.shared.service.call(request).await
+        Ok(self.shared.service.call(Request {
+            command,
+            context: self.caller(),
+        }))
     }
 
     /// Streams changes of keys, of ranges of keys, or messages.
