@@ -1,0 +1,42 @@
+//! Deleting ranges of keys without holding the server up: SCAN and UNLINK, never KEYS or FLUSHDB.
+
+use crate::{decode, encode, error::Answer, link::Link, scan};
+use kv_core::{Error, ErrorKind, Prefixes, Result};
+
+/// How many entries of the server's table one step looks at.
+const STEP: u32 = 1000;
+
+/// The refusal to clear a store that no prefix confines.
+pub(crate) fn denied() -> Error {
+    Error::new(
+        ErrorKind::Denied,
+        "clearing all keys of the database needs `allow_clear_all = true` in the provider's configuration; with a prefix only its own keys are cleared",
+    )
+}
+
+pub(crate) async fn clear(link: &Link, prefixes: &Prefixes) -> Result<u64> {
+    if prefixes.as_slice().is_empty() {
+        return Ok(0);
+    }
+    let mut cleared = 0;
+    let done = clear_all(link, prefixes, &mut cleared).await;
+    done.map_err(|failure| Error::from(failure).with_context("cleared so far", cleared))?;
+    Ok(cleared)
+}
+
+async fn clear_all(link: &Link, prefixes: &Prefixes, cleared: &mut u64) -> Answer<()> {
+    let pattern = encode::pattern(prefixes.as_slice());
+    let mut cursor = 0;
+    loop {
+        let step = scan::step(link, pattern.as_deref(), cursor, STEP).await?;
+        let own: Vec<_> = scan::within(step.keys, prefixes).collect();
+        if !own.is_empty() {
+            let reply = link.command(&encode::with_list("UNLINK", [], &own)).await?;
+            *cleared += decode::count(reply)?;
+        }
+        if step.next == 0 {
+            return Ok(());
+        }
+        cursor = step.next;
+    }
+}

@@ -1,0 +1,25 @@
+#![doc = include_str!("../README.md")]
+
+mod batch;
+mod clear;
+mod config;
+mod connect;
+mod decode;
+mod encode;
+mod error;
+mod handshake;
+mod hashes;
+mod link;
+mod scan;
+mod scripts;
+mod store;
+mod strings;
+mod target;
+mod zsets;
+
+pub use self::{
+    config::{RedisConfig, RedisTls},
+    store::RedisStore,
+};
+/// The driver, whose handles [`Kv::native`](kv_core::Kv::native) gives.
+pub use redis;
