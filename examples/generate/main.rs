@@ -1,0 +1,119 @@
+//! Writes the tables that are generated from code, or with `--check` tells whether they are true.
+
+use kv_core::{Access, COMMANDS, Capabilities, Repeat, Store};
+use kv_memory::MemoryStore;
+use kv_redis::RedisStore;
+use std::{error::Error, fmt::Write, fs, path::Path, process::ExitCode};
+
+const BEGIN: &str =
+    "<!-- generated: providers and commands (cargo run -p kv-examples --example generate) -->\n";
+const END: &str = "<!-- end of generated -->";
+
+fn main() -> Result<ExitCode, Box<dyn Error>> {
+    let check = std::env::args().any(|it| it == "--check");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let old = fs::read_to_string(&path)?;
+    let new = replace(&old, &tables()?).ok_or("README.md lacks the marks of the generated part")?;
+    if old == new {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if check {
+        eprintln!(
+            "README.md: the generated tables are stale; run `cargo run -p kv-examples --example generate`"
+        );
+        return Ok(ExitCode::FAILURE);
+    }
+    fs::write(&path, new)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn replace(text: &str, tables: &str) -> Option<String> {
+    let (head, rest) = text.split_once(BEGIN)?;
+    let (_, tail) = rest.split_once(END)?;
+    Some(format!("{head}{BEGIN}{tables}{END}{tail}"))
+}
+
+fn tables() -> Result<String, Box<dyn Error>> {
+    let stores = [
+        ("memory", MemoryStore::default().capabilities()),
+        (
+            "Redis",
+            RedisStore::from_url("redis://localhost")?.capabilities(),
+        ),
+    ];
+    let mut out = String::from("\n| command | access | repeatable | needs |");
+    for (name, _) in &stores {
+        write!(out, " {name} |")?;
+    }
+    out.push_str("\n|---|---|---|---|");
+    out.push_str(&"---|".repeat(stores.len()));
+    for spec in COMMANDS {
+        let access = match spec.access {
+            Access::Read => "read",
+            Access::Write => "write",
+        };
+        let repeat = match spec.repeat {
+            Repeat::Safe => "yes",
+            Repeat::Never => "no",
+        };
+        write!(
+            out,
+            "\n| `{}` | {access} | {repeat} | {} |",
+            spec.name, spec.needs
+        )?;
+        for (_, capabilities) in &stores {
+            out.push_str(mark(capabilities.has(spec.needs)));
+        }
+    }
+    out.push_str("\n\n\"Repeatable\" is about an unknown outcome: a conditional write never is.\n");
+    out.push_str(&limits(&stores)?);
+    Ok(out)
+}
+
+fn limits(stores: &[(&str, Capabilities)]) -> Result<String, Box<dyn Error>> {
+    let mut out = String::from("\n| capability or limit |");
+    for (name, _) in stores {
+        write!(out, " {name} |")?;
+    }
+    out.push_str("\n|---|");
+    out.push_str(&"---|".repeat(stores.len()));
+    for &capability in kv_core::Capability::ALL {
+        write!(out, "\n| {capability} |")?;
+        for (_, capabilities) in stores {
+            out.push_str(mark(capabilities.has(capability)));
+        }
+    }
+    let rows: [(&str, Show); 4] = [
+        ("deadlines kept to", |it| {
+            format!("{:?}", it.ttl_granularity)
+        }),
+        ("deadlines judged by", |it| {
+            format!("{:?}", it.deadline_clock)
+        }),
+        ("longest key", |it| bytes(it.max_key_bytes)),
+        ("longest value", |it| bytes(it.max_value_bytes)),
+    ];
+    for (name, show) in rows {
+        write!(out, "\n| {name} |")?;
+        for (_, capabilities) in stores {
+            write!(out, " {} |", show(capabilities))?;
+        }
+    }
+    out.push_str("\n\n");
+    Ok(out)
+}
+
+/// How a limit is written.
+type Show = fn(&Capabilities) -> String;
+
+fn mark(there: bool) -> &'static str {
+    if there { " yes |" } else { " no |" }
+}
+
+fn bytes(limit: usize) -> String {
+    match limit {
+        usize::MAX => "no limit".to_owned(),
+        limit if limit.is_multiple_of(1 << 20) => format!("{} MiB", limit >> 20),
+        limit => format!("{limit} bytes"),
+    }
+}
