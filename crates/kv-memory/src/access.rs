@@ -117,7 +117,10 @@ impl Inner {
         let before = shard.next_deadline();
         let done = change(&mut shard);
         let after = shard.next_deadline();
-        let garbage = shard.tidy();
+        let garbage = match shard.is_untidy() {
+            true => shard.tidy(),
+            false => Vec::new(),
+        };
         drop(shard);
         drop(garbage);
         if after < before {

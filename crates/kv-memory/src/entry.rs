@@ -3,6 +3,7 @@
 use crate::{
     hash::Hash,
     refusal::{Kind, Refusal},
+    short::Short,
     zset::ZSet,
 };
 use kv_core::Value;
@@ -12,10 +13,9 @@ use std::sync::atomic::AtomicU64;
 /// allocator's share.
 const ENTRY_COST: usize = 112;
 
-/// One key with its content: a cache line.
+/// One key with its content.
 pub(crate) struct Entry {
-    /// A copy, so that a key cut out of a larger buffer does not keep that alive.
-    pub(crate) key: Box<[u8]>,
+    pub(crate) key: Short<30>,
     pub(crate) data: Data,
     /// Microseconds since the epoch, or `FOREVER`.
     pub(crate) deadline: i64,
@@ -38,7 +38,7 @@ pub(crate) enum Structure {
 impl Entry {
     pub(crate) fn new(key: &[u8], data: Data, deadline: i64) -> Self {
         Self {
-            key: key.into(),
+            key: Short::new(key),
             data,
             deadline,
             used: AtomicU64::new(0),
@@ -139,7 +139,7 @@ impl Data {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn an_entry_is_a_cache_line() {
-        assert_eq!(size_of::<super::Entry>(), 64);
+    fn an_entry_does_not_grow_unseen() {
+        assert_eq!(size_of::<super::Entry>(), 80);
     }
 }

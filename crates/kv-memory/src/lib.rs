@@ -14,6 +14,7 @@ mod number;
 mod refusal;
 mod scan;
 mod shard;
+mod short;
 mod stats;
 mod store;
 mod strings;

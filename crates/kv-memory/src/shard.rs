@@ -171,17 +171,23 @@ impl Shard {
             .map(|entry| (entry, hash_of(&self.hasher, &entry.key)))
     }
 
-    /// Ends a change: gives back memory that is no longer needed, and hands over what is better
-    /// dropped after the lock.
+    /// Whether a change left something to tidy up; rarely.
+    pub(crate) fn is_untidy(&self) -> bool {
+        self.is_sparse() || self.books.deadlines.is_cluttered() || !self.books.garbage.is_empty()
+    }
+
+    /// Gives back memory that is no longer needed, and hands over what is better dropped after the
+    /// lock.
+    #[cold]
     pub(crate) fn tidy(&mut self) -> Vec<Data> {
-        let (len, capacity) = (self.table.len(), self.table.capacity());
-        if capacity > 1024 && len * 8 < capacity {
-            let hasher = &self.hasher;
+        let hasher = &self.hasher;
+        if self.is_sparse() {
+            let len = self.table.len();
             let rehash = |it: &Entry| hash_of(hasher, &it.key);
             self.table.shrink_to(len * 2, rehash);
         }
         if self.books.deadlines.is_cluttered() {
-            let (table, hasher) = (&self.table, &self.hasher);
+            let table = &self.table;
             self.books.deadlines.compact(|due| {
                 let behind = |it: &Entry| {
                     it.deadline == due.deadline && hash_of(hasher, &it.key) == due.hash
@@ -190,6 +196,11 @@ impl Shard {
             });
         }
         mem::take(&mut self.books.garbage)
+    }
+
+    fn is_sparse(&self) -> bool {
+        let (len, capacity) = (self.table.len(), self.table.capacity());
+        capacity > 1024 && len * 8 < capacity
     }
 }
 

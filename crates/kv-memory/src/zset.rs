@@ -1,11 +1,15 @@
 //! The sorted set: members with scores, in the order of the scores.
 
-use crate::shard::hash_of;
+use crate::{shard::hash_of, short::Short};
 use ahash::RandomState;
 use bytes::Bytes;
 use hashbrown::{HashTable, hash_table::Entry};
 use kv_core::{Member, Order, RangeOptions, Score, ScoreBound, ScoreRange, ScoredMember, Scores};
-use std::{collections::BTreeSet, ops::Bound, sync::Arc};
+use std::{
+    cmp::Ordering,
+    collections::BTreeSet,
+    sync::{Arc, LazyLock},
+};
 
 /// Estimates of what a set and each of its members take beside their bytes.
 const ZSET_COST: usize = 192;
@@ -13,15 +17,89 @@ const MEMBER_COST: usize = 128;
 
 /// Each member is held once, by both sides.
 pub(crate) struct ZSet {
-    /// By member.
-    scores: HashTable<Position>,
+    scores: HashTable<Scored>,
     order: BTreeSet<Position>,
     cost: usize,
     hasher: RandomState,
 }
 
-/// By score, ties by the member's bytes.
-type Position = (Score, Arc<[u8]>);
+/// Long enough for a UUID; with the counters of the `Arc` it fills the allocator's next size.
+type Name = Arc<Short<38>>;
+
+/// A member by its bytes.
+struct Scored {
+    score: Score,
+    member: Name,
+}
+
+/// A member by its score, ties by its bytes. The hash is here so that taking out the lowest need not
+/// wait for the member's bytes before it looks into the table.
+struct Position {
+    rank: Rank,
+    hash: u64,
+    member: Name,
+}
+
+/// A score as an integer of the same order, which is quicker to compare.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank(i64);
+
+impl From<Score> for Rank {
+    fn from(score: Score) -> Self {
+        Self(flip(score.get().to_bits() as i64))
+    }
+}
+
+impl Rank {
+    /// The rank behind this one. There is room: the highest ranks would be NaNs.
+    fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
+    /// The score; never none, since ranks are made of scores.
+    fn score(self) -> Option<Score> {
+        Score::new(f64::from_bits(flip(self.0) as u64)).ok()
+    }
+}
+
+/// Negative numbers are ordered by their magnitude, in reverse.
+fn flip(bits: i64) -> i64 {
+    bits ^ ((bits >> 63) as u64 >> 1) as i64
+}
+
+impl Ord for Position {
+    #[inline]
+    fn cmp(&self, other: &Self) -> Ordering {
+        match self.rank.cmp(&other.rank) {
+            Ordering::Equal => (**self.member).cmp(&**other.member),
+            unequal => unequal,
+        }
+    }
+}
+
+impl PartialOrd for Position {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Position {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Position {}
+
+impl Scored {
+    fn position(&self, hash: u64) -> Position {
+        Position {
+            rank: self.score.into(),
+            hash,
+            member: Arc::clone(&self.member),
+        }
+    }
+}
 
 impl Default for ZSet {
     fn default() -> Self {
@@ -50,8 +128,8 @@ impl ZSet {
 
     pub(crate) fn score(&self, member: &[u8]) -> Option<Score> {
         let hash = hash_of(&self.hasher, member);
-        let found = self.scores.find(hash, |it| *it.1 == *member)?;
-        Some(found.0)
+        let found = self.scores.find(hash, |it| **it.member == *member)?;
+        Some(found.score)
     }
 
     /// By how much the cost grows if this member is added.
@@ -65,30 +143,34 @@ impl ZSet {
     /// Adds a member or moves it; whether it is new.
     pub(crate) fn add(&mut self, member: &[u8], score: Score) -> bool {
         let hasher = &self.hasher;
+        let rehash = |it: &Scored| hash_of(hasher, &it.member);
         let (len, capacity) = (self.scores.len(), self.scores.capacity());
         // A queue that was long once does not hold its memory for ever. Not done when members go: a
         // queue that is drained is dropped whole, and needs no smaller tables on the way.
         if capacity > 256 && len * 16 < capacity {
-            self.scores.shrink_to(len * 2, |it| hash_of(hasher, &it.1));
+            self.scores.shrink_to(len * 2, rehash);
         }
-        let place = self.scores.entry(
-            hash_of(hasher, member),
-            |it| *it.1 == *member,
-            |it| hash_of(hasher, &it.1),
-        );
-        match place {
+        let hash = hash_of(hasher, member);
+        let same = |it: &Scored| **it.member == *member;
+        match self.scores.entry(hash, same, rehash) {
             Entry::Occupied(mut found) => {
-                let position = found.get_mut();
-                if position.0 != score {
-                    self.order.remove(position);
-                    position.0 = score;
-                    self.order.insert(position.clone());
+                let found = found.get_mut();
+                if found.score != score {
+                    let old = found.position(hash);
+                    found.score = score;
+                    self.order.remove(&old);
+                    let rank = score.into();
+                    self.order.insert(Position { rank, ..old });
                 }
                 false
             }
             Entry::Vacant(place) => {
-                let position = (score, Arc::from(member));
-                self.order.insert(place.insert(position).get().clone());
+                let scored = Scored {
+                    score,
+                    member: Arc::new(Short::new(member)),
+                };
+                self.order.insert(scored.position(hash));
+                place.insert(scored);
                 self.cost += MEMBER_COST + member.len();
                 true
             }
@@ -98,28 +180,30 @@ impl ZSet {
     /// Takes a member out; whether it was there.
     pub(crate) fn remove(&mut self, member: &[u8]) -> bool {
         let hash = hash_of(&self.hasher, member);
-        let Ok(found) = self.scores.find_entry(hash, |it| *it.1 == *member) else {
+        let same = |it: &Scored| **it.member == *member;
+        let Ok(found) = self.scores.find_entry(hash, same) else {
             return false;
         };
-        self.order.remove(&found.remove().0);
+        self.order.remove(&found.remove().0.position(hash));
         self.cost -= MEMBER_COST + member.len();
         true
     }
 
     /// Takes out the members with the lowest scores up to `max`, lowest first.
     pub(crate) fn pop(&mut self, max: Score, limit: usize, scores: Scores) -> Vec<ScoredMember> {
+        let max = Rank::from(max);
         let mut popped = Vec::with_capacity(limit.min(self.len()).min(256));
         while popped.len() < limit
-            && self.order.first().is_some_and(|first| first.0 <= max)
+            && self.order.first().is_some_and(|first| first.rank <= max)
             && let Some(position) = self.order.pop_first()
         {
-            let hash = hash_of(&self.hasher, &position.1);
-            let same = |it: &Position| Arc::ptr_eq(&it.1, &position.1);
-            if let Ok(found) = self.scores.find_entry(hash, same) {
+            // Shown first: its bytes and its place in the table are then fetched at the same time.
+            self.cost -= MEMBER_COST + position.member.len();
+            popped.push(show(&position, scores));
+            let same = |it: &Scored| Arc::ptr_eq(&it.member, &position.member);
+            if let Ok(found) = self.scores.find_entry(position.hash, same) {
                 found.remove();
             }
-            self.cost -= MEMBER_COST + position.1.len();
-            popped.push(show(&position, scores));
         }
         popped
     }
@@ -170,43 +254,38 @@ impl ZSet {
     }
 
     fn range(&self, range: ScoreRange) -> impl DoubleEndedIterator<Item = &Position> {
-        // The lowest position of a score has the empty member, so "from this score on" and "behind
-        // this score" are both positions, and nothing is walked to find them.
         let from = match range.min {
-            ScoreBound::Included(min) => Some(min),
-            ScoreBound::Excluded(min) => above(min),
+            ScoreBound::Included(min) => Rank::from(min),
+            ScoreBound::Excluded(min) => Rank::from(min).next(),
         };
         let until = match range.max {
-            ScoreBound::Included(max) => above(max),
-            ScoreBound::Excluded(max) => Some(max),
+            ScoreBound::Included(max) => Rank::from(max).next(),
+            ScoreBound::Excluded(max) => Rank::from(max),
         };
-        let all = from.is_some_and(|from| until.is_none_or(|until| from <= until));
-        let ends = all.then(|| {
-            let from = from.map_or(Bound::Unbounded, |it| Bound::Included(lowest(it)));
-            let until = until.map_or(Bound::Unbounded, |it| Bound::Excluded(lowest(it)));
-            (from, until)
-        });
+        let ends = (from <= until).then(|| lowest(from)..lowest(until));
         ends.map(|ends| self.order.range(ends))
             .into_iter()
             .flatten()
     }
 }
 
-/// The next score; none above the highest.
-fn above(score: Score) -> Option<Score> {
-    if score == Score::MAX {
-        return None;
+/// The first position of a rank: no member comes before the empty one. So nothing has to be walked to
+/// find where a range begins or ends.
+fn lowest(rank: Rank) -> Position {
+    static EMPTY: LazyLock<Name> = LazyLock::new(|| Arc::new(Short::new(b"")));
+    Position {
+        rank,
+        hash: 0,
+        member: Arc::clone(&EMPTY),
     }
-    Score::new(score.get().next_up()).ok()
-}
-
-fn lowest(score: Score) -> Position {
-    (score, Arc::default())
 }
 
 fn show(position: &Position, scores: Scores) -> ScoredMember {
-    let member = Member::new(Bytes::copy_from_slice(&position.1));
-    let score = (scores == Scores::Include).then_some(position.0);
+    let member = Member::new(Bytes::copy_from_slice(&position.member));
+    let score = match scores {
+        Scores::Include => position.rank.score(),
+        Scores::Omit => None,
+    };
     ScoredMember::new(member, score)
 }
 

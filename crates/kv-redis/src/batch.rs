@@ -13,9 +13,9 @@ use std::collections::HashSet;
 /// How many keys a command names at most: it holds up everybody else meanwhile.
 const KEYS: usize = 1000;
 /// How many writes are sent at a time at most, ...
-const WRITES: usize = 2000;
+const WRITES: usize = 5000;
 /// ... and how many bytes of them; one value may be longer.
-const BYTES: usize = 1 << 20;
+const BYTES: usize = 2 << 20;
 
 pub(crate) async fn get(link: &Link, keys: Vec<Key>) -> Answer<Vec<Option<Value>>> {
     if keys.len() <= KEYS {

@@ -56,6 +56,10 @@ pub struct RedisConfig {
     pub max_key_bytes: usize,
     /// The longest value, member or field, in bytes; the server's own limit of 512 MiB.
     pub max_value_bytes: usize,
+    /// Whether each command is sent at once, TCP_NODELAY; no. Without it commands that are issued
+    /// while others are under way share packets: more of them per second, each up to a round trip
+    /// later.
+    pub tcp_nodelay: bool,
     /// A name for the connection in the server's CLIENT LIST: printable, without spaces.
     pub client_name: Option<String>,
 }
@@ -121,6 +125,7 @@ impl Default for RedisConfig {
             allow_clear_all: false,
             max_key_bytes: LONGEST,
             max_value_bytes: LONGEST,
+            tcp_nodelay: false,
             client_name: None,
         }
     }
@@ -141,6 +146,7 @@ impl fmt::Debug for RedisConfig {
             .field("allow_clear_all", &self.allow_clear_all)
             .field("max_key_bytes", &self.max_key_bytes)
             .field("max_value_bytes", &self.max_value_bytes)
+            .field("tcp_nodelay", &self.tcp_nodelay)
             .field("client_name", &self.client_name)
             .finish_non_exhaustive()
     }

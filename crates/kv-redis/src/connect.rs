@@ -31,8 +31,6 @@ const STRIKES: u32 = 3;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 /// ... and at most. A call that wants the connection ends a longer pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// How many calls can be handed to the connection before the next one waits its turn.
-const QUEUE: usize = 1024;
 
 /// A connection to one server.
 pub(crate) struct Single {
@@ -122,7 +120,8 @@ impl Single {
     pub(crate) async fn lease(&self) -> Answer<Lease> {
         match self.shared.lease() {
             Some(lease) => Ok(lease),
-            None => self.shared.lease_when_restored().await,
+            // Boxed, so that the usual case does not carry the room for this one.
+            None => Box::pin(self.shared.lease_when_restored()).await,
         }
     }
 
@@ -250,7 +249,6 @@ impl Shared {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
             .set_response_timeout(Some(self.settings.response_timeout))
-            .set_pipeline_buffer_size(std::env::var("Q").map_or(QUEUE, |q| q.parse().unwrap()))
             .set_push_sender(move |push: PushInfo| {
                 if push.kind == PushKind::Disconnection {
                     disconnected(&shared, epoch);
@@ -336,8 +334,7 @@ impl Shared {
         if state.manager.is_none() {
             let config = ConnectionManagerConfig::new()
                 .set_connection_timeout(Some(self.settings.connect_timeout))
-                .set_response_timeout(Some(self.settings.response_timeout))
-                .set_pipeline_buffer_size(QUEUE);
+                .set_response_timeout(Some(self.settings.response_timeout));
             // It spawns a task, and this may run outside the runtime.
             let _in_runtime = self.runtime.enter();
             state.manager = self.client.get_connection_manager_lazy(config).ok();

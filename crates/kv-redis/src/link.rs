@@ -5,20 +5,44 @@ use crate::{
     decode,
     encode::By,
     error::{Answer, Failure},
+    handshake::Settings,
 };
-use redis::{Cmd, Pipeline, RedisResult, Value};
-use std::{any::Any, any::TypeId, time::Duration};
+use redis::{Client, Cmd, Pipeline, Value};
+use std::{
+    any::{Any, TypeId},
+    sync::OnceLock,
+    time::Duration,
+};
 
-/// What the store talks to. The variants differ in how they find a connection for a command.
-pub(crate) enum Link {
+/// The way to the server, once it is connected.
+#[derive(Default)]
+pub(crate) struct Link {
+    route: OnceLock<Route>,
+}
+
+/// How a connection is found for a command; a cluster would find it by the key.
+enum Route {
     /// One server.
     Single(Single),
 }
 
 impl Link {
+    /// Connects to one server.
+    pub(crate) async fn connect(&self, client: Client, settings: Settings) -> Answer<()> {
+        let single = Single::connect(client, settings).await?;
+        // Called once; should it be called twice all the same, the first connection stays.
+        let _ = self.route.set(Route::Single(single));
+        Ok(())
+    }
+
+    /// Whether `connect` has succeeded.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.route.get().is_some()
+    }
+
     /// Sends one command; an error that the server answers with is a failure.
     pub(crate) async fn command(&self, command: &Cmd) -> Answer<Value> {
-        let Self::Single(single) = self;
+        let Route::Single(single) = self.route()?;
         let Lease {
             mut connection,
             epoch,
@@ -45,36 +69,43 @@ impl Link {
     /// Calls a script; where the server does not know it yet, once more with its text.
     pub(crate) async fn script(&self, call: impl Fn(By) -> Answer<Cmd>) -> Answer<Value> {
         match self.command(&call(By::Hash)?).await {
-            Err(failure) if failure.is_unknown_script() => self.command(&call(By::Text)?).await,
+            Err(failure) if failure.is_unknown_script() => {
+                Box::pin(async { self.command(&call(By::Text)?).await }).await
+            }
             answer => answer,
         }
     }
 
     /// How long one exchange may take.
-    pub(crate) fn response_timeout(&self) -> Duration {
-        let Self::Single(single) = self;
-        single.response_timeout()
+    pub(crate) fn response_timeout(&self) -> Answer<Duration> {
+        let Route::Single(single) = self.route()?;
+        Ok(single.response_timeout())
     }
 
     /// A handle on the driver.
     pub(crate) fn native(&self, wanted: TypeId) -> Option<Box<dyn Any + Send>> {
-        let Self::Single(single) = self;
+        let Route::Single(single) = self.route.get()?;
         single.native(wanted)
     }
 
     /// Lets go of the connection; exchanges under way end by themselves.
     pub(crate) fn close(&self) {
-        let Self::Single(single) = self;
-        single.close();
+        if let Some(Route::Single(single)) = self.route.get() {
+            single.close();
+        }
+    }
+
+    fn route(&self) -> Answer<&Route> {
+        self.route.get().ok_or_else(Failure::closed)
     }
 
     async fn batch(&self, commands: &Pipeline, skip: usize, count: usize) -> Answer<Vec<Value>> {
-        let Self::Single(single) = self;
+        let Route::Single(single) = self.route()?;
         let Lease {
             mut connection,
             epoch,
         } = single.lease().await?;
-        let sent: RedisResult<_> = connection.send_packed_commands(commands, skip, count).await;
+        let sent = connection.send_packed_commands(commands, skip, count).await;
         single.judge(epoch, sent)
     }
 }

@@ -153,7 +153,7 @@ async fn fill(link: &Link, prefixes: &Prefixes, state: &mut State, limit: u32) -
         if state.keys.len() == before {
             count = MOST.min(count * 2);
         }
-        if watch.elapsed() >= link.response_timeout() / 2 {
+        if watch.elapsed() >= link.response_timeout()? / 2 {
             break;
         }
     }

@@ -1,8 +1,8 @@
 //! The provider: each command goes to the module of its kind.
 
 use crate::{
-    RedisConfig, batch, clear, connect::Single, error::Failure, handshake::Settings, hashes,
-    link::Link, scan, strings, target::Target, zsets,
+    RedisConfig, batch, clear, handshake::Settings, hashes, link::Link, scan, strings,
+    target::Target, zsets,
 };
 use kv_core::{
     Capabilities, Capability, CapabilitySet, Error, Expiry, Field, Key, Member, Prefixes,
@@ -12,7 +12,6 @@ use kv_core::{
 use std::{
     any::{Any, TypeId},
     fmt,
-    sync::OnceLock,
 };
 
 /// A Redis or Valkey server as a store.
@@ -22,7 +21,7 @@ use std::{
 pub struct RedisStore {
     config: RedisConfig,
     target: Target,
-    link: OnceLock<Link>,
+    link: Link,
 }
 
 impl RedisStore {
@@ -37,7 +36,7 @@ impl RedisStore {
         Ok(Self {
             config,
             target,
-            link: OnceLock::new(),
+            link: Link::default(),
         })
     }
 
@@ -48,17 +47,13 @@ impl RedisStore {
     pub fn from_url(uri: &str) -> Result<Self> {
         Self::new(RedisConfig::from_url(uri))
     }
-
-    fn link(&self) -> Result<&Link> {
-        self.link.get().ok_or_else(|| Failure::closed().into())
-    }
 }
 
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStore")
             .field("config", &self.config)
-            .field("connected", &self.link.get().is_some())
+            .field("connected", &self.link.is_connected())
             .finish_non_exhaustive()
     }
 }
@@ -82,36 +77,36 @@ impl Store for RedisStore {
             response_timeout: self.config.response_timeout,
             client_name: self.config.client_name.clone(),
         };
-        let single = Single::connect(self.target.client()?, settings).await?;
-        // Called once; should it be called twice all the same, the first connection stays.
-        let _ = self.link.set(Link::Single(single));
-        Ok(())
+        Ok(self.link.connect(self.target.client()?, settings).await?)
     }
 
     async fn close(&self) {
-        if let Some(link) = self.link.get() {
-            link.close();
-        }
+        self.link.close();
     }
 
     async fn ping(&self) -> Result<()> {
-        Ok(strings::ping(self.link()?).await?)
+        Ok(strings::ping(&self.link).await?)
     }
 
     fn native(&self, wanted: TypeId) -> Option<Box<dyn Any + Send>> {
-        self.link.get()?.native(wanted)
+        self.link.native(wanted)
     }
 
-    async fn get(&self, key: Key) -> Result<Option<Value>> {
-        strings::get(self.link()?, key).await
+    fn get(&self, key: Key) -> impl Future<Output = Result<Option<Value>>> + Send {
+        strings::get(&self.link, key)
     }
 
     async fn get_many(&self, keys: Vec<Key>) -> Result<Vec<Option<Value>>> {
-        Ok(batch::get(self.link()?, keys).await?)
+        Ok(batch::get(&self.link, keys).await?)
     }
 
-    async fn set_with(&self, key: Key, value: Value, options: SetOptions) -> Result<SetReply> {
-        strings::set(self.link()?, key, value, options).await
+    fn set_with(
+        &self,
+        key: Key,
+        value: Value,
+        options: SetOptions,
+    ) -> impl Future<Output = Result<SetReply>> + Send {
+        strings::set(&self.link, key, value, options)
     }
 
     async fn set_many_with(
@@ -119,119 +114,145 @@ impl Store for RedisStore {
         items: Vec<(Key, Value)>,
         options: SetOptions,
     ) -> Result<Vec<Result<bool>>> {
-        Ok(batch::set(self.link()?, &self.capabilities(), items, options).await)
+        Ok(batch::set(&self.link, &self.capabilities(), items, options).await)
     }
 
-    async fn delete_many(&self, keys: Vec<Key>) -> Result<u64> {
-        batch::delete(self.link()?, keys).await
+    fn delete_many(&self, keys: Vec<Key>) -> impl Future<Output = Result<u64>> + Send {
+        batch::delete(&self.link, keys)
     }
 
-    async fn exists_many(&self, keys: Vec<Key>) -> Result<u64> {
-        batch::exists(self.link()?, keys).await
+    fn exists_many(&self, keys: Vec<Key>) -> impl Future<Output = Result<u64>> + Send {
+        batch::exists(&self.link, keys)
     }
 
-    async fn increment_with(&self, key: Key, by: i64, ttl_if_created: Ttl) -> Result<i64> {
-        strings::increment(self.link()?, key, by, ttl_if_created).await
+    fn increment_with(
+        &self,
+        key: Key,
+        by: i64,
+        ttl_if_created: Ttl,
+    ) -> impl Future<Output = Result<i64>> + Send {
+        strings::increment(&self.link, key, by, ttl_if_created)
     }
 
-    async fn expire(&self, key: Key, expiry: Expiry) -> Result<bool> {
-        strings::expire(self.link()?, key, expiry).await
+    fn expire(&self, key: Key, expiry: Expiry) -> impl Future<Output = Result<bool>> + Send {
+        strings::expire(&self.link, key, expiry)
     }
 
-    async fn persist(&self, key: Key) -> Result<bool> {
-        strings::persist(self.link()?, key).await
+    fn persist(&self, key: Key) -> impl Future<Output = Result<bool>> + Send {
+        strings::persist(&self.link, key)
     }
 
-    async fn time_to_live(&self, key: Key) -> Result<TimeToLive> {
-        strings::time_to_live(self.link()?, key).await
+    fn time_to_live(&self, key: Key) -> impl Future<Output = Result<TimeToLive>> + Send {
+        strings::time_to_live(&self.link, key)
     }
 
     async fn scan_page(&self, prefixes: Prefixes, from: ScanFrom, limit: u32) -> Result<ScanPage> {
-        scan::page(self.link()?, &prefixes, from, limit).await
+        scan::page(&self.link, &prefixes, from, limit).await
     }
 
     async fn clear_prefixes(&self, prefixes: Prefixes) -> Result<u64> {
         if prefixes.as_slice().iter().any(kv_core::Prefix::is_all) && !self.config.allow_clear_all {
             return Err(clear::denied());
         }
-        clear::clear(self.link()?, &prefixes).await
+        clear::clear(&self.link, &prefixes).await
     }
 
-    async fn hset_many(&self, key: Key, fields: Vec<(Field, Value)>) -> Result<u64> {
-        hashes::set(self.link()?, key, fields).await
+    fn hset_many(
+        &self,
+        key: Key,
+        fields: Vec<(Field, Value)>,
+    ) -> impl Future<Output = Result<u64>> + Send {
+        hashes::set(&self.link, key, fields)
     }
 
-    async fn hget(&self, key: Key, field: Field) -> Result<Option<Value>> {
-        hashes::get(self.link()?, key, field).await
+    fn hget(&self, key: Key, field: Field) -> impl Future<Output = Result<Option<Value>>> + Send {
+        hashes::get(&self.link, key, field)
     }
 
-    async fn hget_many(&self, key: Key, fields: Vec<Field>) -> Result<Vec<Option<Value>>> {
-        hashes::get_many(self.link()?, key, fields).await
+    fn hget_many(
+        &self,
+        key: Key,
+        fields: Vec<Field>,
+    ) -> impl Future<Output = Result<Vec<Option<Value>>>> + Send {
+        hashes::get_many(&self.link, key, fields)
     }
 
-    async fn hgetall(&self, key: Key) -> Result<Vec<(Field, Value)>> {
-        hashes::get_all(self.link()?, key).await
+    fn hgetall(&self, key: Key) -> impl Future<Output = Result<Vec<(Field, Value)>>> + Send {
+        hashes::get_all(&self.link, key)
     }
 
-    async fn hincrement(&self, key: Key, field: Field, by: i64) -> Result<i64> {
-        hashes::increment(self.link()?, key, field, by).await
+    fn hincrement(
+        &self,
+        key: Key,
+        field: Field,
+        by: i64,
+    ) -> impl Future<Output = Result<i64>> + Send {
+        hashes::increment(&self.link, key, field, by)
     }
 
-    async fn hdel(&self, key: Key, fields: Vec<Field>) -> Result<u64> {
-        hashes::delete(self.link()?, key, fields).await
+    fn hdel(&self, key: Key, fields: Vec<Field>) -> impl Future<Output = Result<u64>> + Send {
+        hashes::delete(&self.link, key, fields)
     }
 
-    async fn hlen(&self, key: Key) -> Result<u64> {
-        hashes::len(self.link()?, key).await
+    fn hlen(&self, key: Key) -> impl Future<Output = Result<u64>> + Send {
+        hashes::len(&self.link, key)
     }
 
-    async fn zadd(&self, key: Key, members: Vec<(Member, Score)>) -> Result<u64> {
-        zsets::add(self.link()?, key, members).await
+    fn zadd(
+        &self,
+        key: Key,
+        members: Vec<(Member, Score)>,
+    ) -> impl Future<Output = Result<u64>> + Send {
+        zsets::add(&self.link, key, members)
     }
 
-    async fn zrem(&self, key: Key, members: Vec<Member>) -> Result<u64> {
-        zsets::remove(self.link()?, key, members).await
+    fn zrem(&self, key: Key, members: Vec<Member>) -> impl Future<Output = Result<u64>> + Send {
+        zsets::remove(&self.link, key, members)
     }
 
-    async fn zscore(&self, key: Key, member: Member) -> Result<Option<Score>> {
-        zsets::score(self.link()?, key, member).await
+    fn zscore(
+        &self,
+        key: Key,
+        member: Member,
+    ) -> impl Future<Output = Result<Option<Score>>> + Send {
+        zsets::score(&self.link, key, member)
     }
 
-    async fn zcount(&self, key: Key, range: ScoreRange) -> Result<u64> {
-        zsets::count(self.link()?, key, range).await
+    fn zcount(&self, key: Key, range: ScoreRange) -> impl Future<Output = Result<u64>> + Send {
+        zsets::count(&self.link, key, range)
     }
 
-    async fn zrange(
+    fn zrange(
         &self,
         key: Key,
         start: i64,
         stop: i64,
         scores: Scores,
-    ) -> Result<Vec<ScoredMember>> {
-        zsets::range_by_rank(self.link()?, key, start, stop, scores).await
+    ) -> impl Future<Output = Result<Vec<ScoredMember>>> + Send {
+        zsets::range_by_rank(&self.link, key, start, stop, scores)
     }
 
-    async fn zrangebyscore_with(
+    fn zrangebyscore_with(
         &self,
         key: Key,
         range: ScoreRange,
         options: RangeOptions,
-    ) -> Result<Vec<ScoredMember>> {
-        zsets::range_by_score(self.link()?, key, range, options).await
+    ) -> impl Future<Output = Result<Vec<ScoredMember>>> + Send {
+        zsets::range_by_score(&self.link, key, range, options)
     }
 
-    async fn zpopbyscore_with(
+    fn zpopbyscore_with(
         &self,
         key: Key,
         max: Score,
         limit: u32,
         scores: Scores,
-    ) -> Result<Vec<ScoredMember>> {
-        zsets::pop_by_score(self.link()?, key, max, limit, scores).await
+    ) -> impl Future<Output = Result<Vec<ScoredMember>>> + Send {
+        zsets::pop_by_score(&self.link, key, max, limit, scores)
     }
 
     async fn now(&self) -> Result<Timestamp> {
-        Ok::<_, Error>(strings::now(self.link()?).await?)
+        Ok::<_, Error>(strings::now(&self.link).await?)
     }
 }
 
@@ -253,10 +274,10 @@ mod tests {
 
     #[tokio::test]
     async fn an_unreachable_server_is_named_without_credentials() {
-        // Nobody listens on a port that was just given up.
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
+        // The port is taken, and nobody listens.
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let port = socket.local_addr().unwrap().port();
         let store = RedisStore::from_url(&format!("redis://zoe:s3cret@127.0.0.1:{port}")).unwrap();
         let error = Kv::builder(store).connect().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable);

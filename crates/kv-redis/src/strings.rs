@@ -2,13 +2,13 @@
 
 use crate::{
     decode, encode,
-    encode::{TtlArgs, deadline_millis, digits},
+    encode::{By, TtlArgs, deadline_millis, digits},
     error::{Answer, Failure},
     link::Link,
     scripts::INCREMENT_UNTIL,
 };
 use kv_core::{Expiry, Key, Result, SetOptions, SetReply, TimeToLive, Timestamp, Ttl, Value, When};
-use redis::Pipeline;
+use redis::{Cmd, Pipeline, Value as RedisValue};
 use std::time::Duration;
 
 pub(crate) async fn ping(link: &Link) -> Answer<()> {
@@ -29,23 +29,25 @@ pub(crate) async fn set(
     options: SetOptions,
 ) -> Result<SetReply> {
     let encode = |by| encode::set(key.as_bytes(), value.as_bytes(), &options, by);
-    let answer = match options.when {
-        When::IfValue(_) => link.script(encode).await,
-        _ => match encode(encode::By::Hash) {
-            Ok(command) => link.command(&command).await,
-            Err(failure) => Err(failure),
-        },
+    let answer = match (&options.when, encode(By::Hash)) {
+        // Boxed, so that the usual case does not carry the room for this one.
+        (When::IfValue(_), _) => Box::pin(link.script(encode)).await,
+        (_, Ok(command)) => link.command(&command).await,
+        (_, Err(failure)) => Err(failure),
     };
     decode::set(answer, &options.when).map_err(|failure| failure.about(&key))
 }
 
 pub(crate) async fn increment(link: &Link, key: Key, by: i64, ttl: Ttl) -> Result<i64> {
+    let add = || encode::with("INCRBY", [key.as_bytes(), digits(by).as_bytes()]);
     let answer = match ttl {
-        Ttl::Unset | Ttl::Never | Ttl::Keep => plain_increment(link, &key, by).await,
-        Ttl::At(deadline) => increment_until(link, &key, by, deadline).await,
-        ttl => increment_for(link, &key, by, ttl).await,
+        Ttl::Unset | Ttl::Never | Ttl::Keep => link.command(&add()).await,
+        Ttl::At(deadline) => Box::pin(increment_until(link, &key, by, deadline)).await,
+        ttl => Box::pin(increment_for(link, &key, add(), ttl)).await,
     };
-    answer.map_err(|failure| failure.about(&key))
+    answer
+        .and_then(decode::integer)
+        .map_err(|failure| failure.about(&key))
 }
 
 pub(crate) async fn expire(link: &Link, key: Key, expiry: Expiry) -> Result<bool> {
@@ -100,35 +102,34 @@ pub(crate) async fn now(link: &Link) -> Answer<Timestamp> {
         .ok_or_else(Failure::unexpected_reply)
 }
 
-async fn plain_increment(link: &Link, key: &Key, by: i64) -> Answer<i64> {
-    let command = encode::with("INCRBY", [key.as_bytes(), digits(by).as_bytes()]);
-    decode::integer(link.command(&command).await?)
-}
-
 /// Creates the counter with its time to live, if it is missing, and adds: one transaction.
-async fn increment_for(link: &Link, key: &Key, by: i64, ttl: Ttl) -> Answer<i64> {
+async fn increment_for(link: &Link, key: &Key, add: Cmd, ttl: Ttl) -> Answer<RedisValue> {
     let ttl = TtlArgs::new(ttl)?;
     let create: Vec<&[u8]> = ttl.iter().collect();
     let create = encode::with_list("SET", [key.as_bytes(), b"0", b"NX"], &create);
-    let add = encode::with("INCRBY", [key.as_bytes(), digits(by).as_bytes()]);
     let mut both = Pipeline::with_capacity(2);
     both.add_command(create).add_command(add);
     let sum = link.transaction(&mut both).await?.pop();
-    decode::integer(decode::single(sum.ok_or_else(Failure::unexpected_reply)?)?)
+    decode::single(sum.ok_or_else(Failure::unexpected_reply)?)
 }
 
 /// The same with an instant, which may be past: then a counter made before the addition would be
 /// gone by then, and the addition would make one without a deadline.
-async fn increment_until(link: &Link, key: &Key, by: i64, deadline: Timestamp) -> Answer<i64> {
+async fn increment_until(
+    link: &Link,
+    key: &Key,
+    by: i64,
+    deadline: Timestamp,
+) -> Answer<RedisValue> {
     let (by, deadline) = (digits(by), digits(deadline_millis(deadline)));
     let args = [by.as_bytes(), deadline.as_bytes()];
-    let call = |named| {
+    link.script(|named| {
         Ok(encode::script(
             &INCREMENT_UNTIL,
             named,
             key.as_bytes(),
             &args,
         ))
-    };
-    decode::integer(link.script(call).await?)
+    })
+    .await
 }

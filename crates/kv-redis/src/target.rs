@@ -20,6 +20,7 @@ pub(crate) struct Target {
     db: u32,
     username: Option<String>,
     password: Option<String>,
+    nodelay: bool,
 }
 
 #[derive(Clone)]
@@ -45,6 +46,7 @@ impl Target {
             }
         };
         target.encrypt(config)?;
+        target.nodelay = config.tcp_nodelay;
         let twice =
             |field: &str| wrong(format!("`uri` holds a {field} and `{field}` is given too"));
         if let Some(db) = config.db {
@@ -107,8 +109,7 @@ impl Target {
         if let Some(password) = &self.password {
             login = login.set_password(password);
         }
-        // Commands are small and wait for their answers: they must not wait for one another.
-        let tcp = TcpSettings::default().set_nodelay(std::env::var("ND").is_err());
+        let tcp = TcpSettings::default().set_nodelay(self.nodelay);
         let client = address.into_connection_info().and_then(|info| {
             let info = info.set_redis_settings(login).set_tcp_settings(tcp);
             match certificates {
@@ -129,6 +130,7 @@ impl Target {
             db: 0,
             username: None,
             password: None,
+            nodelay: false,
         }
     }
 

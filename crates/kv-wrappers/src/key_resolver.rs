@@ -94,7 +94,7 @@ impl KeyResolver {
     }
 
     /// What goes in front of the keys of a call in this context.
-    fn prefix(&self, context: Option<&Context>) -> Result<Bytes> {
+    fn prefix(&self, context: Option<&Context>) -> Result<Vec<u8>> {
         let tenant = self.tenant.segment(context.and_then(Context::tenant_id))?;
         let user = self.user.segment(context.and_then(Context::user_id))?;
         let static_prefix = match &*self.static_prefix {

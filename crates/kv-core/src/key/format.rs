@@ -48,7 +48,7 @@ impl KeyFormat {
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] if a present part is empty: it could not be told from an
     /// absent one.
-    pub fn prefix<'a>(&self, parts: impl IntoIterator<Item = Segment<'a>>) -> Result<Bytes> {
+    pub fn prefix<'a>(&self, parts: impl IntoIterator<Item = Segment<'a>>) -> Result<Vec<u8>> {
         let mut out = Vec::with_capacity(64);
         for part in parts {
             match part {
@@ -64,7 +64,7 @@ impl KeyFormat {
             }
             out.extend_from_slice(&self.separator);
         }
-        Ok(out.into())
+        Ok(out)
     }
 
     fn escape(&self, bytes: &[u8], out: &mut Vec<u8>) {

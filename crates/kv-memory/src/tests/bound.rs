@@ -3,7 +3,7 @@ use crate::{MemoryConfig, OnFull, ShardCount};
 use kv_core::{ErrorKind, Kv, Outcome, Score, SetOptions};
 
 #[tokio::test]
-async fn refusing_loses_nothing_and_changes_what_is_there() {
+async fn case_161_refusing_loses_nothing_and_changes_what_is_there() {
     let it = fixture(MemoryConfig::default().max_entries(limit(3))).await;
     let kv = &it.kv;
     kv.set("a", "1").await.unwrap();
@@ -74,7 +74,7 @@ async fn fill(kv: &Kv, count: u32) {
 }
 
 #[tokio::test]
-async fn evicting_drops_what_was_not_used_for_long() {
+async fn case_161_evicting_drops_what_was_not_used_for_long() {
     for shards in [1, 4, 64] {
         let config = MemoryConfig::default()
             .max_entries(limit(100))

@@ -1,0 +1,50 @@
+//! The memory store through `Kv` against bare collections.
+
+mod hot;
+mod maps;
+#[path = "../reference/map.rs"]
+mod reference_map;
+#[path = "../reference/zset.rs"]
+mod reference_zset;
+mod zset;
+
+use kv_core::Kv;
+use kv_memory::{MemoryConfig, MemoryStore};
+use kv_tests::bench::{Outcome, Suite};
+use std::process::ExitCode;
+use tokio::runtime::{Builder, Runtime};
+
+fn main() -> Outcome<ExitCode> {
+    if let Some(outcome) = zset::child() {
+        outcome?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut suite = Suite::begin()?;
+    maps::rows(&mut suite);
+    hot::rows(&mut suite);
+    zset::rows(&mut suite);
+    Ok(suite.end())
+}
+
+/// A memory store as a program opens it, with the runtime that its sweeper lives in.
+struct Store {
+    kv: Kv,
+    _home: Runtime,
+}
+
+impl Store {
+    fn open() -> Outcome<Self> {
+        let home = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()?;
+        let store = MemoryStore::new(MemoryConfig::default());
+        let kv = home.block_on(Kv::builder(store).connect())?;
+        Ok(Self { kv, _home: home })
+    }
+}
+
+/// Runs a future on this thread, as a program with a runtime of its own on each thread does.
+fn block_on<F: Future>(future: F) -> Outcome<F::Output> {
+    Ok(Builder::new_current_thread().build()?.block_on(future))
+}

@@ -1,0 +1,93 @@
+//! Real servers for the tests: each test has its own, on a free port, gone when it is dropped.
+
+// The whole file of the tool that brings servers along; it uses the rest of it.
+#[path = "../../xtask/src/server.rs"]
+#[allow(dead_code, unused_imports)]
+mod process;
+
+use self::process::{RedisOptions, RedisServer};
+use std::{
+    env, io,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
+
+/// A running Redis server. Dropping it ends the process.
+///
+/// # Panics
+/// All methods do if the system does not do what they ask for: a test cannot go on then.
+#[derive(Debug)]
+pub struct Redis(RedisServer);
+
+impl Redis {
+    /// A fresh server that keeps nothing on disk.
+    ///
+    /// # Panics
+    /// If `KV_REDIS_SERVER` does not say where the binary is, or it does not start: a test that
+    /// needs a server fails without one, it is never skipped.
+    pub fn start() -> Self {
+        Self::with(RedisOptions::default())
+    }
+
+    /// A fresh server whose acknowledged writes survive a kill and a restart.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub fn start_durable() -> Self {
+        Self::with(RedisOptions::default().append_only())
+    }
+
+    /// Where it listens, the same after a restart.
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.0.port()).into()
+    }
+
+    /// Its address as the providers and the driver take it.
+    pub fn url(&self) -> String {
+        self.0.url()
+    }
+
+    /// The process, another one after each restart.
+    pub fn pid(&self) -> u32 {
+        self.0.pid()
+    }
+
+    /// Ends the process at once, as a crash does.
+    pub fn kill(&self) {
+        done("kill", self.0.kill());
+    }
+
+    /// Starts it again, at the same address.
+    pub fn restart(&mut self) {
+        done("start again", self.0.restart());
+    }
+
+    /// Stops the process; its connections stay and are silent.
+    pub fn pause(&self) {
+        done("pause", self.0.pause());
+    }
+
+    /// Lets a paused process go on.
+    pub fn resume(&self) {
+        done("resume", self.0.resume());
+    }
+
+    fn with(options: RedisOptions) -> Self {
+        let Some(binary) = env::var_os("KV_REDIS_SERVER").map(PathBuf::from) else {
+            panic!(
+                "KV_REDIS_SERVER is not set: this test needs the path of a redis-server; \
+                 `cargo xtask test` finds or downloads one"
+            );
+        };
+        match RedisServer::start(&binary, options) {
+            Ok(server) => Self(server),
+            Err(error) => panic!("no Redis server for this test: {error}"),
+        }
+    }
+}
+
+fn done(what: &str, result: io::Result<()>) {
+    if let Err(error) = result {
+        panic!("cannot {what} the Redis server: {error}");
+    }
+}

@@ -1,0 +1,102 @@
+//! How often a call allocates: what a layer costs must not creep up unseen.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use kv_core::{Context, Key, Kv, KvBuilder, layer_fn};
+use kv_memory::{MemoryConfig, MemoryStore};
+use kv_wrappers::{DefaultTtl, KeyResolver, KeySettings};
+use std::{
+    pin::pin,
+    task::{Poll, Waker},
+    time::Duration,
+};
+
+/// The boxed future of the seam; the value is shared, not copied.
+const BARE_GET: u64 = 1;
+/// The buffer that the prefix is put together in, and the key below it.
+const RESOLVED_KEY: u64 = 2;
+
+#[test]
+fn a_hot_get_allocates_its_boxed_future_and_nothing_else() {
+    assert_eq!(allocations_of_get(&bare()), BARE_GET);
+}
+
+#[test]
+fn default_ttl_adds_no_box() {
+    let kv =
+        connected(Kv::builder(store()).layer(DefaultTtl::new(Duration::from_secs(60)).unwrap()));
+    assert_eq!(allocations_of_get(&kv), BARE_GET);
+}
+
+#[test]
+fn a_layer_that_only_passes_requests_on_adds_no_box() {
+    let layer = layer_fn("pass", |request, next| next.call(request));
+    let kv = connected(Kv::builder(store()).layer(layer));
+    assert_eq!(allocations_of_get(&kv), BARE_GET);
+}
+
+#[test]
+fn key_resolver_adds_the_bytes_of_the_key_and_no_box() {
+    let settings = KeySettings {
+        use_user_uid: true,
+        ..KeySettings::default()
+    };
+    let kv = connected(Kv::builder(store()).layer(KeyResolver::new(settings).unwrap()));
+    let kv = kv.bind(Context::tenant("tenant-123").with_user("ann"));
+    assert_eq!(allocations_of_get(&kv), BARE_GET + RESOLVED_KEY);
+}
+
+#[test]
+fn the_usual_stack_adds_what_its_layers_add() {
+    let kv = connected(
+        Kv::builder(store())
+            .layer(DefaultTtl::new(Duration::from_secs(60)).unwrap())
+            .layer(KeyResolver::new(KeySettings::default()).unwrap()),
+    );
+    let kv = kv.bind(Context::tenant("tenant-123"));
+    assert_eq!(allocations_of_get(&kv), BARE_GET + RESOLVED_KEY);
+}
+
+#[test]
+fn the_counter_counts() {
+    let counted = allocation_counter::measure(|| drop(std::hint::black_box(vec![1; 100])));
+    assert_eq!(counted.count_total, 1);
+}
+
+fn store() -> MemoryStore {
+    MemoryStore::new(MemoryConfig::default())
+}
+
+fn bare() -> Kv {
+    connected(Kv::builder(store()))
+}
+
+fn connected(builder: KvBuilder) -> Kv {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(builder.connect()).unwrap()
+}
+
+fn allocations_of_get(kv: &Kv) -> u64 {
+    let key = Key::new("key").unwrap();
+    now(kv.set(&key, "value")).unwrap();
+    let get = || now(kv.get(&key)).unwrap().unwrap();
+    // What is made once, by the first call of a thread or the first clone of a key, is not the call's.
+    get();
+    let counted = allocation_counter::measure(|| {
+        let value = get();
+        assert_eq!(value, "value");
+    });
+    counted.count_total
+}
+
+/// The result of a future that is ready at once, without a runtime that would allocate.
+fn now<F: Future>(future: F) -> F::Output {
+    let mut context = std::task::Context::from_waker(Waker::noop());
+    match pin!(future).poll(&mut context) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("a memory store never waits"),
+    }
+}

@@ -1,0 +1,15 @@
+//! The factory and the wrappers it stacks: cases 128–132, 147–149 and 154–158 that concern them.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a helper of a test fails as the test does"
+)]
+
+mod configuration;
+mod forwarding;
+mod lifecycle;
+mod prefixes;
+mod recorder;
+mod samples;
+mod shared;
+mod tenants;
+mod ttl;

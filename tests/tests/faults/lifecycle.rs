@@ -1,0 +1,130 @@
+//! Cases 26, 148 and 149: before opening, after closing, and what stays.
+
+use crate::site::{RESPONSE, Site, bounded, config, open, until};
+use futures_util::TryStreamExt;
+use kv_conformance::proxy::Mode;
+use kv_core::{Clock, ErrorKind, Key, Kv, SystemClock, TimeToLive};
+use kv_redis::RedisStore;
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_148_before_opening_and_after_closing_every_call_is_refused() {
+    let site = Site::start().await;
+    let store = RedisStore::new(config(site.proxy.address())).unwrap();
+    let kv = Kv::builder(store).build();
+    let refused = async |kv: &Kv| {
+        for result in [
+            kv.get("k").await.map(drop),
+            kv.set("k", "v").await,
+            kv.now().await.map(drop),
+        ] {
+            assert_eq!(result.unwrap_err().kind(), ErrorKind::Closed);
+        }
+        assert!(!kv.is_available().await);
+    };
+    refused(&kv).await;
+    assert_eq!(site.proxy.counts().accepted, 0, "nothing was sent");
+
+    kv.connect().await.unwrap();
+    kv.connect().await.unwrap();
+    kv.set("k", "v").await.unwrap();
+    assert!(kv.is_available().await);
+    let clone = kv.clone();
+    kv.close().await;
+    clone.close().await;
+    refused(&clone).await;
+    assert_eq!(kv.connect().await.unwrap_err().kind(), ErrorKind::Closed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_148_calls_under_way_end_when_the_store_is_closed() {
+    let site = Site::start().await;
+    let kv = site.through().await;
+    site.server.pause();
+    let mut calls = JoinSet::new();
+    for number in 0..50 {
+        let kv = kv.clone();
+        calls.spawn(async move { bounded("a call", kv.increment(format!("n{number}"), 1)).await });
+    }
+    until("the calls are under way", async || {
+        site.proxy.counts().forwarded > 2
+    })
+    .await;
+    bounded("close", kv.close()).await;
+    let mut failed = 0;
+    while let Some(ended) = calls.join_next().await {
+        let error = ended.unwrap().expect_err("the server is paused");
+        let kinds = [
+            ErrorKind::Closed,
+            ErrorKind::Timeout,
+            ErrorKind::Unavailable,
+        ];
+        assert!(kinds.contains(&error.kind()), "{error:?}");
+        failed += 1;
+    }
+    site.server.resume();
+    println!("case 148: 1 pause, {failed} calls under way ended");
+    assert_eq!(failed, 50);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_148_closing_leaves_no_connection_also_while_it_is_being_restored() {
+    let site = Site::start().await;
+    let kv = site.through().await;
+    site.proxy.set(Mode::Reset);
+    bounded("a call", kv.get("k")).await.unwrap_err();
+    bounded("close", kv.close()).await;
+    site.proxy.set(Mode::Pass);
+    let before = site.proxy.counts();
+    // A task that went on would be back within a few of its pauses.
+    crate::site::pause(RESPONSE * 2).await;
+    let after = site.proxy.counts();
+    println!("case 148: {after}");
+    assert_eq!(
+        after.accepted, before.accepted,
+        "it connected again after it was closed"
+    );
+    assert!(after.reset > 0, "{after}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_149_closing_deletes_nothing() {
+    let site = Site::start().await;
+    let kv = site.through().await;
+    kv.set("text", "v").await.unwrap();
+    kv.hset("hash", "f", "v").await.unwrap();
+    kv.set_for("short", "v", Duration::from_secs(3600))
+        .await
+        .unwrap();
+    kv.close().await;
+    drop(kv);
+    let other = open(site.proxy.address()).await;
+    assert_eq!(other.get("text").await.unwrap().unwrap(), "v");
+    assert_eq!(other.hget("hash", "f").await.unwrap().unwrap(), "v");
+    let left = other.time_to_live("short").await.unwrap();
+    assert!(matches!(left, TimeToLive::In(_)), "{left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_26_an_expired_key_does_not_come_back_with_a_new_handle() {
+    const TTL: Duration = Duration::from_millis(200);
+    let site = Site::start().await;
+    let kv = site.through().await;
+    kv.set_for("short", "v", TTL).await.unwrap();
+    kv.increment_with("count", 5, TTL).await.unwrap();
+    kv.set("stays", "v").await.unwrap();
+    let end = SystemClock.now().saturating_add(TTL);
+    kv.close().await;
+    site.direct.close().await;
+    // Nobody is connected while the time runs out.
+    SystemClock.sleep_until(end.saturating_add(TTL / 4)).await;
+
+    let kv = open(site.proxy.address()).await;
+    assert_eq!(kv.get("short").await.unwrap(), None);
+    assert!(!kv.exists("short").await.unwrap());
+    assert_eq!(kv.time_to_live("short").await.unwrap(), TimeToLive::Missing);
+    let keys: Vec<Key> = kv.scan("").try_collect().await.unwrap();
+    assert_eq!(keys, [Key::new("stays").unwrap()]);
+    assert_eq!(kv.increment("count", 1).await.unwrap(), 1);
+}

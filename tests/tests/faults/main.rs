@@ -1,0 +1,14 @@
+//! Faults on a real Redis: kills, pauses, a broken network, a server that refuses, and calls that
+//! are dropped half way. Every test prints what it really injected and fails if that is nothing.
+
+#![allow(clippy::unwrap_used, reason = "all of it is test code")]
+
+mod cancel;
+mod counting;
+mod journal;
+mod lifecycle;
+mod load;
+mod network;
+mod outage;
+mod refusals;
+mod site;

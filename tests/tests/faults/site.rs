@@ -1,0 +1,134 @@
+//! A server of one's own, with a proxy before it.
+
+use kv_conformance::proxy::FaultProxy;
+use kv_core::{Clock, Error, ErrorKind, Kv, Layer, Result, SystemClock};
+use kv_redis::{RedisConfig, RedisStore};
+use kv_tests::server::Redis;
+use std::{net::SocketAddr, time::Duration};
+use tokio::time::timeout;
+
+/// The deadline of every call.
+pub(crate) const RESPONSE: Duration = Duration::from_millis(500);
+/// The deadline of opening.
+pub(crate) const CONNECT: Duration = Duration::from_secs(1);
+/// What a busy machine may add to a deadline before we say that a call hangs.
+pub(crate) const SLACK: Duration = Duration::from_secs(10);
+/// How long we wait for an effect that has no deadline of its own.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) struct Site {
+    pub(crate) server: Redis,
+    pub(crate) proxy: FaultProxy,
+    /// Past the proxy: tells the truth.
+    pub(crate) direct: Kv,
+}
+
+impl Site {
+    pub(crate) async fn start() -> Self {
+        Self::at(Redis::start()).await
+    }
+
+    /// With a server whose acknowledged writes survive a kill.
+    pub(crate) async fn start_durable() -> Self {
+        Self::at(Redis::start_durable()).await
+    }
+
+    async fn at(server: Redis) -> Self {
+        let proxy = FaultProxy::start(server.address()).await.unwrap();
+        let direct = open(server.address()).await;
+        Self {
+            server,
+            proxy,
+            direct,
+        }
+    }
+
+    /// A handle that reaches the server through the proxy.
+    pub(crate) async fn through(&self) -> Kv {
+        open(self.proxy.address()).await
+    }
+
+    /// As [`through`](Self::through), with a layer.
+    pub(crate) async fn layered(&self, layer: impl Layer) -> Kv {
+        let store = RedisStore::new(config(self.proxy.address()));
+        let builder = Kv::builder(store.unwrap()).layer(layer);
+        builder.connect().await.unwrap()
+    }
+
+    /// Runs a command of the server's own, with the driver.
+    pub(crate) async fn admin(&self, words: &[&str]) {
+        let client = redis::Client::open(self.server.url()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut command = redis::cmd(words[0]);
+        for word in &words[1..] {
+            command.arg(word);
+        }
+        let answer: redis::Value = command.query_async(&mut connection).await.unwrap();
+        assert!(
+            !matches!(answer, redis::Value::ServerError(_)),
+            "{answer:?}"
+        );
+    }
+}
+
+pub(crate) fn config(address: SocketAddr) -> RedisConfig {
+    config_of(&format!("redis://{address}"))
+}
+
+pub(crate) fn config_of(uri: &str) -> RedisConfig {
+    let mut config = RedisConfig::from_url(uri);
+    config.connect_timeout = CONNECT;
+    config.response_timeout = RESPONSE;
+    config
+}
+
+pub(crate) async fn open(address: SocketAddr) -> Kv {
+    let store = RedisStore::new(config(address)).unwrap();
+    Kv::builder(store).connect().await.unwrap()
+}
+
+/// The result of a call, which must come within the response deadline.
+pub(crate) async fn bounded<T>(what: &str, call: impl Future<Output = T>) -> T {
+    let Ok(result) = timeout(RESPONSE + SLACK, call).await else {
+        panic!("{what} hangs: no result within {:?}", RESPONSE + SLACK);
+    };
+    result
+}
+
+/// Waits until something holds.
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        while !holds().await {
+            pause(Duration::from_millis(10)).await;
+        }
+    };
+    if timeout(PATIENCE, waiting).await.is_err() {
+        panic!("not within {PATIENCE:?}: {what}");
+    }
+}
+
+/// Between two looks, never before one look only.
+pub(crate) async fn pause(span: Duration) {
+    let clock = SystemClock;
+    clock.sleep_until(clock.now().saturating_add(span)).await;
+}
+
+/// The handle works again, without being opened anew.
+pub(crate) async fn recovers(kv: &Kv) {
+    until("the handle recovers", async || {
+        bounded("a call after the fault", kv.get("recovered"))
+            .await
+            .is_ok()
+    })
+    .await;
+}
+
+/// The error of a store that could not be reached or did not answer, and of no other trouble.
+pub(crate) fn expect_outage<T>(what: &str, result: Result<T>) -> Error {
+    let Err(error) = result else {
+        panic!("{what} succeeded during the outage");
+    };
+    let kinds = [ErrorKind::Timeout, ErrorKind::Unavailable];
+    assert!(kinds.contains(&error.kind()), "{what}: {error:?}");
+    error
+}
