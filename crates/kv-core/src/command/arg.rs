@@ -66,6 +66,12 @@ where
     I: IntoIterator<Item: Arg<T>>,
 {
     fn into_arg(self) -> Result<Vec<T>> {
-        self.into_iter().map(Arg::into_arg).collect()
+        let items = self.into_iter();
+        // Collecting results would not trust the size hint, and grow step by step.
+        let mut args = Vec::with_capacity(items.size_hint().0);
+        for item in items {
+            args.push(item.into_arg()?);
+        }
+        Ok(args)
     }
 }

@@ -141,7 +141,8 @@ impl Kv {
         key: impl Arg<Key>,
         max: impl Arg<Score>,
     ) -> Result<Option<Member>> {
-        Ok(self.zpopbyscore_many(key, max, 1).await?.pop())
+        let mut found = self.zpopbyscore_with(key, max, 1, Scores::Omit).await?;
+        Ok(found.pop().map(|it| it.member))
     }
 
     /// Removes and returns up to `limit` members with the lowest scores up to `max`, lowest first.
