@@ -7,13 +7,18 @@ use crate::{
 };
 use std::{
     any::{Any, TypeId},
-    sync::atomic::{AtomicU8, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU8, Ordering},
+    },
 };
 
 /// The innermost service of every stack.
 pub(crate) struct Provider<S> {
     store: S,
     state: AtomicU8,
+    /// What is too long for the store; unset where nothing is.
+    limits: OnceLock<Capabilities>,
     connecting: tokio::sync::Mutex<()>,
 }
 
@@ -26,13 +31,19 @@ impl<S: Store> Provider<S> {
         Self {
             store,
             state: AtomicU8::new(NEW),
+            limits: OnceLock::new(),
             connecting: tokio::sync::Mutex::new(()),
         }
     }
 
-    fn ready(&self, operation: &'static str) -> Result<()> {
-        match self.state.load(Ordering::Acquire) {
-            OPEN => Ok(()),
+    /// Why nothing can be asked of the store now, if so.
+    fn ready(&self, operation: impl FnOnce() -> &'static str) -> Result<()> {
+        let state = self.state.load(Ordering::Acquire);
+        if state == OPEN {
+            return Ok(());
+        }
+        let operation = operation();
+        match state {
             NEW => Err(closed(
                 "the store is not connected; call connect first",
                 operation,
@@ -42,15 +53,14 @@ impl<S: Store> Provider<S> {
     }
 
     fn check(&self, command: &mut Command) -> Result<()> {
-        let limits = self.store.capabilities();
-        if limits.max_key_bytes == usize::MAX && limits.max_value_bytes == usize::MAX {
+        let Some(limits) = self.limits.get() else {
             return Ok(());
-        }
+        };
         // The items of a batch are judged one by one, by the provider.
         if matches!(command, Command::SetMany { .. }) {
             return Ok(());
         }
-        command.visit(&mut Measure(&limits))
+        command.visit(&mut Measure(limits))
     }
 
     fn sign(&self, error: Error, operation: &'static str) -> Error {
@@ -62,12 +72,10 @@ impl<S: Store> Provider<S> {
 
 impl<S: Store> Service for Provider<S> {
     fn call(&self, mut request: Request) -> BoxFuture<'_, Result<Reply>> {
-        let operation = request.command.spec().name;
-        let ready = self
-            .ready(operation)
-            .and_then(|()| self.check(&mut request.command));
-        if let Err(error) = ready {
-            let error = self.sign(error, operation);
+        let spec = |command: &Command| command.spec().name;
+        let ready = self.ready(|| spec(&request.command));
+        if let Err(error) = ready.and_then(|()| self.check(&mut request.command)) {
+            let error = self.sign(error, spec(&request.command));
             return Box::pin(async { Err(error) });
         }
         dispatch(&self.store, request.command)
@@ -75,7 +83,7 @@ impl<S: Store> Service for Provider<S> {
 
     fn watch(&self, watch: Watch, _: Option<Context>) -> BoxFuture<'_, Result<Events>> {
         Box::pin(async move {
-            self.ready("watch")?;
+            self.ready(|| "watch")?;
             let events = self.store.watch(watch).await;
             events.map_err(|error| self.sign(error, "watch"))
         })
@@ -103,10 +111,15 @@ impl<S: Store> Service for Provider<S> {
             match self.state.load(Ordering::Acquire) {
                 NEW => {}
                 OPEN => return Ok(()),
-                _ => return self.ready("connect"),
+                _ => return self.ready(|| "connect"),
             }
             let connected = self.store.connect().await;
             connected.map_err(|error| self.sign(error, "connect"))?;
+            let limits = self.store.capabilities();
+            if limits.max_key_bytes < usize::MAX || limits.max_value_bytes < usize::MAX {
+                // Set once, as a store is connected once.
+                self.limits.get_or_init(|| limits);
+            }
             self.state.store(OPEN, Ordering::Release);
             Ok(())
         })
@@ -123,7 +136,7 @@ impl<S: Store> Service for Provider<S> {
 
     fn health(&self) -> BoxFuture<'_, Health> {
         Box::pin(async move {
-            if let Err(error) = self.ready("health") {
+            if let Err(error) = self.ready(|| "health") {
                 return Health::unavailable(error.to_string());
             }
             let watch = Stopwatch::start();

@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicU64;
 
 /// An estimate of what an entry takes beside its key and content: its place in the table and the
 /// allocator's share.
-const ENTRY_COST: usize = 112;
+const ENTRY_COST: usize = 128;
 
 /// One key with its content.
 pub(crate) struct Entry {

@@ -6,16 +6,17 @@ use crate::{
     error::{Answer, Failure},
     link::Link,
 };
-use kv_core::{Capabilities, Key, Result, SetOptions, Value};
-use redis::Pipeline;
+use futures_util::future::join;
+use kv_core::{Capabilities, Error, Key, Result, SetOptions, Value, When};
+use redis::{Cmd, Pipeline, Value as RedisValue};
 use std::collections::HashSet;
 
 /// How many keys a command names at most: it holds up everybody else meanwhile.
 const KEYS: usize = 1000;
 /// How many writes are sent at a time at most, ...
-const WRITES: usize = 5000;
+const WRITES: usize = 2000;
 /// ... and how many bytes of them; one value may be longer.
-const BYTES: usize = 2 << 20;
+const BYTES: usize = 1 << 20;
 
 pub(crate) async fn get(link: &Link, keys: Vec<Key>) -> Answer<Vec<Option<Value>>> {
     if keys.len() <= KEYS {
@@ -35,20 +36,28 @@ pub(crate) async fn set(
     items: Vec<(Key, Value)>,
     options: SetOptions,
 ) -> Vec<Result<bool>> {
+    let encode = |items| Step::encode(limits, items, &options);
     let mut answers = Vec::with_capacity(items.len());
-    let mut rest = items.as_slice();
-    let mut broken: Option<Failure> = None;
-    while !rest.is_empty() {
-        let (step, behind) = rest.split_at(step_length(rest));
-        rest = behind;
-        match &broken {
-            Some(failure) => {
-                answers.extend(step.iter().map(|(key, _)| Err(failure.clone().about(key))))
-            }
-            None => broken = set_step(link, limits, step, &options, &mut answers).await,
+    let (mut step, mut rest) = encode(&items);
+    loop {
+        // While the server works on one step, the next one is made ready.
+        let next = async {
+            tokio::task::yield_now().await;
+            encode(rest)
+        };
+        let (sent, (next, behind)) = join(step.send(link), next).await;
+        let failure = sent.as_ref().err().map(Failure::of_the_rest);
+        answers.extend(step.answers(sent, &options.when));
+        if let Some(failure) = failure {
+            let unsent = rest.iter().map(|(key, _)| Err(failure.clone().about(key)));
+            answers.extend(unsent);
+            return answers;
         }
+        if rest.is_empty() {
+            return answers;
+        }
+        (step, rest) = (next, behind);
     }
-    answers
 }
 
 pub(crate) async fn delete(link: &Link, keys: Vec<Key>) -> Result<u64> {
@@ -83,58 +92,95 @@ fn step_length(items: &[(Key, Value)]) -> usize {
         bytes += key.as_bytes().len() + value.as_bytes().len();
         bytes <= BYTES
     };
-    items.iter().take(WRITES).take_while(fits).count().max(1)
+    let fitting = items.iter().take(WRITES).take_while(fits).count();
+    // One item is a step, however long it is.
+    fitting.max(1).min(items.len())
 }
 
-/// Sends one step and adds an answer for each of its items. Returns what the rest fails with, if the
-/// step failed as a whole.
-async fn set_step(
-    link: &Link,
-    limits: &Capabilities,
-    items: &[(Key, Value)],
-    options: &SetOptions,
-    answers: &mut Vec<Result<bool>>,
-) -> Option<Failure> {
-    let mut pipeline = Pipeline::with_capacity(items.len());
-    let mut sendable = Vec::with_capacity(items.len());
-    for (key, value) in items {
-        let fits = limits
-            .fits_key(key)
-            .and_then(|()| limits.fits_value(Some(key), value.as_bytes().len()));
-        // A script is made known by its first call.
-        let by = if pipeline.is_empty() {
-            By::Text
-        } else {
-            By::Hash
+/// Writes that are sent together.
+struct Step<'a> {
+    items: &'a [(Key, Value)],
+    /// What is wrong with an item, for those that are not sent.
+    refused: Vec<(usize, Error)>,
+    pipeline: Pipeline,
+}
+
+impl<'a> Step<'a> {
+    /// Makes a step of the first items, and returns the others with it.
+    fn encode(
+        limits: &Capabilities,
+        items: &'a [(Key, Value)],
+        options: &SetOptions,
+    ) -> (Self, &'a [(Key, Value)]) {
+        let (items, rest) = items.split_at(step_length(items));
+        let mut refused = Vec::new();
+        let mut pipeline = Pipeline::with_capacity(items.len());
+        for (at, (key, value)) in items.iter().enumerate() {
+            // A script is made known by its first call.
+            let by = match pipeline.is_empty() {
+                true => By::Text,
+                false => By::Hash,
+            };
+            match encode_item(limits, key, value, options, by) {
+                Ok(command) => {
+                    pipeline.add_command(command);
+                }
+                Err(error) => refused.push((at, error)),
+            }
+        }
+        let step = Self {
+            items,
+            refused,
+            pipeline,
         };
-        let encoded = fits.and_then(|()| {
-            encode::set(key.as_bytes(), value.as_bytes(), options, by)
-                .map_err(|failure| failure.about(key))
-        });
-        sendable.push(encoded.map(|command| {
-            pipeline.add_command(command);
-        }));
+        (step, rest)
     }
-    let sent = match pipeline.is_empty() {
-        true => Ok(Vec::new()),
-        false => link.pipeline(&pipeline).await,
-    };
-    let (mut replies, failure) = match sent {
-        Ok(replies) => (replies.into_iter(), None),
-        Err(failure) => (Vec::new().into_iter(), Some(failure)),
-    };
-    answers.extend(sendable.into_iter().zip(items).map(|(sendable, (key, _))| {
-        sendable?;
-        let answer = match (&failure, replies.next()) {
-            (Some(failure), _) => Err(failure.clone()),
-            (None, Some(reply)) => decode::set(decode::single(reply), &options.when),
-            (None, None) => Err(Failure::unexpected_reply()),
+
+    async fn send(&self, link: &Link) -> Answer<Vec<RedisValue>> {
+        match self.pipeline.is_empty() {
+            true => Ok(Vec::new()),
+            false => link.pipeline(&self.pipeline).await,
+        }
+    }
+
+    /// An answer for each item.
+    fn answers(
+        self,
+        sent: Answer<Vec<RedisValue>>,
+        when: &When,
+    ) -> impl Iterator<Item = Result<bool>> {
+        let (replies, failure) = match sent {
+            Ok(replies) => (replies, None),
+            Err(failure) => (Vec::new(), Some(failure)),
         };
-        answer
-            .map(|reply| reply.applied)
-            .map_err(|failure| failure.about(key))
-    }));
-    failure.map(|failure| failure.of_the_rest())
+        let mut replies = replies.into_iter();
+        let mut refused = self.refused.into_iter().peekable();
+        self.items.iter().enumerate().map(move |(at, (key, _))| {
+            if let Some((_, error)) = refused.next_if(|(refused, _)| *refused == at) {
+                return Err(error);
+            }
+            let answer = match (&failure, replies.next()) {
+                (Some(failure), _) => Err(failure.clone()),
+                (None, Some(reply)) => decode::set(decode::single(reply), when),
+                (None, None) => Err(Failure::unexpected_reply()),
+            };
+            answer
+                .map(|reply| reply.applied)
+                .map_err(|failure| failure.about(key))
+        })
+    }
+}
+
+fn encode_item(
+    limits: &Capabilities,
+    key: &Key,
+    value: &Value,
+    options: &SetOptions,
+    by: By,
+) -> Result<Cmd> {
+    limits.fits_key(key)?;
+    limits.fits_value(Some(key), value.as_bytes().len())?;
+    encode::set(key.as_bytes(), value.as_bytes(), options, by).map_err(|failure| failure.about(key))
 }
 
 /// Sums up what a command that counts keys answers.
@@ -146,7 +192,7 @@ async fn count(link: &Link, name: &'static str, keys: &[Key]) -> Result<u64> {
             .and_then(decode::count)
             .map_err(|failure| match keys {
                 [key] => failure.about(key),
-                _ => kv_core::Error::from(failure),
+                _ => Error::from(failure),
             })?;
     }
     Ok(total)

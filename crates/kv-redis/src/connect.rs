@@ -349,3 +349,6 @@ fn disconnected(shared: &Weak<Shared>, epoch: u64) {
         shared.lost(epoch, reason);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,9 +5,9 @@ use crate::{
     target::Target, zsets,
 };
 use kv_core::{
-    Capabilities, Capability, CapabilitySet, Error, Expiry, Field, Key, Member, Prefixes,
-    RangeOptions, Result, ScanFrom, ScanPage, Score, ScoreRange, ScoredMember, Scores, SetOptions,
-    SetReply, Store, TimeToLive, Timestamp, Ttl, Value,
+    Capabilities, Capability, CapabilitySet, Expiry, Field, Key, Member, Prefixes, RangeOptions,
+    Result, ScanFrom, ScanPage, Score, ScoreRange, ScoredMember, Scores, SetOptions, SetReply,
+    Store, TimeToLive, Timestamp, Ttl, Value,
 };
 use std::{
     any::{Any, TypeId},
@@ -252,7 +252,7 @@ impl Store for RedisStore {
     }
 
     async fn now(&self) -> Result<Timestamp> {
-        Ok::<_, Error>(strings::now(&self.link).await?)
+        Ok(strings::now(&self.link).await?)
     }
 }
 

@@ -1,23 +1,22 @@
 //! The server, and both clients on both kinds of runtime.
 
-use crate::{
-    load::Load,
-    reference,
-    server::{RedisOptions, RedisServer},
-};
+use crate::{load::Load, reference};
 use kv_core::{Context, Kv};
 use kv_redis::{RedisConfig, RedisStore};
-use kv_tests::bench::{Meter, Outcome, Reading};
+use kv_tests::{
+    bench::{Meter, Outcome, Reading},
+    server::Redis,
+};
 use kv_wrappers::{DefaultTtl, KeyResolver, KeySettings};
 use redis::{Commands, aio::ConnectionManager};
-use std::{cell::RefCell, env, path::Path, time::Duration};
+use std::{cell::RefCell, env, time::Duration};
 use tokio::runtime::{Builder, Runtime};
 
 pub(crate) struct Stage {
     pub(crate) threads: Clients,
     pub(crate) current: Clients,
     control: RefCell<redis::Connection>,
-    _server: RedisServer,
+    _server: Redis,
 }
 
 /// Both clients, on one runtime.
@@ -31,9 +30,12 @@ pub(crate) struct Clients {
 impl Stage {
     /// Starts a server and connects; writes the keys of the load below the prefix and without it.
     pub(crate) fn open(load: &Load) -> Outcome<Self> {
-        let binary = env::var_os("KV_REDIS_SERVER")
-            .ok_or("KV_REDIS_SERVER must name a redis-server; `cargo xtask bench` finds one")?;
-        let server = RedisServer::start(Path::new(&binary), RedisOptions::default())?;
+        if env::var_os("KV_REDIS_SERVER").is_none() {
+            return Err(
+                "KV_REDIS_SERVER must name a redis-server; `cargo xtask bench` finds one".into(),
+            );
+        }
+        let server = Redis::start();
         let url = server.url();
         let threads = Clients::connect(
             Builder::new_multi_thread().worker_threads(2).enable_all(),

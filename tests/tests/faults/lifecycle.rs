@@ -71,7 +71,9 @@ async fn case_148_calls_under_way_end_when_the_store_is_closed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn case_148_closing_leaves_no_connection_also_while_it_is_being_restored() {
     let site = Site::start().await;
+    let own = site.connections().await;
     let kv = site.through().await;
+    assert!(site.connections().await > own, "the store has one");
     site.proxy.set(Mode::Reset);
     bounded("a call", kv.get("k")).await.unwrap_err();
     bounded("close", kv.close()).await;
@@ -81,10 +83,14 @@ async fn case_148_closing_leaves_no_connection_also_while_it_is_being_restored()
     crate::site::pause(RESPONSE * 2).await;
     let after = site.proxy.counts();
     println!("case 148: {after}");
-    assert_eq!(
-        after.accepted, before.accepted,
-        "it connected again after it was closed"
+    assert!(
+        after.accepted <= before.accepted + 1,
+        "it went on connecting after it was closed; the attempt under way may still arrive"
     );
+    until("no connection is left but the test's own", async || {
+        site.connections().await == own
+    })
+    .await;
     assert!(after.reset > 0, "{after}");
 }
 

@@ -55,6 +55,17 @@ impl Site {
         builder.connect().await.unwrap()
     }
 
+    /// How many connections the server has, without the one that asks.
+    pub(crate) async fn connections(&self) -> usize {
+        let mut connection: redis::aio::MultiplexedConnection = self.direct.native().unwrap();
+        let list: String = redis::cmd("CLIENT")
+            .arg("LIST")
+            .query_async(&mut connection)
+            .await
+            .unwrap();
+        list.lines().count() - 1
+    }
+
     /// Runs a command of the server's own, with the driver.
     pub(crate) async fn admin(&self, words: &[&str]) {
         let client = redis::Client::open(self.server.url()).unwrap();
