@@ -65,7 +65,11 @@ fn tables() -> Result<String, Box<dyn Error>> {
             out.push_str(mark(capabilities.has(spec.needs)));
         }
     }
-    out.push_str("\n\n\"Repeatable\" is about an unknown outcome: a conditional write never is.\n");
+    out.push_str(
+        "\n\n\"Repeatable\" tells whether the command may be sent again when it is unknown whether it was\n\
+         applied: it then leaves the state that one call leaves, if nobody else wrote in between. A\n\
+         conditional write is not repeatable, whatever its row says.\n",
+    );
     out.push_str(&limits(&stores)?);
     Ok(out)
 }

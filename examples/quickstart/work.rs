@@ -6,7 +6,7 @@ use kv_core::{
 };
 use std::{collections::BTreeMap, time::Duration};
 
-/// How long what a run leaves behind is kept.
+/// How long what a run leaves behind is kept after its last task is due.
 const KEPT: Duration = Duration::from_secs(3600);
 
 /// How many tasks a worker takes at a time.
@@ -56,6 +56,7 @@ impl Keys {
 
 /// Puts every task into its tenant's sorted set, scored by the time it is due.
 pub(crate) async fn schedule(kv: &Kv, keys: &Keys, tasks: &[Task]) -> Result<()> {
+    let now = kv.now().await?;
     let mut tenants: BTreeMap<&str, Vec<&Task>> = BTreeMap::new();
     for task in tasks {
         tenants.entry(&task.tenant).or_default().push(task);
@@ -71,8 +72,14 @@ pub(crate) async fn schedule(kv: &Kv, keys: &Keys, tasks: &[Task]) -> Result<()>
             kv.zadd(keys.due(), due).await?;
         }
         // Should the run be broken off, nothing stays for ever.
-        kv.expire(keys.payloads(), KEPT).await?;
-        kv.expire(keys.due(), KEPT).await?;
+        let last = tasks
+            .iter()
+            .map(|task| task.run_at)
+            .max()
+            .unwrap_or_default();
+        let end = last.max(now).saturating_add(KEPT);
+        kv.expire(keys.payloads(), end).await?;
+        kv.expire(keys.due(), end).await?;
     }
     Ok(())
 }

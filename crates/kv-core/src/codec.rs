@@ -79,9 +79,9 @@ impl Codec {
     /// [`ErrorKind::Codec`] if the type cannot be written in this format.
     pub fn encode<T: Serialize + ?Sized>(&self, value: &T) -> Result<Value> {
         let bytes = match self.format {
-            Format::Json => serde_json::to_vec(value).map_err(|source| failed("encoded", source)),
+            Format::Json => serde_json::to_vec(value).map_err(|_| failed("encoded", "")),
             Format::MessagePack => {
-                rmp_serde::to_vec_named(value).map_err(|source| failed("encoded", source))
+                rmp_serde::to_vec_named(value).map_err(|_| failed("encoded", ""))
             }
         }?;
         Ok(match self.compression {
@@ -104,24 +104,25 @@ impl Codec {
             }
         };
         match self.format {
-            Format::Json => {
-                serde_json::from_slice(bytes).map_err(|source| failed("decoded", source))
-            }
-            Format::MessagePack => {
-                rmp_serde::from_slice(bytes).map_err(|source| failed("decoded", source))
-            }
+            Format::Json => serde_json::from_slice(bytes)
+                .map_err(|error| failed("decoded", &json_place(&error))),
+            Format::MessagePack => rmp_serde::from_slice(bytes).map_err(|_| failed("decoded", "")),
         }
     }
 }
 
-/// The source is told by its kind and position only; serde's messages can quote the value.
-fn failed(what: &str, source: impl std::error::Error) -> Error {
-    let text = source.to_string();
-    let place = text.rfind(" at line ").map_or("", |at| &text[at..]);
-    Error::new(
-        ErrorKind::Codec,
-        format!("the value could not be {what} as this type{place}"),
-    )
+/// Of the source nothing is told but the position: serde's messages can quote the value.
+fn failed(what: &str, place: &str) -> Error {
+    let message = format!("the value could not be {what} as this type{place}");
+    Error::new(ErrorKind::Codec, message)
+}
+
+fn json_place(error: &serde_json::Error) -> String {
+    match error.line() {
+        // Errors of values that serde buffers have no position.
+        0 => String::new(),
+        line => format!(" at line {line} column {}", error.column()),
+    }
 }
 
 #[cfg(feature = "compression")]
@@ -134,7 +135,9 @@ mod pack {
     const LZ4: u8 = 1;
 
     pub(super) fn pack(bytes: Vec<u8>, compression: Compression) -> Vec<u8> {
-        if bytes.len() >= compression.threshold {
+        // What could not be read again is not packed.
+        let packable = compression.threshold..=compression.max_unpacked;
+        if packable.contains(&bytes.len()) {
             let packed = lz4_flex::compress_prepend_size(&bytes);
             if packed.len() < bytes.len() {
                 return [&[LZ4], &*packed].concat();
@@ -201,6 +204,34 @@ mod tests {
             !format!("{error} {error:?}").contains("password"),
             "{error:?}"
         );
+    }
+
+    #[test]
+    fn an_error_without_a_position_quotes_nothing_either() {
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(tag = "t")]
+        enum Tagged {
+            #[expect(dead_code, reason = "only its shape counts")]
+            A { n: u8 },
+        }
+        let value = br#"{"t":"A","n":"x at line SECRET"}"#.into();
+        let error = Codec::JSON.decode::<Tagged>(&value).unwrap_err();
+        assert!(
+            !format!("{error} {error:?}").contains("SECRET"),
+            "{error:?}"
+        );
+    }
+
+    #[cfg(feature = "compression")]
+    #[test]
+    fn what_is_too_long_to_be_unpacked_is_stored_plain() {
+        let codec = Codec::JSON.compressed(super::Compression {
+            threshold: 10,
+            max_unpacked: 100,
+        });
+        let long = "a".repeat(10_000);
+        let stored = codec.encode(&long).unwrap();
+        assert_eq!(codec.decode::<String>(&stored).unwrap(), long);
     }
 
     #[cfg(feature = "compression")]

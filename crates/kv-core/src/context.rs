@@ -130,6 +130,8 @@ impl<'de> Deserialize<'de> for Name {
                 return Err(de::Error::custom("`%` must be followed by two digits"));
             };
             let code = str::from_utf8(digits).ok();
+            // `from_str_radix` would take a sign as well.
+            let code = code.filter(|_| digits.iter().all(u8::is_ascii_hexdigit));
             let code = code.and_then(|digits| u8::from_str_radix(digits, 16).ok());
             bytes
                 .push(code.ok_or_else(|| de::Error::custom("`%` must be followed by two digits"))?);
@@ -153,6 +155,14 @@ mod tests {
             }
             let text = serde_json::to_string(&context).unwrap();
             prop_assert_eq!(serde_json::from_str::<Context>(&text).unwrap(), context);
+        }
+    }
+
+    #[test]
+    fn an_escape_is_two_digits() {
+        for text in ["%+1", "%1", "%", "%g0"] {
+            let text = format!("{{\"tenant\":\"{text}\"}}");
+            assert!(serde_json::from_str::<Context>(&text).is_err(), "{text}");
         }
     }
 

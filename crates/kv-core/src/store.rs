@@ -1,9 +1,9 @@
 //! Makes a typed [`Store`] a [`Service`]: dispatch, limits and lifecycle.
 
 use crate::{
-    BoxFuture, Capabilities, Command, Context, Error, ErrorKind, Events, Health, Key, Member,
-    Outcome, Place, Reply, Request, Result, Service, Stopwatch, Store, Value, Visitor, Watch,
-    command::dispatch, service::closed,
+    BoxFuture, Capabilities, Command, Context, Error, ErrorKind, Events, Field, Health, Key, Mark,
+    Member, Outcome, Place, Reply, Request, Result, Service, Stopwatch, Store, Value, Visitor,
+    Watch, command::dispatch, service::closed,
 };
 use std::{
     any::{Any, TypeId},
@@ -17,21 +17,22 @@ use std::{
 pub(crate) struct Provider<S> {
     store: S,
     state: AtomicU8,
-    /// What is too long for the store; unset where nothing is.
-    limits: OnceLock<Capabilities>,
+    /// What the store can do, known since it was connected.
+    capabilities: OnceLock<Capabilities>,
     connecting: tokio::sync::Mutex<()>,
 }
 
 const NEW: u8 = 0;
 const OPEN: u8 = 1;
-const CLOSED: u8 = 2;
+const CLOSING: u8 = 2;
+const CLOSED: u8 = 3;
 
 impl<S: Store> Provider<S> {
     pub(crate) fn new(store: S) -> Self {
         Self {
             store,
             state: AtomicU8::new(NEW),
-            limits: OnceLock::new(),
+            capabilities: OnceLock::new(),
             connecting: tokio::sync::Mutex::new(()),
         }
     }
@@ -53,9 +54,14 @@ impl<S: Store> Provider<S> {
     }
 
     fn check(&self, command: &mut Command) -> Result<()> {
-        let Some(limits) = self.limits.get() else {
+        let Some(limits) = self.capabilities.get() else {
             return Ok(());
         };
+        // `Kv` judged what the caller asked for; layers may have asked for more.
+        limits.allow(command)?;
+        if limits.max_key_bytes == usize::MAX && limits.max_value_bytes == usize::MAX {
+            return Ok(());
+        }
         // The items of a batch are judged one by one, by the provider.
         if matches!(command, Command::SetMany { .. }) {
             return Ok(());
@@ -115,11 +121,7 @@ impl<S: Store> Service for Provider<S> {
             }
             let connected = self.store.connect().await;
             connected.map_err(|error| self.sign(error, "connect"))?;
-            let limits = self.store.capabilities();
-            if limits.max_key_bytes < usize::MAX || limits.max_value_bytes < usize::MAX {
-                // Set once, as a store is connected once.
-                self.limits.get_or_init(|| limits);
-            }
+            self.capabilities.get_or_init(|| self.store.capabilities());
             self.state.store(OPEN, Ordering::Release);
             Ok(())
         })
@@ -128,9 +130,12 @@ impl<S: Store> Service for Provider<S> {
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             let _one_at_a_time = self.connecting.lock().await;
-            if self.state.swap(CLOSED, Ordering::AcqRel) == OPEN {
+            // Calls are refused from here on; should this future be dropped, a later one goes on.
+            let before = self.state.swap(CLOSING, Ordering::AcqRel);
+            if matches!(before, OPEN | CLOSING) {
                 self.store.close().await;
             }
+            self.state.store(CLOSED, Ordering::Release);
         })
     }
 
@@ -156,6 +161,14 @@ impl Visitor for Measure<'_> {
 
     fn value(&mut self, place: Place<'_>, value: &mut Value) -> Result<()> {
         self.0.fits_value(place.key, value.as_bytes().len())
+    }
+
+    fn mark(&mut self, place: Place<'_>, mark: &mut Mark) -> Result<()> {
+        self.0.fits_value(place.key, mark.as_bytes().len())
+    }
+
+    fn field(&mut self, field: &mut Field) -> Result<()> {
+        self.0.fits_value(None, field.as_bytes().len())
     }
 
     fn member(&mut self, member: &mut Member) -> Result<()> {

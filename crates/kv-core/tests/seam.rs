@@ -257,3 +257,72 @@ fn capability_sets_hold_what_was_put_in() {
         assert_eq!(all_but.iter().count(), Capability::ALL.len() - 1);
     }
 }
+
+#[tokio::test]
+async fn a_layer_cannot_ask_for_more_than_the_store_can() {
+    let mut store = Recorder::new();
+    store.capabilities = Capabilities::new(CapabilitySet::NONE.with(Capability::Strings));
+    let kv = Kv::builder(store.clone())
+        .layer(layer_fn("deadline", |mut request, next| {
+            if let Command::Set { options, .. } = &mut request.command {
+                options.ttl = Ttl::after(Duration::from_secs(1)).unwrap();
+            }
+            next.call(request)
+        }))
+        .connect()
+        .await
+        .unwrap();
+    let error = kv.set("a", "1").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(store.calls().is_empty());
+}
+
+#[tokio::test]
+async fn fields_and_marks_have_a_longest_length_too() {
+    let kv = connected(&Recorder::new()).await;
+    let field = kv.hget("h", "nine byte").await.unwrap_err();
+    assert_eq!(field.kind(), ErrorKind::TooLarge);
+}
+
+/// Its first close waits until it is dropped.
+#[derive(Clone, Default)]
+struct SlowToClose {
+    closed: Arc<Mutex<Vec<bool>>>,
+}
+
+impl Store for SlowToClose {
+    fn name(&self) -> &'static str {
+        "slow"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new(CapabilitySet::NONE)
+    }
+
+    async fn close(&self) {
+        let first = {
+            let mut closed = self.closed.lock().unwrap();
+            closed.push(false);
+            closed.len() == 1
+        };
+        if first {
+            std::future::pending::<()>().await;
+        }
+        *self.closed.lock().unwrap().last_mut().unwrap() = true;
+    }
+}
+
+#[tokio::test]
+async fn a_close_that_was_dropped_is_finished_by_the_next() {
+    let store = SlowToClose::default();
+    let kv = Kv::builder(store.clone()).connect().await.unwrap();
+    let dropped = tokio::time::timeout(Duration::from_millis(1), kv.close()).await;
+    assert!(dropped.is_err());
+    assert!(
+        !kv.is_available().await,
+        "refused from the first attempt on"
+    );
+    kv.close().await;
+    kv.close().await;
+    assert_eq!(*store.closed.lock().unwrap(), [false, true]);
+}

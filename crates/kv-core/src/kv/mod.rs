@@ -47,8 +47,10 @@ pub use self::{builder::KvBuilder, lifecycle::Health};
 /// ```
 ///
 /// # Cancel safety
-/// Any future may be dropped: a command is then applied whole or not at all, and no key is left
-/// without the deadline it was given. Which of the two is unknown, as after a timeout.
+/// Any future may be dropped: what it was about to do to a key is then applied whole or not at all,
+/// which of the two is unknown, and no key is left without the deadline it was given. Commands on
+/// several keys, and pops of more than 200 members, can take several such steps; a dropped one may
+/// stop in between, and the members that a dropped pop had removed are gone.
 #[derive(Clone)]
 pub struct Kv {
     shared: Arc<Shared>,
@@ -153,7 +155,7 @@ impl Kv {
         Ok(PhysicalKey::new(physical))
     }
 
-    fn caller(&self) -> Option<Context> {
+    pub(crate) fn caller(&self) -> Option<Context> {
         self.context.clone().or_else(Context::current)
     }
 }

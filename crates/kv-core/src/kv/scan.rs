@@ -23,7 +23,8 @@ impl From<Option<Cursor>> for Next {
 impl Kv {
     /// Streams the keys that start with a prefix, of any type, page by page.
     ///
-    /// A key that is there throughout comes at least once; where a store repeats itself, twice.
+    /// A key that is there throughout comes at least once; where a store repeats itself, twice. The
+    /// keys are those of the context in which this is called, wherever the stream is polled.
     ///
     /// # Errors
     /// As [`scan_page`](Self::scan_page), after which the stream ends.
@@ -31,7 +32,8 @@ impl Kv {
         &self,
         prefix: impl Into<Prefixes>,
     ) -> impl Stream<Item = Result<Key>> + Send + Unpin + 'static {
-        let kv = self.clone();
+        // The pages are fetched wherever the stream is polled, which may be another tenant's task.
+        let kv = self.bind(self.caller().unwrap_or_default());
         let prefixes = prefix.into();
         stream::try_unfold(Next::Page(ScanFrom::Start), move |next| {
             let (kv, prefixes) = (kv.clone(), prefixes.clone());
