@@ -7,7 +7,7 @@ use crate::{
     link::Link,
 };
 use futures_util::future::join;
-use kv_core::{Capabilities, Error, Key, Result, SetOptions, Value, When};
+use kv_core::{Capabilities, Error, Key, Outcome, Result, SetOptions, Value, When};
 use redis::{Cmd, Pipeline, Value as RedisValue};
 use std::collections::HashSet;
 
@@ -61,7 +61,10 @@ pub(crate) async fn set(
 }
 
 pub(crate) async fn delete(link: &Link, keys: Vec<Key>) -> Result<u64> {
-    count(link, "UNLINK", &keys).await
+    let mut deleted = 0;
+    let done = count(link, "UNLINK", &keys, &mut deleted).await;
+    done.map_err(|error| in_part(error, "deleted so far", deleted))?;
+    Ok(deleted)
 }
 
 pub(crate) async fn exists(link: &Link, mut keys: Vec<Key>) -> Result<u64> {
@@ -70,7 +73,20 @@ pub(crate) async fn exists(link: &Link, mut keys: Vec<Key>) -> Result<u64> {
         let mut seen = HashSet::with_capacity(keys.len());
         keys.retain(|key| seen.insert(key.clone()));
     }
-    count(link, "EXISTS", &keys).await
+    let mut found = 0;
+    count(link, "EXISTS", &keys, &mut found).await?;
+    Ok(found)
+}
+
+/// The error of a write in steps, of which some were done: the call as a whole is neither applied
+/// nor not applied, whatever is known about the step that failed.
+pub(crate) fn in_part(error: Error, fact: &'static str, done: u64) -> Error {
+    match done {
+        0 => error,
+        _ => error
+            .with_outcome(Outcome::Unknown)
+            .with_context(fact, done),
+    }
 }
 
 async fn get_step(link: &Link, keys: &[Key]) -> Answer<Vec<Option<Value>>> {
@@ -184,24 +200,24 @@ fn encode_item(
 }
 
 /// Sums up what a command that counts keys answers.
-async fn count(link: &Link, name: &'static str, keys: &[Key]) -> Result<u64> {
-    let mut total = 0;
+async fn count(link: &Link, name: &'static str, keys: &[Key], total: &mut u64) -> Result<()> {
     for step in keys.chunks(KEYS) {
         let answer = link.command(&encode::with_list(name, [], step)).await;
-        total += answer
+        *total += answer
             .and_then(decode::count)
             .map_err(|failure| match keys {
                 [key] => failure.about(key),
                 _ => Error::from(failure),
             })?;
     }
-    Ok(total)
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{BYTES, WRITES, step_length};
-    use kv_core::{Key, Value};
+    use super::{BYTES, KEYS, WRITES, step_length};
+    use crate::fake::Fake;
+    use kv_core::{Key, Outcome, Value};
 
     fn items(count: usize, bytes: usize) -> Vec<(Key, Value)> {
         let item = (Key::new("k").unwrap(), Value::from(vec![0; bytes - 1]));
@@ -214,5 +230,29 @@ mod tests {
         assert_eq!(step_length(&items(WRITES + 1, 10)), WRITES);
         assert_eq!(step_length(&items(10, BYTES / 4)), 4);
         assert_eq!(step_length(&items(2, BYTES + 1)), 1);
+    }
+
+    /// Keys of which the server refuses the one at this place, where a step should begin.
+    fn refused_at(place: usize) -> Vec<Key> {
+        let name = |at| match at == place {
+            true => "refused".to_owned(),
+            false => format!("k{at}"),
+        };
+        (0..=place).map(|at| Key::new(name(at)).unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_delete_that_fails_half_done_is_unknown_and_says_how_much() {
+        let server = Fake::start("127.0.0.1:0").await;
+        let kv = server.kv().await;
+        let error = kv.delete_many(refused_at(KEYS)).await.unwrap_err();
+        assert_eq!(error.outcome(), Outcome::Unknown);
+        assert_eq!(error.context("deleted so far"), Some("1000"));
+        let error = kv.delete_many(refused_at(0)).await.unwrap_err();
+        assert_eq!(error.outcome(), Outcome::Final);
+        assert_eq!(error.context("deleted so far"), None);
+        let error = kv.exists_many(refused_at(KEYS)).await.unwrap_err();
+        assert_eq!(error.outcome(), Outcome::Final);
+        server.stop().await;
     }
 }

@@ -1,6 +1,6 @@
 //! Deleting ranges of keys without holding the server up: SCAN and UNLINK, never KEYS or FLUSHDB.
 
-use crate::{decode, encode, error::Answer, link::Link, scan};
+use crate::{batch::in_part, decode, encode, error::Answer, link::Link, scan};
 use kv_core::{Error, ErrorKind, Prefixes, Result};
 
 /// How many entries of the server's table one step looks at.
@@ -20,7 +20,7 @@ pub(crate) async fn clear(link: &Link, prefixes: &Prefixes) -> Result<u64> {
     }
     let mut cleared = 0;
     let done = clear_all(link, prefixes, &mut cleared).await;
-    done.map_err(|failure| Error::from(failure).with_context("cleared so far", cleared))?;
+    done.map_err(|failure| in_part(failure.into(), "cleared so far", cleared))?;
     Ok(cleared)
 }
 
@@ -38,5 +38,21 @@ async fn clear_all(link: &Link, prefixes: &Prefixes, cleared: &mut u64) -> Answe
             return Ok(());
         }
         cursor = step.next;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::fake::Fake;
+    use kv_core::Outcome;
+
+    #[tokio::test]
+    async fn a_clear_that_fails_half_done_is_unknown_and_says_how_much() {
+        let server = Fake::start("127.0.0.1:0").await;
+        let kv = server.kv().await;
+        let error = kv.clear().await.unwrap_err();
+        assert_eq!(error.outcome(), Outcome::Unknown);
+        assert_eq!(error.context("cleared so far"), Some("2"));
+        server.stop().await;
     }
 }

@@ -3,22 +3,25 @@
 //! All calls share one multiplexed connection. When it is lost, one task restores it; calls wait
 //! for that within their own deadline. A call that was given to a connection is never sent again.
 
+mod call;
+
+pub(crate) use self::call::Lease;
 use crate::{
     error::{Answer, Failure},
     handshake::{self, Settings},
 };
 use arc_swap::ArcSwapOption;
-use kv_core::{Clock, Stopwatch, SystemClock};
+use kv_core::Stopwatch;
 use parking_lot::Mutex;
 use redis::{
-    AsyncConnectionConfig, Client, PushInfo, PushKind, RedisResult,
+    AsyncConnectionConfig, Client, PushInfo, PushKind,
     aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection},
 };
 use std::{
     any::{Any, TypeId},
     sync::{
         Arc, Weak,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32},
     },
     time::Duration,
 };
@@ -37,20 +40,12 @@ pub(crate) struct Single {
     shared: Arc<Shared>,
 }
 
-/// A connection for one exchange, and which of the connections over time it is.
-pub(crate) struct Lease {
-    pub(crate) connection: MultiplexedConnection,
-    pub(crate) epoch: u64,
-}
-
 struct Shared {
     client: Client,
     settings: Settings,
     runtime: Handle,
     /// The connection in use; none while it is being restored.
     live: ArcSwapOption<Live>,
-    /// Calls in a row without an answer.
-    strikes: AtomicU32,
     state: Mutex<State>,
     /// Told when `state` changed.
     changed: Notify,
@@ -61,14 +56,22 @@ struct Shared {
 struct Live {
     connection: MultiplexedConnection,
     epoch: u64,
+    /// Calls in a row without an answer.
+    strikes: AtomicU32,
+    /// Whether a probe is under way.
+    probed: AtomicBool,
 }
 
 struct State {
-    /// Counts connections.
+    /// Counts attempts to connect; while the phase is `Up`, the one that is in use.
     epoch: u64,
+    /// The last attempt whose connection ended before it was in use.
+    stillborn: u64,
     phase: Phase,
     /// Made when somebody asks for it.
     manager: Option<ConnectionManager>,
+    /// The task that last probed a connection.
+    probe: Option<AbortHandle>,
 }
 
 enum Phase {
@@ -88,68 +91,18 @@ struct Outage {
 impl Single {
     /// Connects, within the connect timeout.
     pub(crate) async fn connect(client: Client, settings: Settings) -> Answer<Self> {
-        let outage = Outage {
-            since: Stopwatch::start(),
-            failed_attempts: 0,
-            reason: Failure::closed(),
-            task: None,
-        };
-        let single = Self {
-            shared: Arc::new(Shared {
-                client,
-                settings,
-                runtime: Handle::current(),
-                live: ArcSwapOption::empty(),
-                strikes: AtomicU32::new(0),
-                state: Mutex::new(State {
-                    epoch: 0,
-                    phase: Phase::Down(outage),
-                    manager: None,
-                }),
-                changed: Notify::new(),
-                wanted: Notify::new(),
-            }),
-        };
-        let shared = &single.shared;
-        let connection = shared.attempt().await?;
-        shared.restored(connection);
+        let single = Self::new(client, settings);
+        single.shared.attempt().await?;
         Ok(single)
     }
 
     /// The connection, at once where there is one.
-    pub(crate) async fn lease(&self) -> Answer<Lease> {
-        match self.shared.lease() {
-            Some(lease) => Ok(lease),
+    pub(crate) async fn lease(&self) -> Answer<Lease<'_>> {
+        match self.shared.live.load_full() {
+            Some(live) => Ok(Lease::new(&self.shared, live)),
             // Boxed, so that the usual case does not carry the room for this one.
             None => Box::pin(self.shared.lease_when_restored()).await,
         }
-    }
-
-    /// Tells what the end of an exchange says about its connection.
-    pub(crate) fn judge<T>(&self, epoch: u64, sent: RedisResult<T>) -> Answer<T> {
-        let error = match sent {
-            Ok(reply) => {
-                if self.shared.strikes.load(Ordering::Relaxed) != 0 {
-                    self.shared.strikes.store(0, Ordering::Relaxed);
-                }
-                return Ok(reply);
-            }
-            Err(error) => error,
-        };
-        let shared = &self.shared;
-        if error.is_timeout() {
-            let failure =
-                Failure::timeout(shared.settings.response_timeout).at(&shared.settings.address);
-            if shared.strikes.fetch_add(1, Ordering::Relaxed) + 1 >= STRIKES {
-                shared.lost(epoch, failure.clone());
-            }
-            return Err(failure);
-        }
-        let failure = Failure::sending(&error).at(&shared.settings.address);
-        if error.is_io_error() || error.is_unrecoverable_error() {
-            shared.lost(epoch, failure.clone());
-        }
-        Err(failure)
     }
 
     pub(crate) fn response_timeout(&self) -> Duration {
@@ -161,7 +114,8 @@ impl Single {
             return Some(Box::new(self.shared.client.clone()));
         }
         if wanted == TypeId::of::<MultiplexedConnection>() {
-            return Some(Box::new(self.shared.lease()?.connection));
+            let live = self.shared.live.load_full()?;
+            return Some(Box::new(live.connection.clone()));
         }
         if wanted == TypeId::of::<ConnectionManager>() {
             return Some(Box::new(self.shared.manager()?));
@@ -178,11 +132,41 @@ impl Single {
         {
             task.abort();
         }
+        if let Some(probe) = state.probe.take() {
+            probe.abort();
+        }
         state.phase = Phase::Closed;
         state.manager = None;
         shared.live.store(None);
         drop(state);
         shared.changed.notify_waiters();
+    }
+
+    fn new(client: Client, settings: Settings) -> Self {
+        let outage = Outage {
+            since: Stopwatch::start(),
+            failed_attempts: 0,
+            reason: Failure::closed(),
+            task: None,
+        };
+        let state = State {
+            epoch: 0,
+            stillborn: 0,
+            phase: Phase::Down(outage),
+            manager: None,
+            probe: None,
+        };
+        Self {
+            shared: Arc::new(Shared {
+                client,
+                settings,
+                runtime: Handle::current(),
+                live: ArcSwapOption::empty(),
+                state: Mutex::new(state),
+                changed: Notify::new(),
+                wanted: Notify::new(),
+            }),
+        }
     }
 }
 
@@ -194,37 +178,35 @@ impl Drop for Single {
 }
 
 impl Shared {
-    fn lease(&self) -> Option<Lease> {
+    fn is_live(&self, epoch: u64) -> bool {
         let live = self.live.load();
-        let live = live.as_ref()?;
-        Some(Lease {
-            connection: live.connection.clone(),
-            epoch: live.epoch,
-        })
+        live.as_ref().is_some_and(|live| live.epoch == epoch)
     }
 
     /// Waits for the connection, then leaves the exchange what is left of the deadline.
-    async fn lease_when_restored(&self) -> Answer<Lease> {
+    async fn lease_when_restored(self: &Arc<Self>) -> Answer<Lease<'_>> {
         let deadline = self.settings.response_timeout;
         let watch = Stopwatch::start();
-        let Ok(restored) = timeout(deadline, self.restoration()).await else {
-            return Err(Failure::not_connected(deadline).at(&self.settings.address));
-        };
-        let mut lease = restored?;
+        let too_late = || Failure::not_connected(deadline).at(&self.settings.address);
+        let restored = timeout(deadline, self.restoration()).await;
+        let live = restored.map_err(|_| too_late())??;
         let left = deadline.saturating_sub(watch.elapsed());
-        lease.connection.set_response_timeout(left);
-        Ok(lease)
+        if left.is_zero() {
+            // Sent now, it would be given up at once, and nobody knew whether it happened.
+            return Err(too_late());
+        }
+        Ok(Lease::new(self, live).within(left))
     }
 
     /// Ends when there is a connection. Ends with a failure if an attempt fails that began after
     /// the outage had already lasted as long as a call would wait for its end.
-    async fn restoration(&self) -> Answer<Lease> {
+    async fn restoration(&self) -> Answer<Arc<Live>> {
         let mut seen = None;
         loop {
             // Enlisted before the look, so that a change in between is not missed.
             let changed = self.changed.notified();
-            if let Some(lease) = self.lease() {
-                return Ok(lease);
+            if let Some(live) = self.live.load_full() {
+                return Ok(live);
             }
             match &self.state.lock().phase {
                 Phase::Closed => return Err(Failure::closed()),
@@ -243,8 +225,14 @@ impl Shared {
     }
 
     /// One attempt to connect, within the connect timeout.
-    async fn attempt(self: &Arc<Self>) -> Answer<MultiplexedConnection> {
-        let epoch = self.state.lock().epoch + 1;
+    async fn attempt(self: &Arc<Self>) -> Answer<()> {
+        let (epoch, connection) = self.open().await?;
+        self.restored(epoch, connection)
+    }
+
+    /// A connection that is not in use yet, and the number of the attempt.
+    async fn open(self: &Arc<Self>) -> Answer<(u64, MultiplexedConnection)> {
+        let epoch = self.next_epoch();
         let shared = Arc::downgrade(self);
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
@@ -259,28 +247,48 @@ impl Shared {
         let opening = handshake::open(&self.client, &config, &self.settings);
         let opened = timeout(limit, opening).await;
         let opened = opened.unwrap_or_else(|_| Err(Failure::no_connection_within(limit)));
-        opened.map_err(|failure| failure.at(&self.settings.address))
+        let connection = opened.map_err(|failure| failure.at(&self.settings.address))?;
+        Ok((epoch, connection))
     }
 
-    fn restored(&self, connection: MultiplexedConnection) {
+    fn next_epoch(&self) -> u64 {
+        let mut state = self.state.lock();
+        state.epoch += 1;
+        state.epoch
+    }
+
+    /// Puts a connection to use, unless it has ended already.
+    fn restored(&self, epoch: u64, connection: MultiplexedConnection) -> Answer<()> {
+        let live = Live {
+            connection,
+            epoch,
+            strikes: AtomicU32::new(0),
+            probed: AtomicBool::new(false),
+        };
         let mut state = self.state.lock();
         if matches!(state.phase, Phase::Closed) {
-            return;
+            return Err(Failure::closed());
         }
-        state.epoch += 1;
+        if state.stillborn == epoch {
+            return Err(Failure::connection_closed().at(&self.settings.address));
+        }
         state.phase = Phase::Up;
-        self.strikes.store(0, Ordering::Relaxed);
-        let epoch = state.epoch;
-        self.live.store(Some(Arc::new(Live { connection, epoch })));
+        self.live.store(Some(Arc::new(live)));
         drop(state);
         self.changed.notify_waiters();
+        Ok(())
     }
 
     /// Gives a connection up and has it restored, once. Exchanges under way on it keep it alive
     /// until they end.
     fn lost(self: &Arc<Self>, epoch: u64, reason: Failure) {
         let mut state = self.state.lock();
-        if state.epoch != epoch || !matches!(state.phase, Phase::Up) {
+        if state.epoch != epoch {
+            return;
+        }
+        if !matches!(state.phase, Phase::Up) {
+            // The news may come before the connection is in use.
+            state.stillborn = epoch;
             return;
         }
         self.live.store(None);
@@ -300,17 +308,14 @@ impl Shared {
         let mut pause = SHORTEST_PAUSE;
         loop {
             match self.attempt().await {
-                Ok(connection) => {
-                    self.restored(connection);
+                Ok(()) => {
                     tracing::info!(address = %self.settings.address, "restored the connection");
                     return;
                 }
                 Err(reason) => self.failed(reason),
             }
             // Clients that lost the same server must not come back in step.
-            SystemClock
-                .sleep_until(SystemClock.now().saturating_add(SHORTEST_PAUSE))
-                .await;
+            pass(SHORTEST_PAUSE).await;
             let longer = pause.mul_f64(fastrand::f64());
             let _ = timeout(longer, self.wanted.notified()).await;
             pause = LONGEST_PAUSE.min(pause * 2);
@@ -341,6 +346,12 @@ impl Shared {
         }
         state.manager.clone()
     }
+}
+
+/// Waits. Not through `SystemClock`, which waits for a time of day: set back, it would hold up
+/// reconnecting for as long.
+async fn pass(span: Duration) {
+    let _ = timeout(span, std::future::pending::<()>()).await;
 }
 
 fn disconnected(shared: &Weak<Shared>, epoch: u64) {

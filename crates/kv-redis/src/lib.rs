@@ -7,6 +7,8 @@ mod connect;
 mod decode;
 mod encode;
 mod error;
+#[cfg(test)]
+mod fake;
 mod handshake;
 mod hashes;
 mod link;

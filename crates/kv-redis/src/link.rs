@@ -45,10 +45,10 @@ impl Link {
         let Route::Single(single) = self.route()?;
         let Lease {
             mut connection,
-            epoch,
+            call,
         } = single.lease().await?;
         let sent = connection.send_packed_command(command).await;
-        decode::single(single.judge(epoch, sent)?)
+        decode::single(call.judge(sent)?)
     }
 
     /// Sends commands in one go, each atomic for itself; answers each, errors included.
@@ -103,9 +103,9 @@ impl Link {
         let Route::Single(single) = self.route()?;
         let Lease {
             mut connection,
-            epoch,
+            call,
         } = single.lease().await?;
         let sent = connection.send_packed_commands(commands, skip, count).await;
-        single.judge(epoch, sent)
+        call.judge(sent)
     }
 }

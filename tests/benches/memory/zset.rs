@@ -1,7 +1,7 @@
 //! A sorted set of a million members: filled and drained one by one, and its memory.
 
 use crate::{Store, block_on, reference_zset::SortedSet};
-use kv_core::Score;
+use kv_core::{Key, Score};
 use kv_tests::bench::{Claim, Contest, Effort, Outcome, Row, Side, Size, Suite};
 use std::{env, fs, process::Command};
 
@@ -46,16 +46,18 @@ pub(crate) fn child() -> Option<Outcome> {
     }
 }
 
-/// One operation adds a member, and another, after all are in, pops one.
+/// Adds every member, then pops them one by one; the set is a new one each time, since a drained one
+/// is gone. One operation is one member, in and out.
 fn ours(members: &[(String, f64)]) -> Outcome<Side<'_>> {
     let store = Store::open()?;
+    let key = Key::new("set")?;
     Ok(Side::new(move |_| {
         block_on(async {
             for (member, score) in members {
-                store.kv.zadd("set", [(member, *score)]).await?;
+                store.kv.zadd(&key, [(member, *score)]).await?;
             }
             for _ in members {
-                let popped = store.kv.zpopbyscore("set", Score::MAX).await?;
+                let popped = store.kv.zpopbyscore(&key, Score::MAX).await?;
                 popped.ok_or("the set ran dry")?;
             }
             Ok(())
@@ -64,8 +66,8 @@ fn ours(members: &[(String, f64)]) -> Outcome<Side<'_>> {
 }
 
 fn bare(members: &[(String, f64)]) -> Side<'_> {
-    let mut set = SortedSet::default();
     Side::new(move |_| {
+        let mut set = SortedSet::default();
         for (member, score) in members {
             set.add(member, *score);
         }

@@ -189,7 +189,7 @@ impl Row {
     pub fn heading() -> String {
         format!(
             "{:<28} {:>11} {:>11} {:<4} {:>7} {:>15} {:>8} {:<6} {:>13} {:>13} {:>11}",
-            "name (op = one call)",
+            "name",
             "ours",
             "reference",
             "unit",

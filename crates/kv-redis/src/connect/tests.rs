@@ -1,106 +1,20 @@
-//! Outages, against a server that speaks just enough of the protocol to misbehave.
+//! Outages, against a server that misbehaves.
 
-use crate::{RedisConfig, RedisStore};
-use kv_core::{ErrorKind, Kv, Outcome, Stopwatch};
+use super::{STRIKES, Single, disconnected};
+use crate::{
+    fake::{DEADLINE, Fake},
+    handshake::Settings,
+};
+use kv_core::{ErrorKind, Outcome, Stopwatch};
+use redis::{Client, RedisError, RedisResult};
 use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    io,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
-    task::{JoinHandle, JoinSet},
-};
+use tokio::time::timeout;
 
-const DEADLINE: Duration = Duration::from_millis(200);
-
-/// A server that answers `GET` with "v", but for the key "hang" only together with the next command,
-/// and for "drop" by closing the connection.
-struct Fake {
-    address: SocketAddr,
-    connections: Arc<AtomicUsize>,
-    task: JoinHandle<()>,
-}
-
-impl Fake {
-    async fn start(address: &str) -> Self {
-        let listener = TcpListener::bind(address).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let connections = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&connections);
-        let task = tokio::spawn(async move {
-            // Dropped with this task, and the connections with it.
-            let mut open = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                counter.fetch_add(1, Ordering::Relaxed);
-                open.spawn(serve(stream));
-            }
-        });
-        Self {
-            address,
-            connections,
-            task,
-        }
-    }
-
-    async fn stop(self) {
-        self.task.abort();
-        let _ = self.task.await;
-    }
-
-    async fn kv(&self) -> Kv {
-        let mut config = RedisConfig::from_url(format!("redis://{}", self.address));
-        config.response_timeout = DEADLINE;
-        let store = RedisStore::new(config).unwrap();
-        Kv::builder(store).connect().await.unwrap()
-    }
-}
-
-async fn serve(stream: TcpStream) {
-    let mut stream = BufReader::new(stream);
-    let mut owed = 0;
-    while let Some(command) = read(&mut stream).await {
-        let words: Vec<&str> = command.iter().map(String::as_str).collect();
-        let reply = match words[..] {
-            ["GET", "hang"] => {
-                owed += 1;
-                continue;
-            }
-            ["GET", "drop"] => return,
-            ["HELLO", ..] => "%1\r\n$7\r\nversion\r\n$6\r\n7.0.15\r\n",
-            ["GET", _] => "$1\r\nv\r\n",
-            _ => "+OK\r\n",
-        };
-        let reply = "$1\r\nv\r\n".repeat(owed) + reply;
-        owed = 0;
-        if stream.write_all(reply.as_bytes()).await.is_err() {
-            return;
-        }
-    }
-}
-
-async fn read(stream: &mut BufReader<TcpStream>) -> Option<Vec<String>> {
-    let count = read_number(stream, '*').await?;
-    let mut words = Vec::new();
-    for _ in 0..count {
-        let mut word = vec![0; read_number(stream, '$').await? + 2];
-        stream.read_exact(&mut word).await.ok()?;
-        words.push(String::from_utf8_lossy(&word).trim_end().to_owned());
-    }
-    Some(words)
-}
-
-async fn read_number(stream: &mut BufReader<TcpStream>, mark: char) -> Option<usize> {
-    let mut line = String::new();
-    stream.read_line(&mut line).await.ok()?;
-    line.strip_prefix(mark)?.trim_end().parse().ok()
-}
-
-fn told(result: kv_core::Result<Option<kv_core::Value>>) -> Option<(ErrorKind, Outcome)> {
+fn told<T>(result: kv_core::Result<T>) -> Option<(ErrorKind, Outcome)> {
     result.err().map(|error| (error.kind(), error.outcome()))
 }
 
@@ -184,5 +98,105 @@ async fn closing_ends_waiting_calls_and_leaves_no_task() {
     while metrics.num_alive_tasks() >= before {
         assert!(watch.elapsed() < Duration::from_secs(10), "a task is left");
         tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_silent_connection_is_replaced_though_its_callers_give_up_early() {
+    let server = Fake::start("127.0.0.1:0").await;
+    let kv = server.kv().await;
+    server.silence();
+    let watch = Stopwatch::start();
+    while !matches!(timeout(DEADLINE / 4, kv.get("k")).await, Ok(Ok(_))) {
+        assert!(watch.elapsed() < Duration::from_secs(10), "not replaced");
+    }
+    assert_eq!(server.connections.load(Ordering::Relaxed), 2);
+    let pings = server.unanswered_pings();
+    assert!((1..=STRIKES as usize).contains(&pings), "{pings} pings");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_answers_outlives_calls_given_up_early() {
+    let server = Fake::start("127.0.0.1:0").await;
+    let kv = server.kv().await;
+    for _ in 0..2 * STRIKES {
+        // Longer in sum than a silent connection would last.
+        let _ = timeout(DEADLINE / 2, kv.get("hang")).await;
+    }
+    assert_eq!(told(kv.get("k").await), None);
+    assert_eq!(server.connections.load(Ordering::Relaxed), 1);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn late_timeouts_of_a_replaced_connection_do_not_count_against_the_new_one() {
+    let server = Fake::start("127.0.0.1:0").await;
+    let single = connected(&server).await;
+    let mut late = Vec::new();
+    for _ in 0..STRIKES {
+        late.push(single.lease().await.ok().unwrap().call);
+    }
+    single.shared.lost(1, crate::error::Failure::closed());
+    let replaced = single.lease().await.ok().unwrap();
+    for call in late {
+        let timed_out = RedisError::from(io::Error::from(io::ErrorKind::TimedOut));
+        let unanswered: RedisResult<()> = Err(timed_out);
+        assert!(call.judge(unanswered).is_err());
+    }
+    assert!(single.shared.is_live(2));
+    assert!(replaced.call.judge(Ok(())).is_ok());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_ends_before_it_is_in_use_is_never_used() {
+    let server = Fake::start("127.0.0.1:0").await;
+    let single = Single::new(client(&server), settings(&server));
+    let shared = &single.shared;
+    let (epoch, connection) = shared.open().await.ok().unwrap();
+    disconnected(&Arc::downgrade(shared), epoch);
+    assert!(shared.restored(epoch, connection).is_err());
+    assert!(shared.live.load().is_none());
+    // The next attempt is another one.
+    assert!(shared.attempt().await.is_ok());
+    assert!(shared.is_live(epoch + 1));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_that_waited_until_its_deadline_is_not_sent() {
+    let server = Fake::start("127.0.0.1:0").await;
+    let single = Arc::new(Single::new(client(&server), settings(&server)));
+    let (epoch, connection) = single.shared.open().await.ok().unwrap();
+    let waiting = Arc::clone(&single);
+    let waiting = tokio::spawn(async move { waiting.lease().await.err() });
+    tokio::task::yield_now().await;
+    assert!(single.shared.restored(epoch, connection).is_ok());
+    // The one thread is held up, so that the call learns of the connection too late.
+    let watch = Stopwatch::start();
+    while watch.elapsed() <= DEADLINE {
+        std::hint::spin_loop();
+    }
+    let failure = waiting.await.unwrap().expect("it was sent");
+    assert_eq!(told::<()>(Err(failure.into())), UNSENT);
+    server.stop().await;
+}
+
+async fn connected(server: &Fake) -> Single {
+    let single = Single::connect(client(server), settings(server)).await;
+    single.ok().unwrap()
+}
+
+fn client(server: &Fake) -> Client {
+    Client::open(format!("redis://{}/?protocol=resp3", server.address)).unwrap()
+}
+
+fn settings(server: &Fake) -> Settings {
+    Settings {
+        address: server.address.to_string().into(),
+        connect_timeout: Duration::from_secs(10),
+        response_timeout: DEADLINE,
+        client_name: None,
     }
 }
