@@ -88,7 +88,7 @@ fn limits(stores: &[(&str, Capabilities)]) -> Result<String, Box<dyn Error>> {
         }
     }
     let rows: [(&str, Show); 4] = [
-        ("deadlines kept to", |it| {
+        ("lifetimes in steps of", |it| {
             format!("{:?}", it.ttl_granularity)
         }),
         ("deadlines judged by", |it| {

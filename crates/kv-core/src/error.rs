@@ -131,6 +131,26 @@ impl Error {
         self
     }
 
+    /// The same error for another caller. Its cause becomes the fact `cause`, as text.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        let it = &*self.0;
+        let copy = Self(Box::new(Inner {
+            kind: it.kind,
+            outcome: it.outcome,
+            message: it.message.clone(),
+            operation: it.operation,
+            provider: it.provider,
+            key: it.key.clone(),
+            context: it.context.clone(),
+            source: None,
+        }));
+        match &it.source {
+            Some(source) => copy.with_context("cause", source),
+            None => copy,
+        }
+    }
+
     /// What went wrong.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
@@ -264,6 +284,23 @@ mod tests {
         assert_eq!(
             format!("{error:?}"),
             "Timeout (Unknown): no answer within 50ms\n  operation: get\n  provider: redis\n  key: a\\nb\n  address: 127.0.0.1:6379\n  caused by: reset"
+        );
+    }
+
+    #[test]
+    fn a_duplicate_says_the_same_and_its_cause_as_text() {
+        let error = Error::new(ErrorKind::Timeout, "no answer")
+            .with_operation("connect")
+            .with_provider("redis")
+            .with_source(std::io::Error::other("reset"));
+        let copy = error.duplicate().duplicate();
+        assert_eq!(
+            format!("{copy:?}"),
+            format!("{error:?}").replace("caused by", "cause")
+        );
+        assert_eq!(
+            copy.to_string(),
+            "connect: no answer; cause: reset (it is unknown whether it was applied)"
         );
     }
 

@@ -45,6 +45,10 @@ mod memory {
             &["memory"]
         }
 
+        fn is_shared(&self) -> bool {
+            false
+        }
+
         fn build_url(&self, url: &StoreUrl) -> Result<KvBuilder> {
             if !url.is_bare() {
                 return Err(Error::new(

@@ -4,6 +4,7 @@ use crate::{
     fault::Fault,
     hint::instead,
     instance::{Blueprint, assemble},
+    layout::Layout,
     registry::Registry,
     slot::Slot,
 };
@@ -79,6 +80,7 @@ impl Factory {
         for name in self.names() {
             let assembled = self.assemble(name);
             faults.extend(assembled.err());
+            faults.extend(self.check_layout(name).err());
         }
         if let Err(error) = self
             .shared
@@ -126,9 +128,11 @@ impl Factory {
             return Err(Error::new(ErrorKind::Config, message));
         };
         slot.open(async || match self.assemble(name)? {
-            Blueprint::Enabled(stack) => connect(stack)
-                .await
-                .map_err(|error| error.with_context("store", name)),
+            Blueprint::Enabled(stack) => {
+                self.check_layout(name)?;
+                let connected = connect(stack).await;
+                connected.map_err(|error| error.with_context("store", name))
+            }
             Blueprint::Disabled => Err(self.disabled(name)),
         })
         .await
@@ -153,7 +157,10 @@ impl Factory {
     }
 
     /// Closes every store that this factory has opened by name, for all who hold it. Data stays, and
-    /// [`open`](Self::open) makes a new one.
+    /// [`open`](Self::open) makes a new one, after the store is closed.
+    ///
+    /// # Cancel safety
+    /// May be dropped; the next call closes what is left.
     pub async fn close_all(&self) {
         future::join_all(self.shared.slots.values().map(Slot::close)).await;
     }
@@ -223,6 +230,30 @@ impl Factory {
     fn assemble(&self, name: &str) -> Result<Blueprint> {
         let context = self.shared.configuration.context();
         assemble(name, &self.store(name), &context, &self.shared.registry)
+    }
+
+    /// Compares a store's keys with those of every other one. What is wrong with another store's own
+    /// table is no fault of this one.
+    fn check_layout(&self, name: &str) -> Result<()> {
+        let Ok(Some(own)) = self.layout(name) else {
+            return Ok(());
+        };
+        for other in self.names().filter(|&other| other != name) {
+            let Ok(Some(other_layout)) = self.layout(other) else {
+                continue;
+            };
+            // In the order of names, so that both stores tell the same.
+            match name < other {
+                true => own.check(&other_layout)?,
+                false => other_layout.check(&own)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn layout(&self, name: &str) -> Result<Option<Layout>> {
+        let context = self.shared.configuration.context();
+        Layout::read(name, &self.store(name), &context, &self.shared.registry)
     }
 
     fn disabled(&self, name: &str) -> Error {

@@ -11,8 +11,6 @@ pub(crate) struct Fault {
     before: String,
     after: String,
     place: Option<String>,
-    /// Whether the words are a type's own, which may quote what they should not.
-    foreign: bool,
 }
 
 impl Fault {
@@ -22,7 +20,6 @@ impl Fault {
             before: String::new(),
             after: format!(": {}", message.into()),
             place: None,
-            foreign: false,
         }
     }
 
@@ -32,7 +29,6 @@ impl Fault {
             before: format!("{} ", before.into()),
             after: after.into(),
             place: None,
-            foreign: false,
         }
     }
 
@@ -52,20 +48,6 @@ impl Fault {
     #[must_use]
     pub(crate) fn at(mut self, place: impl FnOnce() -> String) -> Self {
         self.place.get_or_insert_with(place);
-        self
-    }
-
-    /// Takes these texts out of words that are not ours.
-    #[must_use]
-    pub(crate) fn without(mut self, secrets: &[String]) -> Self {
-        if self.foreign {
-            let mut secrets: Vec<_> = secrets.iter().filter(|it| it.len() > 2).collect();
-            // A secret that holds another one goes first.
-            secrets.sort_unstable_by_key(|it| std::cmp::Reverse(it.len()));
-            for secret in secrets {
-                self.after = self.after.replace(secret.as_str(), "***");
-            }
-        }
         self
     }
 }
@@ -99,11 +81,9 @@ impl fmt::Display for Fault {
 impl std::error::Error for Fault {}
 
 impl de::Error for Fault {
-    fn custom<T: fmt::Display>(message: T) -> Self {
-        Self {
-            foreign: true,
-            ..Self::new(message.to_string())
-        }
+    /// A type's own words are not passed on: they may quote the value, as it is or escaped.
+    fn custom<T: fmt::Display>(_: T) -> Self {
+        Self::new("the value is refused by its type; it is not shown here")
     }
 
     fn invalid_type(found: Unexpected<'_>, wanted: &dyn Expected) -> Self {

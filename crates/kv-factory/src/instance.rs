@@ -94,7 +94,7 @@ pub(crate) fn assemble(
 }
 
 impl Instance {
-    fn read(name: &str, store: &Settings, context: &Settings) -> Result<Self> {
+    pub(crate) fn read(name: &str, store: &Settings, context: &Settings) -> Result<Self> {
         // Alone first, so that a fault in it is told with its own place.
         let mut parsed: KeySettings = context.parse()?;
         let mut keys = context.clone();

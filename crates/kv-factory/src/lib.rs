@@ -7,6 +7,7 @@ mod factory;
 mod fault;
 mod hint;
 mod instance;
+mod layout;
 mod read;
 mod registry;
 mod settings;

@@ -12,7 +12,7 @@ use serde::de::{
     DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Error as _, IntoDeserializer,
     MapAccess, SeqAccess, VariantAccess, Visitor,
 };
-use std::{cell::RefCell, collections::btree_map, slice};
+use std::{collections::btree_map, slice};
 
 /// Makes a `T` of a node. Fields that `T` does not know are refused, whether it asks for that or
 /// not.
@@ -21,23 +21,19 @@ pub(crate) fn read<T: DeserializeOwned>(
     path: &str,
     variables: &Variables,
 ) -> Result<T, Fault> {
-    let found = RefCell::default();
     let reader = Reader {
         node,
         path: Path::Root(path),
-        look_up: LookUp {
-            variables,
-            found: &found,
-        },
+        variables,
     };
-    T::deserialize(reader).map_err(|fault| fault.at(|| reader.place()).without(&found.borrow()))
+    T::deserialize(reader).map_err(|fault| fault.at(|| reader.place()))
 }
 
 #[derive(Clone, Copy)]
 struct Reader<'a> {
     node: &'a Node,
     path: Path<'a>,
-    look_up: LookUp<'a>,
+    variables: &'a Variables,
 }
 
 /// Built on the stack, so that a place costs nothing until it is needed.
@@ -46,13 +42,6 @@ enum Path<'a> {
     Root(&'a str),
     Field(&'a Self, &'a str),
     Index(&'a Self, usize),
-}
-
-#[derive(Clone, Copy)]
-struct LookUp<'a> {
-    variables: &'a Variables,
-    /// What variables and files gave, to keep it out of errors.
-    found: &'a RefCell<Vec<String>>,
 }
 
 /// Text, and whether it comes from outside the file, where everything is text.
@@ -83,30 +72,19 @@ impl<'a> Reader<'a> {
     fn text(&self) -> Result<Option<Text>, Fault> {
         match &self.node.value {
             Value::Text(text) => self.resolve(text).map(Some),
-            Value::Literal(text) => {
-                self.note(text);
-                Ok(Some(Text {
-                    text: text.clone(),
-                    from_outside: true,
-                }))
-            }
+            Value::Literal(text) => Ok(Some(Text {
+                text: text.clone(),
+                from_outside: true,
+            })),
             _ => Ok(None),
         }
     }
 
     fn resolve(&self, text: &str) -> Result<Text, Fault> {
         let template = Template::parse(text)?;
-        let text = template.resolve(self.look_up.variables, &mut |value| self.note(value))?;
+        let text = template.resolve(self.variables)?;
         let from_outside = !template.is_plain();
-        if from_outside {
-            self.note(&text);
-        }
         Ok(Text { text, from_outside })
-    }
-
-    /// Remembers a value to keep it out of errors.
-    fn note(&self, value: &str) {
-        self.look_up.found.borrow_mut().push(value.to_owned());
     }
 
     /// Text from outside, where a number or a truth value is wanted.
@@ -156,10 +134,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         match &self.node.value {
             Value::Text(text) => visitor.visit_string(self.resolve(text)?.text),
-            Value::Literal(text) => {
-                self.note(text);
-                visitor.visit_str(text)
-            }
+            Value::Literal(text) => visitor.visit_str(text),
             Value::Integer(number) => visitor.visit_i64(*number),
             Value::Float(number) => visitor.visit_f64(*number),
             Value::Boolean(truth) => visitor.visit_bool(*truth),
@@ -204,7 +179,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
                 content: Reader {
                     node,
                     path: Path::Field(&self.path, variant),
-                    look_up: self.look_up,
+                    variables: self.variables,
                 },
             }),
             _ => Err(Fault::new(format!(
@@ -274,7 +249,7 @@ impl<'de> MapAccess<'de> for Fields<'_> {
         let reader = Reader {
             node,
             path: Path::Field(&self.parent.path, name),
-            look_up: self.parent.look_up,
+            variables: self.parent.variables,
         };
         seed.deserialize(reader)
             .map_err(|fault| fault.at(|| reader.place()))
@@ -300,7 +275,7 @@ impl<'de> SeqAccess<'de> for Elements<'_> {
         let reader = Reader {
             node,
             path: Path::Index(&self.parent.path, self.index),
-            look_up: self.parent.look_up,
+            variables: self.parent.variables,
         };
         self.index += 1;
         let element = seed.deserialize(reader);

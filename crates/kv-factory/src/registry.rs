@@ -23,6 +23,13 @@ pub trait ProviderBuilder: Send + Sync + 'static {
         &[]
     }
 
+    /// Whether stores built of the same settings share their data, as clients of one server do. The
+    /// factory then refuses key settings with which keys of two of them could meet. Yes unless
+    /// overridden.
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     /// Makes the provider of a URL with one of its schemes. Unless overridden the URL becomes the
     /// field `uri` of the settings.
     ///

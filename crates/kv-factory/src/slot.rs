@@ -6,7 +6,8 @@ use tokio::sync::Mutex;
 
 /// Opens a store at most once at a time.
 ///
-/// Cancel safety: if the future that opens is dropped, the next one in line opens.
+/// Cancel safety: if the future that opens is dropped, the next one in line opens; if the one that
+/// closes is, the store stays known and is closed by the next one.
 #[derive(Default)]
 pub(crate) struct Slot {
     state: Mutex<State>,
@@ -36,7 +37,7 @@ impl Slot {
             && self.failures.load(Ordering::Acquire) != failures
         {
             // Trying again at once, one after the other, would keep the last in line for long.
-            return Err(again(failure));
+            return Err(failure.duplicate());
         }
         match build().await {
             Ok(kv) => {
@@ -45,7 +46,7 @@ impl Slot {
                 Ok(kv)
             }
             Err(error) => {
-                state.failure = Some(again(&error));
+                state.failure = Some(error.duplicate());
                 self.failures.fetch_add(1, Ordering::AcqRel);
                 Err(error)
             }
@@ -53,14 +54,11 @@ impl Slot {
     }
 
     pub(crate) async fn close(&self) {
-        let closing = self.state.lock().await.kv.take();
-        if let Some(kv) = closing {
+        let mut state = self.state.lock().await;
+        if let Some(kv) = &state.kv {
             kv.close().await;
         }
+        // Not before: if this future is dropped while it waits, the next call closes the store.
+        state.kv = None;
     }
-}
-
-/// The same error for another caller.
-fn again(error: &Error) -> Error {
-    Error::new(error.kind(), error.to_string()).with_outcome(error.outcome())
 }

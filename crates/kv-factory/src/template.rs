@@ -67,12 +67,8 @@ impl Template {
         self.0.iter().all(|it| matches!(it, Piece::Text(_)))
     }
 
-    /// Looks everything up. Each value found is also handed to `found`.
-    pub(crate) fn resolve(
-        &self,
-        variables: &Variables,
-        found: &mut dyn FnMut(&str),
-    ) -> Result<String, Unresolved> {
+    /// Looks everything up.
+    pub(crate) fn resolve(&self, variables: &Variables) -> Result<String, Unresolved> {
         let mut out = String::new();
         for piece in &self.0 {
             match piece {
@@ -84,24 +80,22 @@ impl Template {
                         .filter(|value| default.is_none() || !value.is_empty());
                     let value = match (value, default) {
                         (Some(value), _) => value,
-                        (None, Some(default)) => default.resolve(variables, found)?,
+                        (None, Some(default)) => default.resolve(variables)?,
                         (None, None) => {
                             return Err(Unresolved::Missing {
                                 variable: name.clone(),
                             });
                         }
                     };
-                    found(&value);
                     out.push_str(&value);
                 }
                 Piece::File(path) => {
                     let shown = path.is_plain();
-                    let path = path.resolve(variables, &mut |_| {})?;
+                    let path = path.resolve(variables)?;
                     let value = read(&path).map_err(|reason| Unresolved::Unreadable {
                         file: shown.then_some(path),
                         reason,
                     })?;
-                    found(&value);
                     out.push_str(&value);
                 }
             }
@@ -223,7 +217,7 @@ mod tests {
             "EMPTY" => Some(String::new()),
             _ => None,
         });
-        Template::parse(text)?.resolve(&variables, &mut |_| {})
+        Template::parse(text)?.resolve(&variables)
     }
 
     #[test]

@@ -101,7 +101,7 @@ impl Inner {
                 return done.map_err(|refusal| refusal.into_error(key));
             };
             if let (Refusal::Full(full), Some(bound)) = (refusal, &self.bound) {
-                if attempt < ATTEMPTS && self.make_room(bound, full, (index, slot.hash), &now) {
+                if attempt < ATTEMPTS && self.make_room(bound, full, (index, slot.hash)) {
                     attempt += 1;
                     continue;
                 }

@@ -1,7 +1,7 @@
 //! The settings of a store, as data.
 
 use kv_core::{Error, ErrorKind, Result};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 use std::num::NonZeroUsize;
 
 /// The settings of a [`MemoryStore`](crate::MemoryStore). Without any the store is unbounded.
@@ -103,8 +103,7 @@ pub enum OnFull {
 }
 
 /// A number of shards: a power of two, at most 65,536.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(try_from = "usize")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShardCount(usize);
 
 impl ShardCount {
@@ -142,5 +141,16 @@ impl TryFrom<usize> for ShardCount {
 
     fn try_from(count: usize) -> Result<Self> {
         Self::new(count)
+    }
+}
+
+/// Says what is expected in a form that a reader can pass on without the value.
+impl<'de> Deserialize<'de> for ShardCount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let count = usize::deserialize(deserializer)?;
+        Self::new(count).map_err(|_| {
+            let found = de::Unexpected::Unsigned(count as u64);
+            de::Error::invalid_value(found, &"a power of two, at most 65536")
+        })
     }
 }

@@ -3,7 +3,6 @@
 use crate::{
     access::Inner,
     bound::{Bound, Full},
-    moment::Moment,
 };
 use std::sync::atomic::Ordering;
 
@@ -18,23 +17,18 @@ const PER_SHARD: usize = 2;
 type Spot = (usize, u64);
 
 impl Inner {
-    /// Frees what has ended, then, if the policy allows, evicts until there is room; whether there
-    /// is. The entry at `keep` stays: it is the one to be written.
-    pub(crate) fn make_room(
-        &self,
-        bound: &Bound,
-        full: Full,
-        keep: Spot,
-        now: &Moment<'_>,
-    ) -> bool {
+    /// Frees what has ended and, if that is not enough and the policy allows, evicts until there is
+    /// room; whether there is. The entry at `keep` is not evicted: it is the one to be written.
+    pub(crate) fn make_room(&self, bound: &Bound, full: Full, keep: Spot) -> bool {
         let growth = match full {
             Full::Entries { growth, .. } | Full::Bytes { growth, .. } => growth,
             Full::Never { .. } => return false,
         };
-        if self.alarm.is_due(now.micros()) {
-            self.sweep();
-        }
         while !bound.fits(growth) {
+            // A sweep is one batch; what lives is touched only when nothing that has ended is left.
+            if self.sweep_if_due() {
+                continue;
+            }
             if !bound.evicts() || !self.evict_one(bound, keep) {
                 return false;
             }

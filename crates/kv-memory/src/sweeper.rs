@@ -87,6 +87,8 @@ impl Drop for Sweeper {
 pub(crate) struct Alarm {
     at: AtomicI64,
     earlier: Notify,
+    /// Held by a sweep, during which the time above is not true.
+    sweep: Mutex<()>,
 }
 
 impl Default for Alarm {
@@ -94,6 +96,7 @@ impl Default for Alarm {
         Self {
             at: AtomicI64::new(FOREVER),
             earlier: Notify::new(),
+            sweep: Mutex::new(()),
         }
     }
 }
@@ -106,7 +109,7 @@ impl Alarm {
         }
     }
 
-    pub(crate) fn is_due(&self, now: i64) -> bool {
+    fn is_due(&self, now: i64) -> bool {
         self.at.load(Ordering::Acquire) <= now
     }
 
@@ -115,12 +118,15 @@ impl Alarm {
     }
 
     async fn wait(&self, clock: &dyn Clock) {
-        let soonest = clock.now().saturating_add(NAP);
+        let mut soonest = clock.now().saturating_add(NAP);
         loop {
+            let now = clock.now();
             let at = Timestamp::from_micros(self.at.load(Ordering::Acquire));
-            if at <= clock.now() {
+            if at <= now {
                 return;
             }
+            // A clock that was set back must not make the nap as long as its step.
+            soonest = soonest.min(now.saturating_add(NAP));
             let earlier = pin!(self.earlier.notified());
             if at.as_micros() == FOREVER {
                 earlier.await;
@@ -138,13 +144,27 @@ impl Inner {
     /// Frees entries whose deadline has passed, at most a batch in each shard, and sets the alarm to
     /// the next deadline. Only shards where something is due are locked for it.
     pub(crate) fn sweep(&self) {
+        let _sweep = self.alarm.sweep.lock();
+        self.sweep_at(self.clock.now().as_micros());
+    }
+
+    /// Sweeps if a deadline has passed; false if none has. After true it can be worth it again: there
+    /// may be more than a batch.
+    pub(crate) fn sweep_if_due(&self) -> bool {
+        let _sweep = self.alarm.sweep.lock();
+        let now = self.clock.now().as_micros();
+        self.alarm.is_due(now) && self.sweep_at(now)
+    }
+
+    /// Whether a deadline had passed. The caller holds the alarm's lock for sweeps.
+    fn sweep_at(&self, now: i64) -> bool {
         // Cleared first: a deadline given to a shard that was looked at already sets it again.
         self.alarm.clear();
-        let now = self.clock.now().as_micros();
-        let mut next = FOREVER;
+        let (mut next, mut found) = (FOREVER, false);
         for (index, shard) in self.shards.iter().enumerate() {
             let mut soonest = shard.read().next_deadline();
             if soonest <= now {
+                found = true;
                 soonest = self.change(index, |shard| {
                     shard.free_due(now, BATCH);
                     shard.next_deadline()
@@ -153,6 +173,7 @@ impl Inner {
             next = next.min(soonest);
         }
         self.alarm.set(next);
+        found
     }
 }
 

@@ -279,26 +279,37 @@ fn validate_tells_all_faults_at_once() {
     );
 }
 
-#[test]
-fn a_types_own_words_lose_the_secret() {
-    #[derive(Debug)]
-    struct Picky;
-    impl<'de> Deserialize<'de> for Picky {
-        fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            let text = String::deserialize(deserializer)?;
-            Err(de::Error::custom(format!("`{text}` is not picky enough")))
-        }
+/// Refuses every text and quotes it as Rust would.
+#[derive(Debug)]
+struct Picky;
+
+impl<'de> Deserialize<'de> for Picky {
+    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Err(de::Error::custom(format!("bad token {text:?}")))
     }
+}
+
+#[test]
+fn a_types_own_words_are_not_passed_on() {
     #[derive(Debug, Deserialize)]
     struct S {
         #[expect(dead_code, reason = "never made")]
         x: Picky,
     }
-    let factory = factory("[default.s]\nx = \"pass ${WORD} word\"");
-    let error = factory.section::<S>("s").unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "`default.s.x`: `***` is not picky enough"
-    );
-    assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+    for value in ["\"hunter2\"", "\"${WORD}\"", "'${ESCAPED}'"] {
+        let mut builder = builder().0;
+        builder.toml(format!("[default.s]\nx = {value}"));
+        builder.variables(|name| match name {
+            "WORD" => Some("hunter2".to_owned()),
+            "ESCAPED" => Some("\"hunter2\\".to_owned()),
+            _ => None,
+        });
+        let error = builder.build().unwrap().section::<S>("s").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`default.s.x`: the value is refused by its type; it is not shown here"
+        );
+        assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+    }
 }

@@ -141,3 +141,36 @@ fn a_missing_section_is_told_from_a_faulty_one() {
         "there is no section `cache.users` in `default.cache`; present: sessions"
     );
 }
+
+#[tokio::test]
+async fn stores_that_share_a_server_lay_out_their_keys_alike() {
+    let check = async |host: &str, config: &str| {
+        let entry = |name: &str, host: &str, config: &str| {
+            format!(
+                "[default.database.kvstore.{name}]\nprovider = {{ backend = \"null\", host = \"{host}\", password = \"{name}\" }}\nwrappers = [{{ name = \"key_resolver\", config = {{ {config} }} }}]\n"
+            )
+        };
+        let factory = factory(&(entry("a", "h", "") + &entry("b", host, config)));
+        let told = factory.validate().err().map(|it| it.to_string());
+        for name in ["a", "b"] {
+            let opened = factory.open(name).await.err().map(|it| it.to_string());
+            assert_eq!(opened, told);
+        }
+        told
+    };
+    for (field, config) in [
+        ("separator", "separator = \"/\""),
+        ("multi_tenancy_enabled", "multi_tenancy_enabled = false"),
+        ("use_user_uid", "use_user_uid = true"),
+    ] {
+        let wanted = format!(
+            "`default.database.kvstore.a.wrappers[0]` and `default.database.kvstore.b.wrappers[0]` differ in `{field}` on the same server below the same static_prefix, so their keys could meet; give both the same, or each its own static_prefix"
+        );
+        assert_eq!(check("h", config).await, Some(wanted));
+        assert_eq!(check("elsewhere", config).await, None);
+        let own = format!("static_prefix = \"own\", {config}");
+        assert_eq!(check("h", &own).await, None);
+    }
+    assert_eq!(check("h", "multi_tenancy_enabled = true").await, None);
+    assert_eq!(check("h", "namespace = \"x\"").await, None);
+}

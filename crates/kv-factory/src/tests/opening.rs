@@ -1,6 +1,13 @@
 use super::{builder, factory, store};
-use kv_core::{ErrorKind, Outcome};
-use std::{sync::atomic::Ordering, task::Poll};
+use kv_core::{Capabilities, CapabilitySet, Error, ErrorKind, Kv, Outcome, Store};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    task::Poll,
+};
+use tokio::sync::Semaphore;
 
 #[tokio::test]
 async fn a_name_is_one_store_however_many_ask_at_once() {
@@ -57,6 +64,68 @@ async fn a_closed_store_is_opened_anew() {
     second.close().await;
     assert!(factory.open("a").await.unwrap().is_available().await);
     assert_eq!(connects.load(Ordering::SeqCst), 3);
+}
+
+/// A store that takes a permit to close.
+struct Slow {
+    gate: Arc<Semaphore>,
+    closed: Arc<AtomicU32>,
+}
+
+impl Store for Slow {
+    fn name(&self) -> &'static str {
+        "slow"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new(CapabilitySet::NONE)
+    }
+
+    async fn connect(&self) -> kv_core::Result<()> {
+        Ok(())
+    }
+
+    async fn close(&self) {
+        self.gate.acquire().await.unwrap().forget();
+        self.closed.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_close_leaves_the_work_to_the_next() {
+    let (gate, closed) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicU32::new(0)));
+    let parts = (Arc::clone(&gate), Arc::clone(&closed));
+    let mut builder = builder().0;
+    let slow = move |_| {
+        let (gate, closed) = parts.clone();
+        Ok(Kv::builder(Slow { gate, closed }))
+    };
+    builder.provider("slow", slow).unwrap();
+    builder.toml("[default.database.kvstore.a.provider]\nbackend = \"slow\"");
+    let factory = builder.build().unwrap();
+    factory.open("a").await.unwrap();
+
+    let mut dropped = Box::pin(factory.close_all());
+    let first = std::future::poll_fn(|task| Poll::Ready(dropped.as_mut().poll(task))).await;
+    assert!(first.is_pending());
+    drop(dropped);
+    gate.add_permits(1);
+    factory.close_all().await;
+    assert_eq!(closed.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_shared_failure_says_what_the_first_one_says() {
+    let slot = crate::slot::Slot::default();
+    let fail = async || {
+        tokio::task::yield_now().await;
+        let error = Error::new(ErrorKind::Timeout, "no answer");
+        Err(error.with_operation("connect").with_provider("slow"))
+    };
+    let (first, second) = futures_util::future::join(slot.open(fail), slot.open(fail)).await;
+    let (first, second) = (first.unwrap_err(), second.unwrap_err());
+    assert_eq!(format!("{first:?}"), format!("{second:?}"));
+    assert_eq!(first.to_string(), second.to_string());
 }
 
 #[tokio::test]

@@ -125,6 +125,50 @@ async fn evicting_makes_room_in_bytes_and_spares_the_key_that_is_written() {
     it.audit();
 }
 
+/// One shard, so that a sweep handles one batch of deadlines.
+fn two_megabytes(policy: OnFull) -> MemoryConfig {
+    MemoryConfig::default()
+        .max_bytes(limit(2 << 20))
+        .on_full(policy)
+        .shards(ShardCount::new(1).unwrap())
+}
+
+#[tokio::test]
+async fn however_many_have_ended_they_go_before_a_write_is_refused() {
+    let it = fixture(two_megabytes(OnFull::Refuse)).await;
+    let mut count = 0;
+    while it
+        .kv
+        .set_for(format!("k{count}"), "v", millis(5))
+        .await
+        .is_ok()
+    {
+        count += 1;
+    }
+    assert!(count > 9000, "{count}");
+    it.clock.advance(millis(5));
+    it.kv.set("large", vec![0; 1 << 20]).await.unwrap();
+    it.audit();
+}
+
+#[tokio::test]
+async fn however_many_have_ended_they_go_before_a_live_key_is_evicted() {
+    let it = fixture(two_megabytes(OnFull::Evict)).await;
+    fill(&it.kv, 1000).await;
+    for index in 0..9000 {
+        let key = format!("ended{index}");
+        it.kv.set_for(key, "v", millis(5)).await.unwrap();
+    }
+    assert_eq!(it.store.stats().entries, 10_000);
+    it.clock.advance(millis(5));
+    it.kv.set("large", vec![0; 3 << 19]).await.unwrap();
+    for index in 0..1000 {
+        assert!(it.kv.exists(format!("k{index}")).await.unwrap(), "{index}");
+    }
+    assert_eq!(it.store.stats().evicted, 0);
+    it.audit();
+}
+
 #[tokio::test]
 async fn the_smallest_bounds_work() {
     for policy in [OnFull::Refuse, OnFull::Evict] {

@@ -1,6 +1,6 @@
-use super::{Fixture, connected, fixture, limit, millis};
+use super::{Fixture, START, connected, fixture, limit, millis};
 use crate::{MemoryConfig, MemoryStore};
-use kv_core::{Kv, Stopwatch, Ttl};
+use kv_core::{Kv, Stopwatch, Timestamp, Ttl};
 use std::time::Duration;
 
 /// Waits for an effect; fails if it does not come.
@@ -47,6 +47,24 @@ async fn an_earlier_deadline_wakes_the_sleeper() {
     entries(&it, 1).await;
     it.kv.expire("late", millis(10)).await.unwrap();
     it.clock.advance(millis(10));
+    entries(&it, 0).await;
+}
+
+#[tokio::test]
+async fn a_clock_that_steps_back_does_not_stall_it() {
+    const HOUR: i64 = 3_600_000_000;
+    let it = connected(MemoryConfig::default()).await;
+    // The sweeper goes to sleep at the time before the step.
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    let earlier = Timestamp::from_micros(START.as_micros() - HOUR);
+    it.clock.set(earlier);
+    it.kv.set_for("k", "v", millis(1000)).await.unwrap();
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    it.clock.advance(millis(1000));
     entries(&it, 0).await;
 }
 
