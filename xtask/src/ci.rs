@@ -1,6 +1,7 @@
 //! `ci`: everything that must hold, in the order of what fails fastest.
 
 use crate::{
+    audit,
     bare::{self, BarePath},
     bench, cargo, clean, example, flags, interrupt, metadata, setup, table, test, tidy,
 };
@@ -36,7 +37,7 @@ enum Outcome {
 const REDIS_STORE: [&str; 2] = ["--store", "default_redis"];
 
 /// One feature set throughout, so that nothing is built twice.
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     Step {
         name: "fmt",
         run: fmt,
@@ -44,6 +45,10 @@ const STEPS: [Step; 11] = [
     Step {
         name: "tidy",
         run: || done(tidy::check()),
+    },
+    Step {
+        name: "audit",
+        run: audit,
     },
     Step {
         name: "setup",
@@ -118,6 +123,13 @@ fn fmt() -> Result<Outcome> {
     done(cargo::run(
         cargo::command()?.args(["fmt", "--all", "--check"]),
     ))
+}
+
+fn audit() -> Result<Outcome> {
+    if audit::run()? != ExitCode::SUCCESS {
+        bail!("a dependency is not one of ours to take");
+    }
+    Ok(Outcome::Done)
 }
 
 fn clippy() -> Result<Outcome> {

@@ -13,6 +13,8 @@ pub(crate) struct Xtask {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    /// Check licences and sources of all dependencies.
+    Audit,
     /// Run the benchmarks and say which rows met their target.
     Bench(Bench),
     /// Run the fault tests with fresh seeds for a while.

@@ -4,6 +4,7 @@
 //! nothing outside `target/`. It depends on no crate of this workspace, because it must build
 //! before they do.
 
+mod audit;
 mod bare;
 mod bench;
 mod cargo;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
 
 fn run(verb: &Verb) -> Result<ExitCode> {
     match verb {
+        Verb::Audit => audit::run(),
         Verb::Bench(flags) => bench::run(flags),
         Verb::Chaos(flags) => chaos::run(flags),
         Verb::Ci(flags) => ci::run(flags),
