@@ -53,6 +53,11 @@ async fn main() -> ExitCode {
                 eprintln!("  caused by: {it}");
                 cause = it.source();
             }
+            if error.downcast_ref().is_some_and(is_unreachable) {
+                eprintln!(
+                    "a server of your own is named by KV_REDIS_URL; `cargo xtask example quickstart --store default_redis` brings one along"
+                );
+            }
             ExitCode::FAILURE
         }
     }
@@ -154,4 +159,8 @@ async fn sample(
 fn tenants(tasks: &[Task]) -> Vec<String> {
     let tenants: std::collections::BTreeSet<_> = tasks.iter().map(|it| &it.tenant).collect();
     tenants.into_iter().cloned().collect()
+}
+
+fn is_unreachable(error: &kv_core::Error) -> bool {
+    error.kind() == kv_core::ErrorKind::Unavailable
 }

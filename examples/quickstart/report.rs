@@ -32,8 +32,11 @@ pub(crate) fn print(run: &Run<'_>) -> bool {
         run.took.as_secs_f64(),
         run.journal.len() as f64 / run.took.as_secs_f64()
     );
-    if run.bad_lines > 0 {
-        println!("refused    {} lines, told above", run.bad_lines);
+    println!("           (a list is no faster than the times its tasks are due at)");
+    match run.bad_lines {
+        0 => {}
+        1 => println!("refused    1 line, told above"),
+        lines => println!("refused    {lines} lines, told above"),
     }
     print_tenants(run);
     if let Some((key, left)) = &run.sample {
@@ -44,6 +47,7 @@ pub(crate) fn print(run: &Run<'_>) -> bool {
     }
     let counted = run.counted.values().sum::<i64>() == run.tasks.len() as i64;
     let checks = [
+        ("there was something to run", !run.tasks.is_empty()),
         ("each run exactly once", !run.faults.iter().any(once)),
         (
             "none early",
