@@ -26,14 +26,14 @@ pub(crate) fn run(flags: &flags::Bench) -> Result<ExitCode> {
     if !status.success() {
         bail!("`{}` failed: {status}", cargo::shown(&command));
     }
+    if flags.compare {
+        peers::run(flags, &mut report)?;
+    }
     if report.is_empty() && !flags.smoke {
         bail!(
             "no benchmark printed a row; is there one whose name contains {:?}?",
             flags.names
         );
-    }
-    if flags.compare {
-        peers::run(flags, &mut report)?;
     }
     if flags.smoke {
         eprintln!("every benchmark ran for an instant; numbers mean nothing");
