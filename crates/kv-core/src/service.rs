@@ -28,15 +28,6 @@ impl Request {
             context: None,
         }
     }
-
-    /// The same call with another command.
-    #[must_use]
-    pub fn with_command(&self, command: Command) -> Self {
-        Self {
-            command,
-            context: self.context.clone(),
-        }
-    }
 }
 
 /// Executes commands. Providers and layers are both services; a layer holds another one inside.
