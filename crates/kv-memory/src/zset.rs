@@ -23,7 +23,8 @@ pub(crate) struct ZSet {
     hasher: RandomState,
 }
 
-/// Long enough for a UUID; with the counters of the `Arc` it fills the allocator's next size.
+/// Long enough for a UUID, which in a box of its own takes 30 % more memory; with the counters of the
+/// `Arc` it fills the allocator's next size.
 type Name = Arc<Short<38>>;
 
 /// A member by its bytes.
@@ -169,8 +170,11 @@ impl ZSet {
                     score,
                     member: Arc::new(Short::new(member)),
                 };
-                self.order.insert(scored.position(hash));
+                // First into the table: what that fetches from memory then comes while the search
+                // in the order goes on, instead of holding up the release of the lock.
+                let position = scored.position(hash);
                 place.insert(scored);
+                self.order.insert(position);
                 self.cost += MEMBER_COST + member.len();
                 true
             }

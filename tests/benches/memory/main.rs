@@ -2,13 +2,14 @@
 
 mod hot;
 mod maps;
+mod plain;
 #[path = "../reference/map.rs"]
 mod reference_map;
 #[path = "../reference/zset.rs"]
 mod reference_zset;
 mod zset;
 
-use kv_core::Kv;
+use kv_core::{Kv, Store as Provider};
 use kv_memory::{MemoryConfig, MemoryStore};
 use kv_tests::bench::{Outcome, Suite};
 use std::process::ExitCode;
@@ -26,7 +27,7 @@ fn main() -> Outcome<ExitCode> {
     Ok(suite.end())
 }
 
-/// A memory store as a program opens it, with the runtime that its sweeper lives in.
+/// A store as a program opens it, with the runtime that its sweeper lives in.
 struct Store {
     kv: Kv,
     _home: Runtime,
@@ -34,11 +35,14 @@ struct Store {
 
 impl Store {
     fn open() -> Outcome<Self> {
+        Self::over(MemoryStore::new(MemoryConfig::default()))
+    }
+
+    fn over(store: impl Provider) -> Outcome<Self> {
         let home = Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()?;
-        let store = MemoryStore::new(MemoryConfig::default());
         let kv = home.block_on(Kv::builder(store).connect())?;
         Ok(Self { kv, _home: home })
     }
