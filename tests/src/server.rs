@@ -5,7 +5,7 @@
 #[allow(dead_code, unused_imports)]
 mod process;
 
-use self::process::{RedisOptions, RedisServer};
+use self::process::{RedisCluster, RedisOptions, RedisServer};
 use std::{
     env, io,
     net::{Ipv4Addr, SocketAddr},
@@ -35,6 +35,16 @@ impl Redis {
     /// As [`start`](Self::start).
     pub fn start_durable() -> Self {
         Self::with(RedisOptions::default().append_only())
+    }
+
+    /// The same, with the log synced to the disk every second only: what a crash of the machine can
+    /// lose a crash of the process cannot.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub fn start_durable_every_second() -> Self {
+        let options = RedisOptions::default().append_only();
+        Self::with(options.setting("appendfsync", "everysec"))
     }
 
     /// Where it listens, the same after a restart.
@@ -73,17 +83,63 @@ impl Redis {
     }
 
     fn with(options: RedisOptions) -> Self {
-        let Some(binary) = env::var_os("KV_REDIS_SERVER").map(PathBuf::from) else {
-            panic!(
-                "KV_REDIS_SERVER is not set: this test needs the path of a redis-server; \
-                 `cargo xtask test` finds or downloads one"
-            );
-        };
-        match RedisServer::start(&binary, options) {
+        match RedisServer::start(&binary(), options) {
             Ok(server) => Self(server),
             Err(error) => panic!("no Redis server for this test: {error}"),
         }
     }
+}
+
+/// A running Redis Cluster of two primaries, so that keys are on different servers. Dropping it ends
+/// both processes.
+///
+/// # Panics
+/// As [`Redis`].
+#[derive(Debug)]
+pub struct Cluster(RedisCluster);
+
+impl Cluster {
+    /// A fresh cluster that keeps nothing on disk.
+    ///
+    /// # Panics
+    /// As [`Redis::start`].
+    pub fn start() -> Self {
+        match RedisCluster::start(&binary()) {
+            Ok(cluster) => Self(cluster),
+            Err(error) => panic!("no Redis Cluster for this test: {error}"),
+        }
+    }
+
+    /// Its address as the provider takes it.
+    pub fn url(&self) -> String {
+        self.0.url()
+    }
+
+    /// Where the two primaries listen.
+    pub fn addresses(&self) -> [SocketAddr; 2] {
+        let nodes = self.0.nodes().each_ref();
+        nodes.map(|node| (Ipv4Addr::LOCALHOST, node.port()).into())
+    }
+
+    /// Ends one of the two at once, as a crash does.
+    pub fn kill(&self, node: usize) {
+        done("kill", self.0.nodes()[node].kill());
+    }
+
+    /// Starts it again, at the same address.
+    pub fn restart(&mut self, node: usize) {
+        done("start again", self.0.nodes_mut()[node].restart());
+    }
+}
+
+fn binary() -> PathBuf {
+    let Some(binary) = env::var_os("KV_REDIS_SERVER").map(PathBuf::from) else {
+        panic!(
+            "KV_REDIS_SERVER is not set: this test needs the path of a redis-server; \
+             `cargo xtask test` finds or downloads one"
+        );
+    };
+    binary
 }
 
 fn done(what: &str, result: io::Result<()>) {

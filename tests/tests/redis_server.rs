@@ -6,7 +6,7 @@
 #[path = "../../xtask/src/server.rs"]
 mod server;
 
-use server::{RedisOptions, RedisServer};
+use server::{RedisCluster, RedisOptions, RedisServer};
 use std::{
     env,
     io::{Read, Write},
@@ -162,4 +162,21 @@ fn a_taken_port_is_no_failure() {
     assert!(ask(&server, "GET a").starts_with("$1\r\n1"));
     drop(server);
     std::fs::remove_dir_all(place).unwrap();
+}
+
+#[test]
+fn a_cluster_serves_every_slot_from_two_servers() {
+    let cluster = RedisCluster::start(&binary()).expect("it starts");
+    let [first, second] = cluster.nodes();
+    // The slots of these two keys are known: 12182 and 5061.
+    assert!(ask(first, "GET bar").contains("$-1"));
+    assert!(ask(second, "GET foo").contains("$-1"));
+    let moved = ask(first, "GET foo");
+    assert!(moved.contains(&format!("-MOVED 12182 127.0.0.1:{}", second.port())));
+    assert!(cluster.url().starts_with("redis-cluster://127.0.0.1:"));
+    let pids = cluster.nodes().each_ref().map(RedisServer::pid);
+    drop(cluster);
+    for pid in pids {
+        assert!(!PathBuf::from(format!("/proc/{pid}")).exists());
+    }
 }

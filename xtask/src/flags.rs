@@ -78,6 +78,9 @@ pub(crate) struct Example {
 
 #[derive(Args, Debug)]
 pub(crate) struct Services {
+    /// Start a Redis Cluster of two primaries too: `KV_REDIS_CLUSTER_URL`.
+    #[arg(long)]
+    pub(crate) cluster: bool,
     /// Start etcd too.
     #[arg(long)]
     pub(crate) etcd: bool,

@@ -3,6 +3,8 @@
 //! Only std is used here, because the `tests` package includes this very file by its path; for the
 //! same reason the modules below name their files.
 
+#[path = "server/cluster.rs"]
+mod cluster;
 #[path = "server/directory.rs"]
 mod directory;
 #[path = "server/etcd.rs"]
@@ -14,6 +16,7 @@ mod probe;
 #[path = "server/supervised.rs"]
 mod supervised;
 
+pub(crate) use cluster::RedisCluster;
 pub(crate) use options::RedisOptions;
 
 use directory::Directory;

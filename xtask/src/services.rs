@@ -2,7 +2,7 @@
 
 use crate::{
     cargo, flags, interrupt,
-    server::{RedisOptions, RedisServer, etcd::EtcdServer},
+    server::{RedisCluster, RedisOptions, RedisServer, etcd::EtcdServer},
     tools,
 };
 use anyhow::{Context as _, Result, bail};
@@ -20,6 +20,9 @@ const LOOK: Duration = Duration::from_millis(500);
 
 pub(crate) fn run(flags: &flags::Services) -> Result<ExitCode> {
     let mut services = Services::fresh_redis()?;
+    if flags.cluster {
+        services.add_cluster()?;
+    }
     if flags.etcd {
         services.add_etcd()?;
     }
@@ -39,6 +42,7 @@ pub(crate) fn run(flags: &flags::Services) -> Result<ExitCode> {
 #[derive(Debug)]
 pub(crate) struct Services {
     redis: Option<RedisServer>,
+    cluster: Option<RedisCluster>,
     etcd: Option<EtcdServer>,
     variables: Vec<(&'static str, OsString)>,
 }
@@ -52,6 +56,7 @@ impl Services {
                 let variables = vec![redis_binary()?, ("KV_REDIS_URL", url)];
                 Ok(Self {
                     redis: None,
+                    cluster: None,
                     etcd: None,
                     variables,
                 })
@@ -68,6 +73,7 @@ impl Services {
         let url = ("KV_REDIS_URL", redis.url().into());
         Ok(Self {
             redis: Some(redis),
+            cluster: None,
             etcd: None,
             variables: vec![binary, url],
         })
@@ -76,6 +82,17 @@ impl Services {
     /// What to set for a command that uses the servers.
     pub(crate) fn variables(&self) -> impl Iterator<Item = (&'static str, OsString)> {
         self.variables.iter().cloned()
+    }
+
+    /// A Redis Cluster of two primaries.
+    fn add_cluster(&mut self) -> Result<()> {
+        let binary = redis_binary()?.1;
+        let cluster = RedisCluster::start(binary.as_ref());
+        let cluster = cluster.context("cannot start a Redis Cluster")?;
+        self.variables
+            .push(("KV_REDIS_CLUSTER_URL", cluster.url().into()));
+        self.cluster = Some(cluster);
+        Ok(())
     }
 
     fn add_etcd(&mut self) -> Result<()> {
@@ -97,6 +114,10 @@ impl Services {
         while !interrupt::wait(LOOK) {
             if self.redis.as_ref().is_some_and(|redis| !redis.is_running()) {
                 bail!("redis-server has ended by itself");
+            }
+            let nodes = self.cluster.iter().flat_map(RedisCluster::nodes);
+            if nodes.into_iter().any(|node| !node.is_running()) {
+                bail!("a node of the Redis Cluster has ended by itself");
             }
             if self.etcd.as_ref().is_some_and(|etcd| !etcd.is_running()) {
                 bail!("etcd has ended by itself");

@@ -29,6 +29,14 @@ pub(super) fn redis(port: u16, password: Option<&str>, pid_file: &Path) -> Optio
     (is_ours && is_ready).then_some(pid)
 }
 
+/// What the Redis server at `port`, which has no password, answers.
+pub(super) fn ask(port: u16, command: &[&str]) -> io::Result<String> {
+    let mut request = Vec::new();
+    encode(&mut request, command);
+    encode(&mut request, &["QUIT"]);
+    exchange(port, &request)
+}
+
 /// Whether the etcd at `port` has a leader.
 pub(super) fn etcd(port: u16) -> bool {
     let request = "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
