@@ -1,14 +1,28 @@
 //! Every case of the contract on every stack, each as a test of its own, named like
 //! `memory/bare/A-03 set then get`.
 //!
-//! `KV_MATRIX=full` puts Redis under each layer alone, too.
+//! Redis comes in three columns: one server, a cluster of two primaries, and one server behind a proxy
+//! that holds every piece back, for the sections where order matters most. `KV_MATRIX=full` puts the
+//! first under each layer alone, too, and everything through the proxy.
 
-use kv_conformance::{Fixture, Settings, Tenancy};
-use kv_core::{Kv, KvBuilder, Layer, Result, Store, layer_fn};
+use kv_conformance::{
+    Fixture, Settings, Tenancy,
+    proxy::{FaultProxy, Mode},
+};
+use kv_core::{Kv, KvBuilder, Layer, Store, layer_fn};
 use kv_memory::{MemoryConfig, MemoryStore};
 use kv_redis::{RedisConfig, RedisStore};
+use kv_tests::server::Cluster;
 use kv_wrappers::{DefaultTtl, KeyResolver, KeySettings};
-use std::{env, num::NonZeroUsize, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    env,
+    error::Error,
+    net::{SocketAddr, ToSocketAddrs},
+    num::NonZeroUsize,
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -26,29 +40,72 @@ fn main() -> ExitCode {
         Ok("full") => Matrix::Full,
         _ => Matrix::Usual,
     };
-    let fixtures = match fixtures(&url, matrix) {
-        Ok(fixtures) => fixtures,
+    match run(&args, &url, matrix) {
+        Ok(code) => code,
         Err(error) => {
             eprintln!("the stacks could not be built: {error}");
-            return ExitCode::FAILURE;
+            ExitCode::FAILURE
         }
-    };
+    }
+}
+
+fn run(
+    args: &libtest_mimic::Arguments,
+    url: &str,
+    matrix: Matrix,
+) -> Result<ExitCode, Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(4)
         .enable_all()
-        .build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("no runtime: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let trials = fixtures
-        .iter()
-        .flat_map(|fixture| kv_conformance::trials(fixture, runtime.handle()))
-        .collect();
-    libtest_mimic::run(&args, trials).exit_code()
+        .build()?;
+    let cluster = Cluster::start();
+    let server: SocketAddr = address(url)?;
+    let proxy = runtime.block_on(FaultProxy::start(server))?;
+    proxy.set(Mode::Delay(DELAY));
+    let behind_proxy = format!("redis://{}", proxy.address());
+
+    let (bare, layers, full) = (bare(), layers()?, full_stack()?);
+    let mut fixtures = Vec::new();
+    for stack in [&bare, &full].into_iter().chain(&layers) {
+        fixtures.push(memory(stack));
+    }
+    for stack in [&bare, &full] {
+        fixtures.push(redis("redis", stack, url));
+        fixtures.push(redis("cluster", stack, &cluster.url()));
+    }
+    if matrix == Matrix::Full {
+        fixtures.extend(layers.iter().map(|stack| redis("redis", stack, url)));
+    }
+    let delayed = redis("delayed", &full, &behind_proxy);
+    let trials = |fixture| kv_conformance::trials(fixture, runtime.handle());
+    let mut all: Vec<_> = fixtures.iter().flat_map(trials).collect();
+    let mut slow = trials(&delayed);
+    if matrix == Matrix::Usual {
+        slow.retain(|trial| is_about_order(trial.name()));
+    }
+    all.extend(slow);
+    Ok(libtest_mimic::run(args, all).exit_code())
+}
+
+/// How long the proxy holds back every piece, in both directions.
+const DELAY: Duration = Duration::from_micros(500);
+
+/// Whether a case is about transactions, watches or limits, or is one of those that they rest on.
+fn is_about_order(name: &str) -> bool {
+    let case = name.rsplit('/').next().unwrap_or(name);
+    let sections = [
+        "I-", "J-", "T-", "C-38 ", "C-45 ", "D-54 ", "E-64 ", "G-88 ", "L-129 ",
+    ];
+    sections.iter().any(|it| case.starts_with(it))
+}
+
+/// Where the server of a `redis://host:port/db` listens.
+fn address(url: &str) -> Result<SocketAddr, Box<dyn Error>> {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
+    let host = rest.split('/').next().unwrap_or(rest);
+    let found = host.to_socket_addrs()?.next();
+    found.ok_or_else(|| format!("no address for {host}").into())
 }
 
 /// Which stacks are put on Redis; memory is cheap and has them all.
@@ -81,21 +138,6 @@ enum Limits {
 const LOW_KEY: NonZeroUsize = NonZeroUsize::new(4 << 10).unwrap();
 const LOW_VALUE: NonZeroUsize = NonZeroUsize::new(64 << 10).unwrap();
 
-fn fixtures(url: &str, matrix: Matrix) -> Result<Vec<Fixture>> {
-    let (bare, layers, full) = (bare(), layers()?, full_stack()?);
-    let mut fixtures = Vec::new();
-    for stack in [&bare, &full].into_iter().chain(&layers) {
-        fixtures.push(memory(stack));
-    }
-    for stack in [&bare, &full] {
-        fixtures.push(redis(stack, url));
-    }
-    if matrix == Matrix::Full {
-        fixtures.extend(layers.iter().map(|stack| redis(stack, url)));
-    }
-    Ok(fixtures)
-}
-
 fn bare() -> Stack {
     Stack {
         name: "bare",
@@ -105,7 +147,7 @@ fn bare() -> Stack {
     }
 }
 
-fn layers() -> Result<[Stack; 3]> {
+fn layers() -> kv_core::Result<[Stack; 3]> {
     let pass = layer_fn("pass", |request, next| next.call(request));
     let stack = |name, layer: Arc<dyn Layer>, settings| Stack {
         name,
@@ -129,7 +171,7 @@ fn layers() -> Result<[Stack; 3]> {
     ])
 }
 
-fn full_stack() -> Result<Stack> {
+fn full_stack() -> kv_core::Result<Stack> {
     Ok(Stack {
         name: "full",
         layers: vec![Arc::new(DefaultTtl::new(HOUR)?), Arc::new(resolver()?)],
@@ -138,7 +180,7 @@ fn full_stack() -> Result<Stack> {
     })
 }
 
-fn resolver() -> Result<KeyResolver> {
+fn resolver() -> kv_core::Result<KeyResolver> {
     KeyResolver::new(KeySettings {
         namespace: "conformance".to_owned(),
         ..KeySettings::default()
@@ -163,7 +205,7 @@ fn memory(stack: &Stack) -> Fixture {
     .settings(settings.slack(Duration::ZERO))
 }
 
-fn redis(stack: &Stack, url: &str) -> Fixture {
+fn redis(column: &str, stack: &Stack, url: &str) -> Fixture {
     let mut config = RedisConfig::from_url(url);
     // What a busy machine does to deadlines is another test's matter.
     config.response_timeout = Duration::from_secs(10);
@@ -174,14 +216,14 @@ fn redis(stack: &Stack, url: &str) -> Fixture {
     let stack = stack.clone();
     // Redis reads its clock once per turn of its loop.
     let settings = stack.settings.clone().slack(Duration::from_millis(50));
-    Fixture::new(format!("redis/{}", stack.name), move || {
+    Fixture::new(format!("{column}/{}", stack.name), move || {
         let (config, stack) = (config.clone(), stack.clone());
         async move { connect(RedisStore::new(config)?, stack).await }
     })
     .settings(settings)
 }
 
-async fn connect(store: impl Store, stack: Stack) -> Result<Kv> {
+async fn connect(store: impl Store, stack: Stack) -> kv_core::Result<Kv> {
     let builder = stack
         .layers
         .into_iter()

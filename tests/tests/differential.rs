@@ -8,7 +8,8 @@
 
 use kv_conformance::differential::{Differential, Failure, Floors, Mismatch, Summary};
 use kv_core::{
-    Command, ErrorKind, Expiry, Key, Kv, Layer, Lifetime, Reply, Request, Ttl, layer_fn,
+    Command, ErrorKind, Expiry, Fate, Guard, Key, Kv, Layer, Lifetime, OpReply, Reply, Request,
+    Ttl, Txn, layer_fn,
 };
 use kv_memory::{MemoryConfig, MemoryStore};
 use kv_redis::{RedisConfig, RedisStore};
@@ -169,6 +170,106 @@ async fn a_forgotten_deadline_is_found() {
     });
     let found = find(bug).await;
     assert!(found.shortest.is_some_and(|steps| steps.len() <= 4));
+}
+
+#[tokio::test]
+async fn a_guard_taken_for_granted_is_found() {
+    let bug = mislead(|command| {
+        if let Command::Commit { txns } = command {
+            for txn in txns {
+                txn.when
+                    .retain(|it| !matches!(it, Guard::CountBelow { .. }));
+            }
+        }
+    });
+    let found = find(bug).await;
+    assert!(found.shortest.is_some_and(|steps| steps.len() <= 4));
+}
+
+#[tokio::test]
+async fn a_transaction_done_in_part_is_found() {
+    let bug = layer_fn("torn", |request: Request, next| {
+        Box::pin(async move {
+            let Command::Commit { txns } = request.command.clone() else {
+                return next.call(request).await;
+            };
+            let reply = next.call(request).await?;
+            let Reply::Commit(answers) = &reply else {
+                return Ok(reply);
+            };
+            for (txn, answer) in txns.into_iter().zip(answers) {
+                // The first step of what was refused as a whole.
+                if let (true, Err(_), Some(first)) = (txn.when.is_empty(), answer, txn.then.first())
+                {
+                    let part = Txn::new().then(first.clone());
+                    let command = Command::Commit { txns: vec![part] };
+                    next.call(Request::new(command)).await?;
+                }
+            }
+            Ok(reply)
+        })
+    });
+    find(bug).await;
+}
+
+#[tokio::test]
+async fn a_list_that_runs_from_its_end_is_found() {
+    let bug = layer_fn("backwards", |mut request: Request, next| {
+        if let Command::Commit { txns } = &mut request.command {
+            txns.reverse();
+        }
+        Box::pin(async move {
+            Ok(match next.call(request).await? {
+                Reply::Commit(mut answers) => {
+                    answers.reverse();
+                    Reply::Commit(answers)
+                }
+                other => other,
+            })
+        })
+    });
+    assert_eq!(find(bug).await.operation, "commit");
+}
+
+#[tokio::test]
+async fn a_token_that_comes_again_is_found() {
+    let bug = spoil(|reply| match reply {
+        Reply::Commit(mut answers) => {
+            for answer in answers.iter_mut().flatten().flat_map(|it| &mut it.answers) {
+                if let OpReply::Token(token @ 1..) = answer {
+                    *token = 42;
+                }
+            }
+            Reply::Commit(answers)
+        }
+        other => other,
+    });
+    let found = find(bug).await;
+    assert!(found.said[1].reply.contains("token 42"), "{found}");
+}
+
+#[tokio::test]
+async fn a_move_beyond_its_capacity_is_found() {
+    let bug = mislead(|command| {
+        if let Command::ZMove { step } = command
+            && let Some(capacity) = &mut step.capacity
+        {
+            *capacity += 1;
+        }
+    });
+    let found = find(bug).await;
+    assert_eq!(found.operation, "zmove");
+    assert!(found.shortest.is_some_and(|steps| steps.len() <= 5));
+}
+
+#[tokio::test]
+async fn bodies_that_stay_are_found() {
+    let bug = mislead(|command| {
+        if let Command::ZMove { step } = command {
+            step.hashes.iter_mut().for_each(|it| it.fate = Fate::Keep);
+        }
+    });
+    find(bug).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
-//! Every method of the seed's protocol, by its own name (`docs/seed-map.md`).
+//! Every method of the two seeds, by its own name (`docs/seed-map.md`).
 
-use kv_core::{Kv, Member, Result, Score, Value};
+use kv_core::{Cleanup, Key, Kv, Member, Result, Score, Value};
 use kv_memory::{MemoryConfig, MemoryStore};
 use std::time::Duration;
 
@@ -57,5 +57,40 @@ async fn lifecycle_and_native_clients() -> Result<()> {
     kv.get_sync_client::<MemoryStore>()?;
     kv.close().await;
     assert!(!kv.is_available().await);
+    Ok(())
+}
+
+#[tokio::test]
+async fn etha() -> Result<()> {
+    const SOON: Duration = Duration::from_secs(5);
+    let scope = memory().await?.scope("training", "workers")?;
+    scope.set("a", "1").await?;
+    assert_eq!(scope.get("a").await?, Some(Value::from("1")));
+    scope.set_bytes("b", vec![0xff]).await?;
+    assert_eq!(scope.get_bytes("b").await?, Some(Value::from(vec![0xff])));
+    assert!(scope.exists("a").await?);
+    assert!(scope.delete("a").await?);
+    assert!(!scope.delete("a").await?);
+
+    // Another component, for one call.
+    let parameters = scope.component("parameters")?;
+    parameters.set("b", "else").await?;
+    assert_ne!(scope.get("b").await?, parameters.get("b").await?);
+
+    assert_eq!(scope.wait_for_key("b", SOON).await?.as_bytes(), [0xff]);
+    scope.set("c", "go").await?;
+    assert_eq!(scope.wait_for_value("c", "go", SOON).await?, "go");
+    scope.set("rank:0/ready", "1").await?;
+    scope.set("rank:1/ready", "2").await?;
+    let pattern = "rank:*/ready";
+    let ready = scope.wait_for_keys(pattern, 1).timeout(SOON).await?;
+    assert_eq!(ready, [Key::new("rank:0/ready")?]);
+    let with_value = scope.wait_for_keys(pattern, 1).value("2").timeout(SOON);
+    let ready = with_value.candidates(["rank:1/ready"]).await?;
+    assert_eq!(ready, [Key::new("rank:1/ready")?]);
+
+    assert_eq!(scope.clone().close(Cleanup::Keep).await?, 0);
+    assert_eq!(scope.close(Cleanup::Delete).await?, 4);
+    assert!(parameters.exists("b").await?);
     Ok(())
 }

@@ -19,7 +19,7 @@ const CLEANING: Duration = Duration::from_secs(20);
 pub struct Case {
     /// Its number in the list of cases.
     pub id: u16,
-    /// The section of the list, `A` to `H`.
+    /// The section of the list, `A` to `J`.
     pub section: char,
     /// What it is about.
     pub title: &'static str,

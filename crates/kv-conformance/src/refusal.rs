@@ -2,8 +2,8 @@
 
 use crate::failure::{Failure, Verdict};
 use kv_core::{
-    Capability, Error, ErrorKind, Expiry, Key, Kv, Lifetime, Mark, Prefixes, ScanFrom, SetOptions,
-    Ttl, Watch, When,
+    Capability, Error, ErrorKind, Expiry, Key, Kv, Lifetime, Mark, Prefixes, Rule, ScanFrom,
+    SetOptions, Throttle, ThrottleMode, Ttl, Txn, Watch, When, ZMove,
 };
 use std::time::Duration;
 
@@ -49,6 +49,14 @@ async fn ask(kv: &Kv, capability: Capability, key: &Key) -> Result<(), Error> {
         Capability::Hashes => kv.hget(key, "field").await.map(drop),
         Capability::SortedSets => kv.zscore(key, "member").await.map(drop),
         Capability::StoreTime => kv.now().await.map(drop),
+        Capability::Commit => kv.commit([Txn::new()]).await.map(drop),
+        Capability::Move => kv.zmove(ZMove::new(1).from(key, 0)).await.map(drop),
+        Capability::Throttle => {
+            let rule = Rule::fixed(1, Duration::from_secs(1))?;
+            let look = Throttle::new().limit(key, rule).mode(ThrottleMode::Peek);
+            kv.throttle(look).await.map(drop)
+        }
+        Capability::Channels => kv.notify(key, "").await,
         Capability::Watch => kv.watch(Watch::Keys(vec![key.clone()])).await.map(drop),
         // One that this suite does not know yet: no case needs it.
         _ => Err(Error::unsupported("unknown")),

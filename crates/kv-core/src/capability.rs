@@ -47,8 +47,19 @@ capabilities! {
     SortedSets = "sorted sets",
     /// The store's own time.
     StoreTime = "store time",
-    /// Streams of changes.
+    /// Transactions with conditions.
+    Commit = "commit",
+    /// Moving due members between sorted sets.
+    Move = "move",
+    /// Rate limits.
+    Throttle = "throttle",
+    /// Messages on channels.
+    Channels = "channels",
+    /// Streams of changes of keys and of ranges of keys.
     Watch = "watch",
+    /// Changes are pushed by the store; without it a watch polls, and a change and its undoing
+    /// between two looks can go unseen.
+    PushedChanges = "pushed changes",
 }
 
 impl fmt::Display for Capability {
@@ -141,10 +152,13 @@ pub struct Capabilities {
     pub max_key_bytes: usize,
     /// The longest value, member or field, in bytes on the store.
     pub max_value_bytes: usize,
+    /// The most conditions, and the most elements written, in one transaction.
+    pub max_txn_ops: usize,
 }
 
 impl Capabilities {
-    /// Capabilities without limits, deadlines kept to the millisecond by the store.
+    /// Capabilities without limits but 1000 steps a transaction, deadlines kept to the millisecond by
+    /// the store.
     pub fn new(can: CapabilitySet) -> Self {
         Self {
             can,
@@ -152,6 +166,7 @@ impl Capabilities {
             deadline_clock: DeadlineClock::Store,
             max_key_bytes: usize::MAX,
             max_value_bytes: usize::MAX,
+            max_txn_ops: 1000,
         }
     }
 
@@ -160,6 +175,13 @@ impl Capabilities {
     pub fn with_limits(mut self, max_key_bytes: usize, max_value_bytes: usize) -> Self {
         self.max_key_bytes = max_key_bytes;
         self.max_value_bytes = max_value_bytes;
+        self
+    }
+
+    /// With this many conditions, and elements written, in one transaction.
+    #[must_use]
+    pub fn with_max_txn_ops(mut self, max_txn_ops: usize) -> Self {
+        self.max_txn_ops = max_txn_ops;
         self
     }
 

@@ -37,6 +37,11 @@ impl Timestamp {
     }
 }
 
+/// Runs a future for no longer than this; `None` if it had to be dropped.
+pub(crate) async fn within<T>(span: Duration, future: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(span, future).await.ok()
+}
+
 /// Tells the time and sleeps.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// The time now. It can step, as the machine's clock can.

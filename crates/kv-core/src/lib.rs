@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod atomic;
 mod capability;
 mod clock;
 mod codec;
@@ -8,9 +9,12 @@ mod context;
 mod error;
 mod key;
 mod kv;
+mod relative;
+mod scope;
 mod score;
 mod service;
 mod store;
+mod throttle;
 mod ttl;
 mod value;
 mod watch;
@@ -18,6 +22,10 @@ mod watch;
 use std::pin::Pin;
 
 pub use self::{
+    atomic::{
+        Bodies, ClaimOrder, Content, Fate, Guard, MAX_MEMBERS, Moved, Notice, Op, OpReply, Read,
+        Source, Txn, TxnReply, ZMove, ZMoved,
+    },
     capability::{Capabilities, Capability, CapabilitySet, DeadlineClock},
     clock::{Clock, Stopwatch, SystemClock, Timestamp, VirtualClock},
     codec::{Codec, Compression},
@@ -29,8 +37,14 @@ pub use self::{
     error::{Error, ErrorKind, Outcome, Result},
     key::{Key, KeyFormat, KeyGroup, PhysicalKey, Prefix, Prefixes, Segment},
     kv::{Health, Kv, KvBuilder},
+    relative::{RelativeBound, RelativeRange, RelativeScore},
+    scope::{Cleanup, Scope, WaitForKeys},
     score::{Order, RangeOptions, Score, ScoreBound, ScoreRange, Scores},
     service::{Layer, LayerFn, Request, Service, layer_fn},
+    throttle::{
+        Gcra, Limit, LimitState, Rule, StateText, StateWrite, Throttle, ThrottleMode, ThrottleStep,
+        Throttled, Window,
+    },
     ttl::{Expiry, Lifetime, SetOptions, TimeToLive, Ttl, When},
     value::{Field, Mark, Member, Value},
     watch::{Event, Events, Watch},

@@ -3,7 +3,7 @@
 use crate::{
     BoxFuture, Capabilities, Command, Context, Error, ErrorKind, Events, Field, Health, Key, Mark,
     Member, Outcome, Place, Reply, Request, Result, Service, Stopwatch, Store, Value, Visitor,
-    Watch, command::dispatch, service::closed,
+    Watch, atomic::Check, command::dispatch, service::closed,
 };
 use std::{
     any::{Any, TypeId},
@@ -59,6 +59,12 @@ impl<S: Store> Provider<S> {
         };
         // `Kv` judged what the caller asked for; layers may have asked for more.
         limits.allow(command)?;
+        match command {
+            Command::Commit { txns } => txns.iter().try_for_each(|txn| txn.check(limits))?,
+            Command::ZMove { step } => step.check(limits)?,
+            Command::Throttle { request } => request.check(limits)?,
+            _ => {}
+        }
         if limits.max_key_bytes == usize::MAX && limits.max_value_bytes == usize::MAX {
             return Ok(());
         }
@@ -91,7 +97,10 @@ impl<S: Store> Service for Provider<S> {
         Box::pin(async move {
             self.ready(|| "watch")?;
             let events = self.store.watch(watch).await;
-            events.map_err(|error| self.sign(error, "watch"))
+            let events = events.map_err(|error| self.sign(error, "watch"))?;
+            // A close in between has ended the watches it knew of; this one it may not have known.
+            self.ready(|| "watch")?;
+            Ok(events)
         })
     }
 

@@ -1,6 +1,6 @@
 //! Streams of changes: what to watch, and what is told.
 
-use crate::{Key, Prefixes, Result, Value, Visitor};
+use crate::{Capability, Key, Prefixes, Result, Value, Visitor};
 use futures_core::Stream;
 use std::pin::Pin;
 
@@ -17,6 +17,14 @@ pub enum Watch {
 }
 
 impl Watch {
+    /// What the store must be able to do.
+    pub fn needs(&self) -> Capability {
+        match self {
+            Self::Keys(_) | Self::Prefixes(_) => Capability::Watch,
+            Self::Channels(_) => Capability::Channels,
+        }
+    }
+
     /// Shows every key and prefix to a visitor.
     ///
     /// # Errors

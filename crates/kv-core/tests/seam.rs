@@ -186,7 +186,9 @@ fn values_in_replies_know_where_they_belong() {
     impl Visitor for Seen {
         fn value(&mut self, place: Place<'_>, value: &mut Value) -> Result<()> {
             let key = place.key.map_or("?".to_owned(), ToString::to_string);
-            let field = place.field.map(|it| it.to_str().unwrap().to_owned());
+            let field = place
+                .field
+                .map(|it| String::from_utf8(it.to_vec()).unwrap());
             self.0.push(format!(
                 "{key}/{}={}",
                 field.unwrap_or_default(),

@@ -7,6 +7,7 @@ use crate::{
     refusal::Refusal,
     shard::{Shard, Slot, hash_of},
     sweeper::{Alarm, Sweeper},
+    watch::Hub,
 };
 use ahash::RandomState;
 use kv_core::{Clock, Key, Result};
@@ -21,6 +22,7 @@ pub(crate) struct Inner {
     pub(crate) bound: Option<Arc<Bound>>,
     pub(crate) alarm: Arc<Alarm>,
     pub(crate) sweeper: Sweeper,
+    pub(crate) hub: Arc<Hub>,
     hasher: RandomState,
 }
 
@@ -38,7 +40,11 @@ impl Inner {
     pub(crate) fn new(config: MemoryConfig, clock: Arc<dyn Clock>) -> Self {
         let hasher = RandomState::new();
         let bound = Bound::new(&config).map(Arc::new);
-        let shard = |_| Cell(RwLock::new(Shard::new(hasher.clone(), bound.clone())));
+        let hub: Arc<Hub> = Arc::default();
+        let shard = |_| {
+            let (hasher, hub) = (hasher.clone(), Arc::clone(&hub));
+            Cell(RwLock::new(Shard::new(hasher, bound.clone(), hub)))
+        };
         Self {
             shards: (0..config.shards.get()).map(shard).collect(),
             config,
@@ -46,6 +52,7 @@ impl Inner {
             bound,
             alarm: Arc::default(),
             sweeper: Sweeper::default(),
+            hub,
             hasher,
         }
     }
@@ -90,24 +97,17 @@ impl Inner {
         key: &Key,
         mut change: impl FnMut(&mut Shard, Slot<'_>, &Moment<'_>) -> Result<T, Refusal>,
     ) -> Result<T> {
-        // Others may take the room that was made; whoever loses this often is told so.
-        const ATTEMPTS: usize = 64;
         let (index, slot) = self.locate(key);
         let now = self.moment();
-        let mut attempt = 1;
+        let mut attempt = 0;
         loop {
             let done = self.change(index, |shard| change(shard, slot, &now));
             let Err(refusal) = done else {
                 return done.map_err(|refusal| refusal.into_error(key));
             };
-            if let (Refusal::Full(full), Some(bound)) = (refusal, &self.bound) {
-                if attempt < ATTEMPTS && self.make_room(bound, full, (index, slot.hash)) {
-                    attempt += 1;
-                    continue;
-                }
-                bound.count_refusal();
+            if !self.made_room(&mut attempt, refusal, &[(index, slot.hash)]) {
+                return Err(refusal.into_error(key));
             }
-            return Err(refusal.into_error(key));
         }
     }
 
@@ -117,12 +117,14 @@ impl Inner {
         let before = shard.next_deadline();
         let done = change(&mut shard);
         let after = shard.next_deadline();
-        let garbage = match shard.is_untidy() {
-            true => shard.tidy(),
-            false => Vec::new(),
+        let leftover = match shard.is_untidy() {
+            true => Some(shard.tidy()),
+            false => None,
         };
         drop(shard);
-        drop(garbage);
+        if let Some(leftover) = leftover {
+            leftover.finish();
+        }
         if after < before {
             self.alarm.set(after);
         }

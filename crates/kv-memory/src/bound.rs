@@ -21,7 +21,7 @@ pub(crate) struct Bound {
 pub(crate) struct Growth {
     pub(crate) entries: usize,
     pub(crate) bytes: usize,
-    /// What the entry would take with it.
+    /// What the entry would take with it; of a transaction, all its entries.
     pub(crate) whole: usize,
 }
 
@@ -36,8 +36,12 @@ pub(crate) enum Full {
         max: usize,
         growth: Growth,
     },
-    /// The entry would not fit an empty store.
+    /// The entry, or the transaction, would not fit an empty store.
     Never {
+        max: usize,
+    },
+    /// The transaction adds more entries than an empty store takes.
+    Crowd {
         max: usize,
     },
 }
@@ -77,6 +81,10 @@ impl Bound {
         if growth.whole > self.bytes.max {
             let max = self.bytes.max;
             return Err(Full::Never { max });
+        }
+        if growth.entries > self.entries.max {
+            let max = self.entries.max;
+            return Err(Full::Crowd { max });
         }
         if !self.entries.take(growth.entries) {
             let max = self.entries.max;

@@ -3,6 +3,7 @@
 use crate::{
     access::Inner,
     bound::{Bound, Full},
+    refusal::Refusal,
 };
 use std::sync::atomic::Ordering;
 
@@ -14,15 +15,31 @@ const CANDIDATES: usize = 10;
 const PER_SHARD: usize = 2;
 
 /// An entry by its shard and the hash of its key.
-type Spot = (usize, u64);
+pub(crate) type Spot = (usize, u64);
 
 impl Inner {
+    /// Whether room was made for what was refused, so that trying again may succeed. The entries
+    /// that are to be written, or are needed for it, are kept.
+    pub(crate) fn made_room(&self, attempt: &mut usize, refusal: Refusal, keep: &[Spot]) -> bool {
+        // Others may take the room that was made; whoever loses this often is told so.
+        const ATTEMPTS: usize = 64;
+        let (Refusal::Full(full), Some(bound)) = (refusal, &self.bound) else {
+            return false;
+        };
+        *attempt += 1;
+        let made = *attempt < ATTEMPTS && self.make_room(bound, full, keep);
+        if !made {
+            bound.count_refusal();
+        }
+        made
+    }
+
     /// Frees what has ended and, if that is not enough and the policy allows, evicts until there is
-    /// room; whether there is. The entry at `keep` is not evicted: it is the one to be written.
-    pub(crate) fn make_room(&self, bound: &Bound, full: Full, keep: Spot) -> bool {
+    /// room; whether there is.
+    fn make_room(&self, bound: &Bound, full: Full, keep: &[Spot]) -> bool {
         let growth = match full {
             Full::Entries { growth, .. } | Full::Bytes { growth, .. } => growth,
-            Full::Never { .. } => return false,
+            Full::Never { .. } | Full::Crowd { .. } => return false,
         };
         while !bound.fits(growth) {
             // A sweep is one batch; what lives is touched only when nothing that has ended is left.
@@ -37,7 +54,7 @@ impl Inner {
     }
 
     /// Evicts the least recently used of some entries; false if there is none.
-    fn evict_one(&self, bound: &Bound, keep: Spot) -> bool {
+    fn evict_one(&self, bound: &Bound, keep: &[Spot]) -> bool {
         let count = self.shards.len();
         let each = CANDIDATES.div_ceil(count).max(PER_SHARD);
         let dice = self.roll(bound.tick());
@@ -48,7 +65,7 @@ impl Inner {
             let shard = self.shards[index].read();
             for (entry, hash) in shard.sample(dice >> 16, each) {
                 let (used, spot) = (entry.used.load(Ordering::Relaxed), (index, hash));
-                if spot == keep {
+                if keep.contains(&spot) {
                     continue;
                 }
                 seen += 1;

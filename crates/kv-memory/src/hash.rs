@@ -52,6 +52,17 @@ impl Hash {
         }
     }
 
+    /// The bytes that a field is accounted for, if it is there.
+    pub(crate) fn cost_of(&self, field: &Field) -> Option<usize> {
+        let value = self.fields.get(field)?;
+        Some(cost_of(field, value.as_bytes().len()))
+    }
+
+    /// The bytes that a field is accounted for if it is new.
+    pub(crate) fn cost_if_new(field: &Field, length: usize) -> usize {
+        cost_of(field, length)
+    }
+
     /// Writes a field; whether it is new.
     pub(crate) fn put(&mut self, field: Field, value: Value) -> bool {
         let length = value.as_bytes().len();

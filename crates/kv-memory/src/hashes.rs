@@ -43,6 +43,7 @@ impl Shard {
         let before = hash.cost();
         let added = put_all(hash, mem::take(fields));
         books.settle(reserved, before, hash.cost());
+        books.note(slot.key);
         Ok(added)
     }
 
@@ -81,6 +82,8 @@ impl Shard {
         books.settle(0, before, hash.cost());
         if hash.is_empty() {
             books.forget(slot.hash, found.remove().0);
+        } else if removed > 0 {
+            books.note(slot.key);
         }
         Ok(removed as u64)
     }

@@ -24,6 +24,7 @@ impl Shard {
             books.forget(slot.hash, found.remove().0);
         } else {
             books.set_deadline(slot.hash, found.get_mut(), deadline);
+            books.note(slot.key);
         }
         true
     }
@@ -34,7 +35,10 @@ impl Shard {
             return false;
         };
         let had = found.get().deadline != FOREVER;
-        books.set_deadline(slot.hash, found.get_mut(), FOREVER);
+        if had {
+            books.set_deadline(slot.hash, found.get_mut(), FOREVER);
+            books.note(slot.key);
+        }
         had
     }
 

@@ -2,6 +2,7 @@
 
 mod access;
 mod bound;
+mod commit;
 mod config;
 mod deadlines;
 mod entry;
@@ -9,6 +10,7 @@ mod evict;
 mod hash;
 mod hashes;
 mod keys;
+mod leftover;
 mod moment;
 mod number;
 mod refusal;
@@ -19,6 +21,9 @@ mod stats;
 mod store;
 mod strings;
 mod sweeper;
+mod throttle;
+mod watch;
+mod zmove;
 mod zset;
 mod zsets;
 

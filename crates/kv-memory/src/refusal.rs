@@ -6,10 +6,32 @@ use kv_core::{Error, ErrorKind, Key, Outcome};
 /// Nothing was applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    WrongType { found: Kind, wanted: Kind },
+    WrongType {
+        found: Kind,
+        wanted: Kind,
+    },
     NotAnInteger,
     Overflow,
     Full(Full),
+    /// A form of a later version of the contract.
+    Unsupported,
+}
+
+/// A step of several was refused, at this key if it has one.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) refusal: Refusal,
+    pub(crate) key: Option<Key>,
+}
+
+impl Failure {
+    pub(crate) fn into_error(self) -> Error {
+        let error = self.refusal.into_unnamed();
+        match self.key {
+            Some(key) => error.with_key(&key),
+            None => error,
+        }
+    }
 }
 
 /// The types of content.
@@ -33,7 +55,11 @@ impl Kind {
 impl Refusal {
     /// The error for the caller of a command on this key.
     pub(crate) fn into_error(self, key: &Key) -> Error {
-        let error = match self {
+        self.into_unnamed().with_key(key)
+    }
+
+    fn into_unnamed(self) -> Error {
+        match self {
             Self::WrongType { found, wanted } => {
                 let (found, wanted) = (found.name(), wanted.name());
                 let message = format!(
@@ -50,8 +76,8 @@ impl Refusal {
                 "the sum does not fit 64 bits; the counter is unchanged",
             ),
             Self::Full(full) => full.into_error(),
-        };
-        error.with_key(key)
+            Self::Unsupported => Error::new(ErrorKind::Unsupported, "this store cannot do that"),
+        }
     }
 }
 
@@ -60,9 +86,15 @@ impl Full {
         let limit = match self {
             Self::Entries { max, .. } => format!("max_entries = {max}"),
             Self::Bytes { max, .. } => format!("max_bytes = {max}"),
+            Self::Crowd { max } => {
+                let message = format!(
+                    "the transaction adds more keys than the whole store takes (max_entries = {max}); divide it or raise the limit"
+                );
+                return Error::new(ErrorKind::TooLarge, message);
+            }
             Self::Never { max } => {
                 let message = format!(
-                    "the key with its content is larger than the whole store (max_bytes = {max}); divide it or raise the limit"
+                    "what the write touches is larger than the whole store (max_bytes = {max}); divide it or raise the limit"
                 );
                 return Error::new(ErrorKind::TooLarge, message);
             }

@@ -4,11 +4,14 @@ use crate::{
     bound::{Bound, Growth},
     deadlines::Deadlines,
     entry::{Data, Entry},
+    leftover::Leftover,
     moment::{FOREVER, Moment},
     refusal::Refusal,
+    watch::Hub,
 };
 use ahash::RandomState;
 use hashbrown::{HashTable, hash_table::OccupiedEntry};
+use kv_core::{Key, Notice};
 use std::{
     hash::{BuildHasher, Hasher},
     mem,
@@ -20,6 +23,8 @@ use std::{
 pub(crate) struct Shard {
     pub(crate) table: HashTable<Entry>,
     pub(crate) books: Books,
+    /// The last token that was given here, for records that are lost within a microsecond.
+    pub(crate) issued: i64,
     hasher: RandomState,
 }
 
@@ -44,12 +49,20 @@ pub(crate) fn hash_of(hasher: &RandomState, bytes: &[u8]) -> u64 {
 }
 
 impl Shard {
-    pub(crate) fn new(hasher: RandomState, bound: Option<Arc<Bound>>) -> Self {
+    pub(crate) fn new(hasher: RandomState, bound: Option<Arc<Bound>>, hub: Arc<Hub>) -> Self {
         Self {
             table: HashTable::new(),
-            books: Books::new(bound),
+            books: Books::new(bound, hub),
+            issued: 0,
             hasher,
         }
+    }
+
+    /// Where a key is in this shard, if it belongs here.
+    pub(crate) fn slot<'k>(&self, key: &'k Key) -> Slot<'k> {
+        let key = key.as_bytes();
+        let hash = hash_of(&self.hasher, key);
+        Slot { hash, key }
     }
 
     /// The entry at a slot, unless it has ended.
@@ -100,6 +113,7 @@ impl Shard {
         self.books.settle(reserved, 0, entry.cost());
         self.books.deadlines.change(slot.hash, FOREVER, deadline);
         self.books.touch(&entry);
+        self.books.note(slot.key);
         let hasher = &self.hasher;
         let rehash = |it: &Entry| hash_of(hasher, &it.key);
         self.table.insert_unique(slot.hash, entry, rehash);
@@ -113,15 +127,16 @@ impl Shard {
     /// Frees entries that have ended, looking at no more than `limit` deadlines.
     pub(crate) fn free_due(&mut self, now: i64, limit: usize) {
         for _ in 0..limit {
-            let Some(due) = self.books.deadlines.pop(now) else {
+            let Some(hash) = self.books.deadlines.pop(now) else {
                 return;
             };
             let hasher = &self.hasher;
-            let ended =
-                |it: &Entry| it.deadline == due.deadline && hash_of(hasher, &it.key) == due.hash;
-            if let Ok(found) = self.table.find_entry(due.hash, ended) {
-                self.books.expire(due.hash, found.remove().0);
+            let ended = |it: &Entry| it.deadline <= now && hash_of(hasher, &it.key) == hash;
+            while let Ok(found) = self.table.find_entry(hash, ended) {
+                self.books.expire(hash, found.remove().0);
             }
+            let next = soonest(&self.table, hasher, hash);
+            self.books.deadlines.push(hash, next);
         }
     }
 
@@ -173,13 +188,12 @@ impl Shard {
 
     /// Whether a change left something to tidy up; rarely.
     pub(crate) fn is_untidy(&self) -> bool {
-        self.is_sparse() || self.books.deadlines.is_cluttered() || !self.books.garbage.is_empty()
+        self.is_sparse() || self.books.deadlines.is_cluttered() || !self.books.leftover.is_empty()
     }
 
-    /// Gives back memory that is no longer needed, and hands over what is better dropped after the
-    /// lock.
+    /// Gives back memory that is no longer needed, and hands over what is better done after the lock.
     #[cold]
-    pub(crate) fn tidy(&mut self) -> Vec<Data> {
+    pub(crate) fn tidy(&mut self) -> Leftover {
         let hasher = &self.hasher;
         if self.is_sparse() {
             let len = self.table.len();
@@ -188,14 +202,11 @@ impl Shard {
         }
         if self.books.deadlines.is_cluttered() {
             let table = &self.table;
-            self.books.deadlines.compact(|due| {
-                let behind = |it: &Entry| {
-                    it.deadline == due.deadline && hash_of(hasher, &it.key) == due.hash
-                };
-                table.find(due.hash, behind).is_some()
-            });
+            self.books
+                .deadlines
+                .compact(|hash| soonest(table, hasher, hash));
         }
-        mem::take(&mut self.books.garbage)
+        mem::take(&mut self.books.leftover)
     }
 
     fn is_sparse(&self) -> bool {
@@ -204,26 +215,34 @@ impl Shard {
     }
 }
 
+/// The soonest deadline of the entries with this hash; of almost every hash there is at most one.
+fn soonest(table: &HashTable<Entry>, hasher: &RandomState, hash: u64) -> i64 {
+    let entries = table.iter_hash(hash);
+    let entries = entries.filter(|it| hash_of(hasher, &it.key) == hash);
+    entries.map(|it| it.deadline).min().unwrap_or(FOREVER)
+}
+
 /// What is known about a shard's entries without looking at them.
 pub(crate) struct Books {
     pub(crate) deadlines: Deadlines,
     pub(crate) bytes: usize,
     pub(crate) expired: u64,
     pub(crate) evicted: u64,
-    bound: Option<Arc<Bound>>,
-    /// Large structures that are gone, to be dropped after the lock.
-    garbage: Vec<Data>,
+    pub(crate) bound: Option<Arc<Bound>>,
+    hub: Arc<Hub>,
+    leftover: Leftover,
 }
 
 impl Books {
-    fn new(bound: Option<Arc<Bound>>) -> Self {
+    fn new(bound: Option<Arc<Bound>>, hub: Arc<Hub>) -> Self {
         Self {
             deadlines: Deadlines::default(),
             bytes: 0,
             expired: 0,
             evicted: 0,
             bound,
-            garbage: Vec::new(),
+            hub,
+            leftover: Leftover::default(),
         }
     }
 
@@ -264,6 +283,21 @@ impl Books {
         }
     }
 
+    /// Tells those who watch a key that it changed.
+    #[inline]
+    pub(crate) fn note(&mut self, key: &[u8]) {
+        if self.hub.is_watched() {
+            self.hub.changed(key, &mut self.leftover.woken);
+        }
+    }
+
+    /// Sends messages, before anybody sees what they tell about.
+    pub(crate) fn send(&mut self, notices: &[Notice]) {
+        for notice in notices {
+            self.hub.send(notice, &mut self.leftover.woken);
+        }
+    }
+
     /// Gives an entry another deadline.
     pub(crate) fn set_deadline(&mut self, hash: u64, entry: &mut Entry, deadline: i64) {
         self.deadlines.change(hash, entry.deadline, deadline);
@@ -278,6 +312,7 @@ impl Books {
         if let Some(bound) = &self.bound {
             bound.release(1, cost);
         }
+        self.note(&entry.key);
         self.discard(entry.data);
     }
 
@@ -285,7 +320,7 @@ impl Books {
     pub(crate) fn discard(&mut self, data: Data) {
         const HEAVY: usize = 16 << 10;
         if matches!(data, Data::Structure(_)) && data.cost() > HEAVY {
-            self.garbage.push(data);
+            self.leftover.garbage.push(data);
         }
     }
 

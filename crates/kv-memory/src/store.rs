@@ -2,10 +2,10 @@
 
 use crate::{access::Inner, config::MemoryConfig, stats::MemoryStats};
 use kv_core::{
-    Capabilities, Capability, CapabilitySet, Clock, Error, ErrorKind, Events, Expiry, Field, Key,
-    Member, Prefix, Prefixes, RangeOptions, Result, ScanFrom, ScanPage, Score, ScoreRange,
-    ScoredMember, Scores, SetOptions, SetReply, Store, SystemClock, TimeToLive, Timestamp, Ttl,
-    Value, Watch,
+    Capabilities, CapabilitySet, Clock, Error, ErrorKind, Events, Expiry, Field, Key, Member,
+    Notice, Prefix, Prefixes, RangeOptions, Result, ScanFrom, ScanPage, Score, ScoreRange,
+    ScoredMember, Scores, SetOptions, SetReply, Store, SystemClock, Throttle, Throttled,
+    TimeToLive, Timestamp, Ttl, Txn, TxnReply, Value, Watch, ZMove, ZMoved,
 };
 use std::{
     any::{Any, TypeId},
@@ -16,12 +16,13 @@ use std::{
 
 /// A store in this process's memory: a cheap handle, clones share the data.
 ///
-/// The data lives as long as any handle; closing one ends no more than its share in the background
-/// task. Every command is done when its future is first polled, so dropping a future never leaves
+/// The data lives as long as any handle; closing one ends its watches and its share in the background
+/// task, no more. Every command is done when its future is first polled, so dropping a future never leaves
 /// half of one behind.
-#[derive(Clone)]
 pub struct MemoryStore {
     inner: Arc<Inner>,
+    /// Tells whose watches end when one of the handles is closed.
+    handle: u64,
 }
 
 impl MemoryStore {
@@ -32,9 +33,7 @@ impl MemoryStore {
 
     /// A store with these settings, on this clock.
     pub fn with_clock(config: MemoryConfig, clock: Arc<dyn Clock>) -> Self {
-        Self {
-            inner: Arc::new(Inner::new(config, clock)),
-        }
+        Self::of(Arc::new(Inner::new(config, clock)))
     }
 
     /// What the store holds and what became of the rest.
@@ -42,9 +41,21 @@ impl MemoryStore {
         self.inner.stats()
     }
 
+    fn of(inner: Arc<Inner>) -> Self {
+        let handle = inner.hub.handle();
+        Self { inner, handle }
+    }
+
     #[cfg(test)]
     pub(crate) fn inner(&self) -> &Arc<Inner> {
         &self.inner
+    }
+}
+
+/// Another handle on the same data.
+impl Clone for MemoryStore {
+    fn clone(&self) -> Self {
+        Self::of(Arc::clone(&self.inner))
     }
 }
 
@@ -73,7 +84,7 @@ impl Store for MemoryStore {
     fn capabilities(&self) -> Capabilities {
         let limit = |it: Option<NonZeroUsize>| it.map_or(usize::MAX, NonZeroUsize::get);
         let config = &self.inner.config;
-        Capabilities::new(CapabilitySet::ALL.without(Capability::Watch))
+        Capabilities::new(CapabilitySet::ALL)
             .with_limits(limit(config.max_key_bytes), limit(config.max_value_bytes))
     }
 
@@ -82,6 +93,7 @@ impl Store for MemoryStore {
     }
 
     async fn close(&self) {
+        self.inner.hub.close(Some(self.handle));
         self.inner.sweeper.stop().await;
     }
 
@@ -93,8 +105,8 @@ impl Store for MemoryStore {
         (wanted == TypeId::of::<Self>()).then(|| Box::new(self.clone()) as _)
     }
 
-    async fn watch(&self, _: Watch) -> Result<Events> {
-        Err(Error::unsupported("watch"))
+    async fn watch(&self, watch: Watch) -> Result<Events> {
+        self.inner.watch(watch, self.handle)
     }
 
     async fn get(&self, key: Key) -> Result<Option<Value>> {
@@ -313,5 +325,22 @@ impl Store for MemoryStore {
 
     async fn now(&self) -> Result<Timestamp> {
         Ok(self.inner.clock.now())
+    }
+
+    async fn commit(&self, txns: Vec<Txn>) -> Result<Vec<Result<TxnReply>>> {
+        Ok(self.inner.commit(txns))
+    }
+
+    async fn zmove(&self, step: ZMove) -> Result<ZMoved> {
+        self.inner.zmove(&step)
+    }
+
+    async fn notify(&self, channel: Key, payload: Value) -> Result<()> {
+        self.inner.notify(&Notice::new(channel, payload));
+        Ok(())
+    }
+
+    async fn throttle(&self, request: Throttle) -> Result<Throttled> {
+        self.inner.throttle(&request)
     }
 }

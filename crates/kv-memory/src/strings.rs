@@ -57,6 +57,7 @@ impl Shard {
         let old = mem::replace(&mut entry.data, Data::String(mem::take(value)));
         books.settle(reserved, before, length);
         books.set_deadline(slot.hash, entry, deadline);
+        books.note(slot.key);
         books.discard(old);
         Ok(SetReply::applied())
     }
@@ -83,6 +84,7 @@ impl Shard {
         let reserved = books.reserve_growth(entry, || after.saturating_sub(before))?;
         entry.data = Data::String(value);
         books.settle(reserved, before, after);
+        books.note(slot.key);
         Ok(sum)
     }
 }

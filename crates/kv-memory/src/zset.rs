@@ -137,8 +137,13 @@ impl ZSet {
     pub(crate) fn growth(&self, member: &[u8]) -> usize {
         match self.score(member) {
             Some(_) => 0,
-            None => MEMBER_COST + member.len(),
+            None => Self::cost_of(member),
         }
+    }
+
+    /// The bytes that a member is accounted for.
+    pub(crate) fn cost_of(member: &[u8]) -> usize {
+        MEMBER_COST + member.len()
     }
 
     /// Adds a member or moves it; whether it is new.
@@ -216,6 +221,14 @@ impl ZSet {
         match range == ScoreRange::ALL {
             true => self.len(),
             false => self.range(range).count(),
+        }
+    }
+
+    /// Whether fewer members than this lie in the range; counts no further.
+    pub(crate) fn holds_fewer(&self, range: ScoreRange, than: usize) -> bool {
+        match range == ScoreRange::ALL {
+            true => self.len() < than,
+            false => self.range(range).take(than).count() < than,
         }
     }
 

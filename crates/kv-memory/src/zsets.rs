@@ -40,6 +40,7 @@ impl Shard {
         let before = zset.cost();
         let added = add_all(zset, members);
         books.settle(reserved, before, zset.cost());
+        books.note(slot.key);
         Ok(added)
     }
 
@@ -83,9 +84,12 @@ impl Shard {
         let zset = found.get_mut().data.as_zset_mut()?;
         let before = zset.cost();
         let taken = take(zset);
-        books.settle(0, before, zset.cost());
+        let after = zset.cost();
+        books.settle(0, before, after);
         if zset.is_empty() {
             books.forget(slot.hash, found.remove().0);
+        } else if after < before {
+            books.note(slot.key);
         }
         Ok(taken)
     }

@@ -46,7 +46,8 @@ pub(crate) async fn set(
             encode(rest)
         };
         let (sent, (next, behind)) = join(step.send(link), next).await;
-        let failure = sent.as_ref().err().map(Failure::of_the_rest);
+        let failure = sent.iter().find_map(|it| it.as_ref().err());
+        let failure = failure.map(Failure::of_the_rest);
         answers.extend(step.answers(sent, &options.when));
         if let Some(failure) = failure {
             let unsent = rest.iter().map(|(key, _)| Err(failure.clone().about(key)));
@@ -93,12 +94,32 @@ async fn get_step(link: &Link, keys: &[Key]) -> Answer<Vec<Option<Value>>> {
     if keys.is_empty() {
         return Ok(Vec::new());
     }
-    let reply = link.command(&encode::with_list("MGET", [], keys)).await?;
-    let values = decode::strings(reply)?;
+    let values = match link.is_divided() {
+        true => get_each(link, keys).await?,
+        false => decode::strings(link.command(&encode::with_list("MGET", [], keys)).await?)?,
+    };
     match values.len() == keys.len() {
         true => Ok(values),
         false => Err(Failure::unexpected_reply()),
     }
+}
+
+/// The same with one command for each key: those of different slots cannot share one, and while a
+/// slot is on its way from one server to another, nor can those of one.
+async fn get_each(link: &Link, keys: &[Key]) -> Answer<Vec<Option<Value>>> {
+    let mut values = Vec::with_capacity(keys.len());
+    for reply in link.each(&one_by_one("MGET", keys)).await {
+        values.extend(decode::strings(decode::single(reply?)?)?);
+    }
+    Ok(values)
+}
+
+fn one_by_one(name: &'static str, keys: &[Key]) -> Pipeline {
+    let mut pipeline = Pipeline::with_capacity(keys.len());
+    for key in keys {
+        pipeline.add_command(encode::with(name, [key.as_bytes()]));
+    }
+    pipeline
 }
 
 /// How many items make one step.
@@ -152,33 +173,28 @@ impl<'a> Step<'a> {
         (step, rest)
     }
 
-    async fn send(&self, link: &Link) -> Answer<Vec<RedisValue>> {
+    async fn send(&self, link: &Link) -> Vec<Answer<RedisValue>> {
         match self.pipeline.is_empty() {
-            true => Ok(Vec::new()),
-            false => link.pipeline(&self.pipeline).await,
+            true => Vec::new(),
+            false => link.each(&self.pipeline).await,
         }
     }
 
     /// An answer for each item.
     fn answers(
         self,
-        sent: Answer<Vec<RedisValue>>,
+        sent: Vec<Answer<RedisValue>>,
         when: &When,
     ) -> impl Iterator<Item = Result<bool>> {
-        let (replies, failure) = match sent {
-            Ok(replies) => (replies, None),
-            Err(failure) => (Vec::new(), Some(failure)),
-        };
-        let mut replies = replies.into_iter();
+        let mut replies = sent.into_iter();
         let mut refused = self.refused.into_iter().peekable();
         self.items.iter().enumerate().map(move |(at, (key, _))| {
             if let Some((_, error)) = refused.next_if(|(refused, _)| *refused == at) {
                 return Err(error);
             }
-            let answer = match (&failure, replies.next()) {
-                (Some(failure), _) => Err(failure.clone()),
-                (None, Some(reply)) => decode::set(decode::single(reply), when),
-                (None, None) => Err(Failure::unexpected_reply()),
+            let answer = match replies.next() {
+                Some(reply) => decode::set(reply.and_then(decode::single), when),
+                None => Err(Failure::unexpected_reply()),
             };
             answer
                 .map(|reply| reply.applied)
@@ -200,15 +216,32 @@ fn encode_item(
 }
 
 /// Sums up what a command that counts keys answers.
-async fn count(link: &Link, name: &'static str, keys: &[Key], total: &mut u64) -> Result<()> {
+pub(crate) async fn count(
+    link: &Link,
+    name: &'static str,
+    keys: &[Key],
+    total: &mut u64,
+) -> Result<()> {
     for step in keys.chunks(KEYS) {
-        let answer = link.command(&encode::with_list(name, [], step)).await;
-        *total += answer
-            .and_then(decode::count)
-            .map_err(|failure| match keys {
+        let answers = match link.is_divided() {
+            true => link.each(&one_by_one(name, step)).await,
+            false => vec![link.command(&encode::with_list(name, [], step)).await],
+        };
+        let answers = answers.into_iter();
+        let counts = answers.map(|it| it.and_then(decode::single).and_then(decode::count));
+        let mut failed = None;
+        for count in counts {
+            match count {
+                Ok(count) => *total += count,
+                Err(failure) => failed = failed.or(Some(failure)),
+            }
+        }
+        if let Some(failure) = failed {
+            return Err(match keys {
                 [key] => failure.about(key),
-                _ => Error::from(failure),
-            })?;
+                _ => failure.into(),
+            });
+        }
     }
     Ok(())
 }

@@ -1,6 +1,11 @@
 //! Deleting ranges of keys without holding the server up: SCAN and UNLINK, never KEYS or FLUSHDB.
 
-use crate::{batch::in_part, decode, encode, error::Answer, link::Link, scan};
+use crate::{
+    batch::{self, in_part},
+    encode,
+    link::{Link, Server},
+    scan,
+};
 use kv_core::{Error, ErrorKind, Prefixes, Result};
 
 /// How many entries of the server's table one step looks at.
@@ -20,20 +25,31 @@ pub(crate) async fn clear(link: &Link, prefixes: &Prefixes) -> Result<u64> {
     }
     let mut cleared = 0;
     let done = clear_all(link, prefixes, &mut cleared).await;
-    done.map_err(|failure| in_part(failure.into(), "cleared so far", cleared))?;
+    done.map_err(|error| in_part(error, "cleared so far", cleared))?;
     Ok(cleared)
 }
 
-async fn clear_all(link: &Link, prefixes: &Prefixes, cleared: &mut u64) -> Answer<()> {
+async fn clear_all(link: &Link, prefixes: &Prefixes, cleared: &mut u64) -> Result<()> {
+    let mut next = Some(link.first_server().await?);
+    while let Some(server) = next {
+        clear_server(link, &server, prefixes, cleared).await?;
+        next = link.server_behind(&server);
+    }
+    Ok(())
+}
+
+async fn clear_server(
+    link: &Link,
+    server: &Server,
+    prefixes: &Prefixes,
+    cleared: &mut u64,
+) -> Result<()> {
     let pattern = encode::pattern(prefixes.as_slice());
     let mut cursor = 0;
     loop {
-        let step = scan::step(link, pattern.as_deref(), cursor, STEP).await?;
+        let step = scan::step(link, server, pattern.as_deref(), cursor, STEP).await?;
         let own: Vec<_> = scan::within(step.keys, prefixes).collect();
-        if !own.is_empty() {
-            let reply = link.command(&encode::with_list("UNLINK", [], &own)).await?;
-            *cleared += decode::count(reply)?;
-        }
+        batch::count(link, "UNLINK", &own, cleared).await?;
         if step.next == 0 {
             return Ok(());
         }

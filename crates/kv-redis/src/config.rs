@@ -27,7 +27,8 @@ use std::{fmt, path::PathBuf, time::Duration};
 #[non_exhaustive]
 pub struct RedisConfig {
     /// `redis://user:password@host:port/db`, with TLS `rediss://`, or `redis+unix:///path?db=0`;
-    /// the same with `valkey`. User and password are percent-decoded.
+    /// the same with `valkey`. A cluster is `redis-cluster://user:password@host:port,host:port`,
+    /// with TLS `rediss-cluster://`. User and password are percent-decoded.
     pub uri: Option<String>,
     /// The host's name or address, in place of a `uri`; `127.0.0.1` if neither is given.
     pub host: Option<String>,
@@ -35,6 +36,9 @@ pub struct RedisConfig {
     pub port: Option<u16>,
     /// The path of a unix socket, in place of a `uri` or `host`.
     pub socket: Option<PathBuf>,
+    /// Addresses of a cluster, `host:port`, in place of a `uri`, `host` or `socket`: one that answers
+    /// is enough to find the other servers.
+    pub cluster: Vec<String>,
     /// The number of the database; 0 if it is not given.
     pub db: Option<u32>,
     /// The user of the server's access control list.
@@ -116,6 +120,7 @@ impl Default for RedisConfig {
             host: None,
             port: None,
             socket: None,
+            cluster: Vec::new(),
             db: None,
             username: None,
             password: None,

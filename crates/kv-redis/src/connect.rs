@@ -4,11 +4,12 @@
 //! for that within their own deadline. A call that was given to a connection is never sent again.
 
 mod call;
+mod member;
 
 pub(crate) use self::call::Lease;
 use crate::{
     error::{Answer, Failure},
-    handshake::{self, Settings},
+    handshake::{self, Opened, Settings},
 };
 use arc_swap::ArcSwapOption;
 use kv_core::Stopwatch;
@@ -21,7 +22,7 @@ use std::{
     any::{Any, TypeId},
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, AtomicU32},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -44,6 +45,8 @@ struct Shared {
     client: Client,
     settings: Settings,
     runtime: Handle,
+    /// Whether the server pushes changes to this user.
+    tracks: AtomicBool,
     /// The connection in use; none while it is being restored.
     live: ArcSwapOption<Live>,
     state: Mutex<State>,
@@ -105,6 +108,11 @@ impl Single {
         }
     }
 
+    /// Whether the server pushes changes to this user.
+    pub(crate) fn tracks(&self) -> bool {
+        self.shared.tracks.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn response_timeout(&self) -> Duration {
         self.shared.settings.response_timeout
     }
@@ -161,6 +169,7 @@ impl Single {
                 client,
                 settings,
                 runtime: Handle::current(),
+                tracks: AtomicBool::new(false),
                 live: ArcSwapOption::empty(),
                 state: Mutex::new(state),
                 changed: Notify::new(),
@@ -247,7 +256,9 @@ impl Shared {
         let opening = handshake::open(&self.client, &config, &self.settings);
         let opened = timeout(limit, opening).await;
         let opened = opened.unwrap_or_else(|_| Err(Failure::no_connection_within(limit)));
-        let connection = opened.map_err(|failure| failure.at(&self.settings.address))?;
+        let Opened { connection, tracks } =
+            opened.map_err(|failure| failure.at(&self.settings.address))?;
+        self.tracks.store(tracks, Ordering::Relaxed);
         Ok((epoch, connection))
     }
 

@@ -1,8 +1,9 @@
 //! How answers become what the contract promises. Bytes are moved, not copied.
 
 use crate::error::{Answer, Failure};
-use kv_core::{Score, ScoredMember, Scores, SetReply, Value as Bytes, When};
+use kv_core::{Score, ScoredMember, Scores, SetReply, TimeToLive, Value as Bytes, When};
 use redis::Value;
+use std::time::Duration;
 
 /// The answer to one command of a pipeline, which may be an error.
 pub(crate) fn single(reply: Value) -> Answer<Value> {
@@ -45,6 +46,16 @@ pub(crate) fn count(reply: Value) -> Answer<u64> {
 /// Whether something was there.
 pub(crate) fn flag(reply: Value) -> Answer<bool> {
     Ok(integer(reply)? != 0)
+}
+
+/// What PTTL answers.
+pub(crate) fn time_to_live(reply: Value) -> Answer<TimeToLive> {
+    Ok(match integer(reply)? {
+        -2 => TimeToLive::Missing,
+        -1 => TimeToLive::NoExpiry,
+        // A key in its last millisecond is still there.
+        millis => TimeToLive::In(Duration::from_millis(millis.max(1).unsigned_abs())),
+    })
 }
 
 /// A list.

@@ -128,6 +128,11 @@ impl Text {
     /// The longest is a fraction such as `(-2.2250738585072014e-308`.
     const ROOM: usize = 32;
 
+    pub(crate) const EMPTY: Self = Self {
+        bytes: [0; Self::ROOM],
+        length: 0,
+    };
+
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.length]
     }
@@ -145,6 +150,11 @@ impl Text {
 /// A whole number.
 pub(crate) fn digits(number: impl Into<i128>) -> Text {
     Text::format(format_args!("{}", number.into()))
+}
+
+/// A whole number behind a mark that no number begins with.
+pub(crate) fn marked(mark: &'static str, number: i64) -> Text {
+    Text::format(format_args!("{mark}{number}"))
 }
 
 /// A score as the shortest text that reads back as the same number.

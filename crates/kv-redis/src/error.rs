@@ -84,6 +84,13 @@ impl Failure {
         Self::from_code(error.code(), error.details().unwrap_or_default())
     }
 
+    /// An error that a script caught, as the line that the server would have answered with.
+    pub(crate) fn caught(line: &[u8]) -> Self {
+        let line = String::from_utf8_lossy(line);
+        let (code, detail) = line.split_once(' ').unwrap_or((&line, ""));
+        Self::from_code(code, detail)
+    }
+
     /// An error while a connection is being established: nothing was sent yet.
     pub(crate) fn connecting(error: &RedisError) -> Self {
         use redis::ErrorKind as Driver;
@@ -186,7 +193,7 @@ impl Failure {
             "CROSSSLOT" => lasting(Kind::CrossGroup, "the keys lie in different slots"),
             "MOVED" | "ASK" => lasting(
                 Kind::Unsupported,
-                "the server is a node of a cluster, which this connection cannot follow",
+                "the server is one of a cluster; write redis-cluster:// in place of redis://",
             ),
             "ERR" => Self::from_text(detail),
             _ => Self::unknown(code, ""),

@@ -121,7 +121,7 @@ async fn serve(stream: TcpStream, number: usize, silence: Arc<Silence>) {
     }
 }
 
-async fn read(stream: &mut BufReader<TcpStream>) -> Option<Vec<String>> {
+pub(crate) async fn read(stream: &mut BufReader<TcpStream>) -> Option<Vec<String>> {
     let count = read_number(stream, '*').await?;
     let mut words = Vec::new();
     for _ in 0..count {

@@ -2,6 +2,8 @@
 
 mod batch;
 mod clear;
+mod cluster;
+mod commit;
 mod config;
 mod connect;
 mod decode;
@@ -17,6 +19,9 @@ mod scripts;
 mod store;
 mod strings;
 mod target;
+mod throttle;
+mod watch;
+mod zmove;
 mod zsets;
 
 pub use self::{

@@ -1,13 +1,15 @@
 //! Listing keys page by page.
 //!
 //! The server gives as many keys at a time as it likes, the contract as many as were asked for: the
-//! surplus travels in the page's cursor.
+//! surplus travels in the page's cursor. The servers of a cluster are visited in the order of their
+//! lowest slots; the cursor names the one that the scan has reached.
 
 use crate::{
+    cluster::Address,
     decode, encode,
     encode::digits,
     error::{Answer, Failure},
-    link::Link,
+    link::{Link, Server},
 };
 use kv_core::{Cursor, Error, ErrorKind, Key, Prefixes, Result, ScanFrom, ScanPage, Stopwatch};
 use redis::{RedisWrite, Value};
@@ -19,8 +21,10 @@ const ROUND_TRIPS: u32 = 100;
 const FEWEST: u32 = 16;
 /// ... and at most.
 const MOST: u32 = 1000;
-/// The first byte of every cursor.
+/// The first byte of every cursor of a server alone ...
 const FORMAT: u8 = 1;
+/// ... and of a cluster.
+const CLUSTER_FORMAT: u8 = 2;
 
 /// What one SCAN answers.
 pub(crate) struct Step {
@@ -40,8 +44,7 @@ pub(crate) async fn page(
     }
     let mut state = match from {
         ScanFrom::Start => State::default(),
-        ScanFrom::Cursor(cursor) => State::decode(cursor.as_bytes())
-            .ok_or_else(|| invalid("the cursor is not one of this store"))?,
+        ScanFrom::Cursor(cursor) => State::decode(cursor.as_bytes()).ok_or_else(foreign)?,
         _ => return Err(Error::unsupported("scan_page")),
     };
     if prefixes.as_slice().is_empty() {
@@ -51,13 +54,14 @@ pub(crate) async fn page(
     fill(link, prefixes, &mut state, limit).await?;
     let rest = state.keys.split_off(state.keys.len().min(limit as usize));
     let page = std::mem::replace(&mut state.keys, rest);
-    let next = (state.cursor != Some(0) || !state.keys.is_empty()).then(|| state.encode());
+    let next = (!state.is_at_end() || !state.keys.is_empty()).then(|| state.encode());
     Ok(ScanPage::new(page.into(), next))
 }
 
 /// One SCAN.
 pub(crate) async fn step(
     link: &Link,
+    server: &Server,
     pattern: Option<&[u8]>,
     cursor: u64,
     count: u32,
@@ -70,7 +74,7 @@ pub(crate) async fn step(
     }
     command.write_arg(b"COUNT");
     command.write_arg(digits(count).as_bytes());
-    let mut reply = decode::list(link.command(&command).await?)?.into_iter();
+    let mut reply = decode::list(link.command_at(server, &command).await?)?.into_iter();
     let (Some(Value::BulkString(next)), Some(keys)) = (reply.next(), reply.next()) else {
         return Err(Failure::unexpected_reply());
     };
@@ -96,59 +100,137 @@ pub(crate) fn within(
 /// Where a scan is.
 #[derive(Debug, Default, PartialEq)]
 struct State {
-    /// Where the server goes on: none at the start, 0 at the end.
-    cursor: Option<u64>,
-    /// Keys that the server gave and no page had room for.
+    /// The server that it has reached.
+    place: Place,
+    /// Where that server goes on; 0 at its start.
+    cursor: u64,
+    /// Keys that the servers gave and no page had room for.
     keys: VecDeque<Key>,
 }
 
+#[derive(Clone, Debug, Default, PartialEq)]
+enum Place {
+    /// Before the first server.
+    #[default]
+    Start,
+    /// At the only one.
+    Only,
+    /// At the one of a cluster that had this as its lowest slot, and this address.
+    Primary(u16, Address),
+    /// Behind the last one.
+    End,
+}
+
+impl Place {
+    fn of(server: &Server) -> Self {
+        match server {
+            Server::Only => Self::Only,
+            Server::Primary(visit) => {
+                let (lowest, address) = visit.name();
+                Self::Primary(lowest, address.clone())
+            }
+        }
+    }
+
+    fn name(&self) -> Option<(u16, &Address)> {
+        match self {
+            Self::Primary(lowest, address) => Some((*lowest, address)),
+            Self::Start | Self::Only | Self::End => None,
+        }
+    }
+}
+
 impl State {
+    fn is_at_end(&self) -> bool {
+        self.place == Place::End
+    }
+
     fn encode(&self) -> Cursor {
         let length = |key: &Key| key.as_bytes().len() + 4;
         let mut token = Vec::with_capacity(9 + self.keys.iter().map(length).sum::<usize>());
-        token.push(FORMAT);
-        token.extend_from_slice(&self.cursor.unwrap_or_default().to_be_bytes());
-        for key in &self.keys {
-            // The server's longest key fits.
-            token.extend_from_slice(&(key.as_bytes().len() as u32).to_be_bytes());
-            token.extend_from_slice(key.as_bytes());
+        match self.place.name() {
+            None => token.push(FORMAT),
+            Some((lowest, address)) => {
+                token.push(CLUSTER_FORMAT);
+                token.extend_from_slice(&lowest.to_be_bytes());
+                token.extend_from_slice(&address.port.to_be_bytes());
+                put(&mut token, address.host.as_bytes());
+            }
         }
+        token.extend_from_slice(&self.cursor.to_be_bytes());
+        self.keys
+            .iter()
+            .for_each(|key| put(&mut token, key.as_bytes()));
         Cursor::new(token)
     }
 
     fn decode(token: &[u8]) -> Option<Self> {
-        let (&FORMAT, rest) = token.split_first()? else {
-            return None;
+        let (&format, rest) = token.split_first()?;
+        let (place, rest) = match format {
+            FORMAT => (Place::Only, rest),
+            CLUSTER_FORMAT => {
+                let (lowest, rest) = rest.split_first_chunk()?;
+                let (port, rest) = rest.split_first_chunk()?;
+                let (host, rest) = take(rest)?;
+                let address = Address::new(str::from_utf8(host).ok()?, u16::from_be_bytes(*port));
+                (Place::Primary(u16::from_be_bytes(*lowest), address), rest)
+            }
+            _ => return None,
         };
         let (cursor, mut rest) = rest.split_first_chunk()?;
+        let cursor = u64::from_be_bytes(*cursor);
+        // The start of a server alone is the start of the scan, which has no cursor.
+        let place = match (place, cursor) {
+            (Place::Only, 0) => Place::End,
+            (place, _) => place,
+        };
         let mut keys = VecDeque::new();
         while !rest.is_empty() {
-            let (length, behind) = rest.split_first_chunk()?;
-            let (key, behind) = behind.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+            let (key, behind) = take(rest)?;
             keys.push_back(Key::try_from(key).ok()?);
             rest = behind;
         }
-        let cursor = Some(u64::from_be_bytes(*cursor));
-        Some(Self { cursor, keys })
+        Some(Self {
+            place,
+            cursor,
+            keys,
+        })
     }
 }
-
 /// Gathers more keys than the page has room for, if there are: so the last page knows that it is.
-async fn fill(link: &Link, prefixes: &Prefixes, state: &mut State, limit: u32) -> Answer<()> {
+async fn fill(link: &Link, prefixes: &Prefixes, state: &mut State, limit: u32) -> Result<()> {
+    let mut server = match &state.place {
+        Place::End => return Ok(()),
+        Place::Start => link.first_server().await?,
+        place => link.server_named(place.name())?.ok_or_else(foreign)?,
+    };
+    // Its successor knows nothing of its cursors.
+    let place = Place::of(&server);
+    if state.place != place {
+        state.place = place;
+        state.cursor = 0;
+    }
     let pattern = encode::pattern(prefixes.as_slice());
     let mut seen: HashSet<Key> = state.keys.iter().cloned().collect();
     let mut count = limit.saturating_add(1).clamp(FEWEST, MOST);
     let watch = Stopwatch::start();
     for _ in 0..ROUND_TRIPS {
-        if state.cursor == Some(0) || state.keys.len() > limit as usize {
+        if state.keys.len() > limit as usize {
             break;
         }
-        let cursor = state.cursor.unwrap_or_default();
-        let step = step(link, pattern.as_deref(), cursor, count).await?;
-        state.cursor = Some(step.next);
+        let step = step(link, &server, pattern.as_deref(), state.cursor, count).await?;
+        state.cursor = step.next;
         let before = state.keys.len();
         let own = within(step.keys, prefixes).filter(|key| seen.insert(key.clone()));
         state.keys.extend(own);
+        if step.next == 0 {
+            let Some(next) = link.server_behind(&server) else {
+                state.place = Place::End;
+                break;
+            };
+            state.place = Place::of(&next);
+            server = next;
+        }
         // Where our keys are rare, longer strides.
         if state.keys.len() == before {
             count = MOST.min(count * 2);
@@ -160,21 +242,37 @@ async fn fill(link: &Link, prefixes: &Prefixes, state: &mut State, limit: u32) -
     Ok(())
 }
 
+fn put(token: &mut Vec<u8>, bytes: &[u8]) {
+    // The server's longest key fits.
+    token.extend_from_slice(&(bytes.len() as u32).to_be_bytes());
+    token.extend_from_slice(bytes);
+}
+
+fn take(token: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = token.split_first_chunk()?;
+    rest.split_at_checked(u32::from_be_bytes(*length) as usize)
+}
+
+fn foreign() -> Error {
+    invalid("the cursor is not one of this store")
+}
+
 fn invalid(message: &str) -> Error {
     Error::new(ErrorKind::InvalidArgument, message)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{FORMAT, State};
+    use super::{Address, CLUSTER_FORMAT, FORMAT, Place, State};
     use kv_core::Key;
     use proptest::{collection::vec, prelude::*};
 
     proptest! {
         #[test]
-        fn a_token_keeps_its_place(cursor in any::<u64>(), keys in vec(vec(any::<u8>(), 1..9), 0..9)) {
+        fn a_token_keeps_its_place(place in places(), cursor in 1..=u64::MAX, keys in vec(vec(any::<u8>(), 1..9), 0..9)) {
             let keys = keys.into_iter().map(|key| Key::new(key).unwrap());
-            let state = State { cursor: Some(cursor), keys: keys.collect() };
+            let cursor = if place == Place::End { 0 } else { cursor };
+            let state = State { place, cursor, keys: keys.collect() };
             let token = state.encode();
             prop_assert_eq!(State::decode(token.as_bytes()), Some(state));
         }
@@ -183,7 +281,17 @@ mod tests {
         fn a_damaged_token_never_panics(token in vec(any::<u8>(), 0..40)) {
             let _ = State::decode(&token);
             let _ = State::decode(&[&[FORMAT], &*token].concat());
+            let _ = State::decode(&[&[CLUSTER_FORMAT], &*token].concat());
         }
+    }
+
+    fn places() -> impl Strategy<Value = Place> {
+        prop_oneof![
+            Just(Place::Only),
+            Just(Place::End),
+            (any::<u16>(), any::<u16>(), ".{0,9}")
+                .prop_map(|(slot, port, host)| Place::Primary(slot, Address::new(host, port))),
+        ]
     }
 
     #[test]

@@ -24,6 +24,10 @@ scripts! {
     POP_WITH_SCORES = "pop_with_scores";
     /// Adds to a counter that, if new, lives until an instant.
     INCREMENT_UNTIL = "increment_until";
+    /// Decides about rate limits.
+    THROTTLE = "throttle";
+    /// Decides about one rate limit of the usual kind.
+    THROTTLE_GCRA = "throttle_gcra";
 }
 
 /// A script and the hash by which the server knows it once it has seen it.

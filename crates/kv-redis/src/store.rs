@@ -1,27 +1,30 @@
 //! The provider: each command goes to the module of its kind.
 
 use crate::{
-    RedisConfig, batch, clear, handshake::Settings, hashes, link::Link, scan, strings,
-    target::Target, zsets,
+    RedisConfig, batch, clear, cluster::Cluster, commit, handshake::Settings, hashes, link::Link,
+    scan, strings, target::Target, throttle, watch, zmove, zsets,
 };
 use kv_core::{
-    Capabilities, Capability, CapabilitySet, Expiry, Field, Key, Member, Prefixes, RangeOptions,
-    Result, ScanFrom, ScanPage, Score, ScoreRange, ScoredMember, Scores, SetOptions, SetReply,
-    Store, TimeToLive, Timestamp, Ttl, Value,
+    Capabilities, Capability, CapabilitySet, Events, Expiry, Field, Key, Member, Prefixes,
+    RangeOptions, Result, ScanFrom, ScanPage, Score, ScoreRange, ScoredMember, Scores, SetOptions,
+    SetReply, Store, Throttle, Throttled, TimeToLive, Timestamp, Ttl, Txn, TxnReply, Value, Watch,
+    ZMove, ZMoved,
 };
 use std::{
     any::{Any, TypeId},
     fmt,
 };
 
-/// A Redis or Valkey server as a store.
+/// A Redis or Valkey server, or a cluster of them, as a store.
 ///
-/// All commands share one connection, which is restored when it is lost. `Debug` shows the address
-/// and no credentials.
+/// All commands share one connection to each server, which is restored when it is lost. `Debug`
+/// shows the address and no credentials.
 pub struct RedisStore {
     config: RedisConfig,
     target: Target,
     link: Link,
+    commits: commit::Scripts,
+    moves: commit::Scripts,
 }
 
 impl RedisStore {
@@ -37,10 +40,13 @@ impl RedisStore {
             config,
             target,
             link: Link::default(),
+            commits: commit::Scripts::new(commit::generate),
+            moves: commit::Scripts::new(zmove::generate),
         })
     }
 
-    /// A store by its address, all else as usual: `redis://user:password@host:port/db`.
+    /// A store by its address, all else as usual: `redis://user:password@host:port/db` or
+    /// `redis-cluster://user:password@host:port,host:port`.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -64,10 +70,24 @@ impl Store for RedisStore {
     }
 
     fn capabilities(&self) -> Capabilities {
-        const CAN: CapabilitySet = CapabilitySet::ALL
-            .without(Capability::ScanAfter)
-            .without(Capability::Watch);
-        Capabilities::new(CAN).with_limits(self.config.max_key_bytes, self.config.max_value_bytes)
+        const CAN: CapabilitySet = CapabilitySet::ALL.without(Capability::ScanAfter);
+        let can = Capabilities::new(CAN);
+        let can = match self.link.tracks() {
+            true => can,
+            false => can.without(Capability::PushedChanges),
+        };
+        // A server of a cluster tells of its own keys only, and one connection is one server's.
+        let can = match self.target.seeds() {
+            [] => can,
+            _ => [
+                Capability::Watch,
+                Capability::PushedChanges,
+                Capability::Channels,
+            ]
+            .into_iter()
+            .fold(can, Capabilities::without),
+        };
+        can.with_limits(self.config.max_key_bytes, self.config.max_value_bytes)
     }
 
     async fn connect(&self) -> Result<()> {
@@ -77,7 +97,15 @@ impl Store for RedisStore {
             response_timeout: self.config.response_timeout,
             client_name: self.config.client_name.clone(),
         };
-        Ok(self.link.connect(self.target.client()?, settings).await?)
+        match self.target.seeds() {
+            [] => self.link.connect(self.target.client()?, settings).await?,
+            seeds => {
+                let (target, seeds) = (self.target.clone(), seeds.to_vec());
+                self.link
+                    .connected(Cluster::connect(target, seeds, settings).await?);
+            }
+        }
+        Ok(())
     }
 
     async fn close(&self) {
@@ -253,6 +281,26 @@ impl Store for RedisStore {
 
     async fn now(&self) -> Result<Timestamp> {
         Ok(strings::now(&self.link).await?)
+    }
+
+    async fn commit(&self, txns: Vec<Txn>) -> Result<Vec<Result<TxnReply>>> {
+        Ok(commit::commit(&self.link, &self.commits, txns).await)
+    }
+
+    fn zmove(&self, step: ZMove) -> impl Future<Output = Result<ZMoved>> + Send {
+        zmove::zmove(&self.link, &self.moves, step)
+    }
+
+    async fn notify(&self, channel: Key, payload: Value) -> Result<()> {
+        watch::notify(&self.link, &channel, &payload).await
+    }
+
+    fn watch(&self, watch: Watch) -> impl Future<Output = Result<Events>> + Send {
+        watch::watch(&self.link, watch)
+    }
+
+    fn throttle(&self, request: Throttle) -> impl Future<Output = Result<Throttled>> + Send {
+        throttle::throttle(&self.link, request)
     }
 }
 

@@ -9,10 +9,9 @@ use crate::{
 };
 use kv_core::{Expiry, Key, Result, SetOptions, SetReply, TimeToLive, Timestamp, Ttl, Value, When};
 use redis::{Cmd, Pipeline, Value as RedisValue};
-use std::time::Duration;
 
 pub(crate) async fn ping(link: &Link) -> Answer<()> {
-    link.command(&encode::with("PING", [])).await.map(drop)
+    link.everywhere(&encode::with("PING", [])).await
 }
 
 pub(crate) async fn get(link: &Link, key: Key) -> Result<Option<Value>> {
@@ -74,13 +73,9 @@ pub(crate) async fn persist(link: &Link, key: Key) -> Result<bool> {
 
 pub(crate) async fn time_to_live(link: &Link, key: Key) -> Result<TimeToLive> {
     let answer = link.command(&encode::with("PTTL", [key.as_bytes()])).await;
-    let millis = answer.and_then(decode::integer);
-    Ok(match millis.map_err(|failure| failure.about(&key))? {
-        -2 => TimeToLive::Missing,
-        -1 => TimeToLive::NoExpiry,
-        // A key in its last millisecond is still there.
-        millis => TimeToLive::In(Duration::from_millis(millis.max(1).unsigned_abs())),
-    })
+    answer
+        .and_then(decode::time_to_live)
+        .map_err(|failure| failure.about(&key))
 }
 
 /// The server's clock, in microseconds.

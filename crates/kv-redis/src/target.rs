@@ -1,6 +1,11 @@
 //! Where the server is, and who we are there.
 
-use crate::config::{RedisConfig, RedisTls, wrong};
+mod cluster;
+
+use crate::{
+    cluster::Address,
+    config::{RedisConfig, RedisTls, wrong},
+};
 use kv_core::{Error, Result};
 use percent_encoding::percent_decode_str;
 use redis::{
@@ -17,6 +22,8 @@ const DEFAULT_PORT: u16 = 6379;
 #[derive(Clone)]
 pub(crate) struct Target {
     endpoint: Endpoint,
+    /// Where to ask for the servers of a cluster; none for a server alone.
+    seeds: Vec<Address>,
     db: u32,
     username: Option<String>,
     password: Option<String>,
@@ -35,7 +42,8 @@ impl Target {
     pub(crate) fn parse(config: &RedisConfig) -> Result<Self> {
         refuse_conflicts(config)?;
         let mut target = match (&config.uri, &config.socket) {
-            (Some(uri), _) => Self::from_uri(uri)?,
+            (Some(uri), _) => Self::from_any_uri(uri)?,
+            (None, None) if !config.cluster.is_empty() => Self::from_seeds(&config.cluster)?,
             (None, Some(path)) => Self::new(Endpoint::Unix(path.clone())),
             (None, None) => {
                 let host = config
@@ -67,6 +75,9 @@ impl Target {
         }
         if target.username.is_some() && target.password.is_none() {
             return Err(wrong("`username` needs a `password`"));
+        }
+        if !target.seeds.is_empty() && target.db != 0 {
+            return Err(wrong("a cluster has database 0 only; leave `db` out"));
         }
         Ok(target)
     }
@@ -127,6 +138,7 @@ impl Target {
     fn new(endpoint: Endpoint) -> Self {
         Self {
             endpoint,
+            seeds: Vec::new(),
             db: 0,
             username: None,
             password: None,
@@ -164,7 +176,7 @@ impl Target {
             }
             scheme => {
                 return Err(wrong(
-                    "`uri` must start with redis://, rediss://, redis+unix://, unix:// or the same with valkey",
+                    "`uri` must start with redis://, rediss://, redis-cluster://, rediss-cluster://, redis+unix://, unix:// or the same with valkey",
                 )
                 .with_context("scheme", scheme.escape_default()));
             }
@@ -229,12 +241,14 @@ fn refuse_conflicts(config: &RedisConfig) -> Result<()> {
         ("socket", config.socket.is_some()),
         ("host", config.host.is_some()),
         ("port", config.port.is_some()),
+        ("cluster", !config.cluster.is_empty()),
     ];
     let mut given = given
         .into_iter()
         .filter_map(|(name, is)| is.then_some(name));
     match (given.next(), given.next()) {
-        (Some(first @ ("uri" | "socket")), Some(second)) => Err(wrong(format!(
+        (Some(first @ ("uri" | "socket")), Some(second))
+        | (Some(first), Some(second @ "cluster")) => Err(wrong(format!(
             "`{first}` and `{second}` are both given; keep one of them"
         ))),
         _ => Ok(()),

@@ -3,10 +3,13 @@
 mod hot;
 mod maps;
 mod plain;
+#[path = "../reference/governor.rs"]
+mod reference_governor;
 #[path = "../reference/map.rs"]
 mod reference_map;
 #[path = "../reference/zset.rs"]
 mod reference_zset;
+mod throttle;
 mod zset;
 
 use kv_core::{Kv, Store as Provider};
@@ -23,6 +26,7 @@ fn main() -> Outcome<ExitCode> {
     let mut suite = Suite::begin()?;
     maps::rows(&mut suite);
     hot::rows(&mut suite);
+    throttle::rows(&mut suite);
     zset::rows(&mut suite);
     Ok(suite.end())
 }

@@ -22,6 +22,15 @@ impl Load {
         }
     }
 
+    /// The same with keys of their own.
+    pub(crate) fn below(self, prefix: &str) -> Self {
+        let keys = self.keys.iter().map(|key| format!("{prefix}{key}"));
+        Self {
+            keys: keys.collect(),
+            ..self
+        }
+    }
+
     pub(crate) fn keys(&self) -> &[String] {
         &self.keys
     }

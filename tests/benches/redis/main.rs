@@ -1,9 +1,14 @@
 //! The Redis store through `Kv` against the driver alone, on a server of their own.
 
+mod atomic;
+#[path = "../reference/atomic.rs"]
+mod atomic_reference;
 mod load;
 mod ours;
 #[path = "../reference/redis.rs"]
 mod reference;
+#[path = "../reference/throttle.rs"]
+mod reference_throttle;
 #[path = "../../../xtask/src/server.rs"]
 #[allow(
     dead_code,
@@ -12,6 +17,8 @@ mod reference;
 )]
 mod server;
 mod stage;
+mod throttle;
+mod watch;
 
 use kv_core::Kv;
 use kv_tests::bench::{Claim, Contest, Outcome, Side, Size, Suite};
@@ -27,6 +34,7 @@ fn main() -> Outcome<ExitCode> {
     let bench = Bench {
         stage: OnceCell::new(),
         single: Load::new(10_000, 1),
+        limits: Load::new(10_000, 1).below("limit:"),
     };
     bench.singles(&mut suite, "get", ours::get, reference::get);
     bench.singles(&mut suite, "set", ours::set, reference::set);
@@ -34,6 +42,9 @@ fn main() -> Outcome<ExitCode> {
     bench.singles(&mut suite, "zpop", ours::pop, reference::pop);
     bench.wrapped(&mut suite);
     bench.batches(&mut suite);
+    bench.limits(&mut suite);
+    atomic::rows(&bench, &mut suite);
+    watch::rows(&mut suite);
     Ok(suite.end())
 }
 
@@ -41,6 +52,8 @@ struct Bench {
     /// The server is started for the first row that is wanted.
     stage: OnceCell<Stage>,
     single: Load,
+    /// Keys that hold nothing but limits.
+    limits: Load,
 }
 
 /// A row beside its claims.

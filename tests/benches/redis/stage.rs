@@ -69,6 +69,32 @@ impl Stage {
         Ok(())
     }
 
+    /// So many jobs in a sorted set and in all that is known about them.
+    pub(crate) fn fill_jobs(&self, set: &str, jobs: u64) -> Outcome {
+        let mut control = self.control.borrow_mut();
+        let tables = ["{q}:tries", "{q}:body", "{q}:notes"];
+        let () = control.unlink(&["{q}:ready", "{q}:lease", "{q}:stats"])?;
+        let () = control.unlink(&tables)?;
+        for first in (0..jobs).step_by(1000) {
+            let jobs: Vec<(u64, String)> = (first..jobs.min(first + 1000))
+                .map(|it| (it, format!("job:{it:09}")))
+                .collect();
+            let () = control.zadd_multiple(set, &jobs)?;
+            let with = |text: &str| -> Vec<(String, String)> {
+                jobs.iter()
+                    .map(|(_, job)| (job.clone(), text.to_owned()))
+                    .collect()
+            };
+            // Those who claim jobs count themselves.
+            if set == "{q}:lease" {
+                let () = control.hset_multiple(tables[0], &with("1"))?;
+            }
+            let () = control.hset_multiple(tables[1], &with(&"b".repeat(120)))?;
+            let () = control.hset_multiple(tables[2], &with("note"))?;
+        }
+        Ok(())
+    }
+
     /// Every key of the load.
     pub(crate) fn fill_keys(&self, load: &Load) -> Outcome {
         let mut control = self.control.borrow_mut();

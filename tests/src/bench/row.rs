@@ -24,6 +24,8 @@ pub enum Figure {
     Nanos,
     /// Microseconds of client CPU an operation.
     ClientMicros,
+    /// Microseconds of server CPU an operation.
+    ServerMicros,
     /// Megabytes, measured elsewhere than in turns.
     Megabytes,
 }
@@ -34,12 +36,18 @@ pub enum Judged {
     /// Ours divided by the reference's, at least the target.
     #[serde(rename = "ours/reference, at least")]
     Ratio,
+    /// Ours divided by the reference's, at most the target.
+    #[serde(rename = "ours/reference, at most")]
+    Cost,
     /// Ours less the reference's, at most the target.
     #[serde(rename = "ours-reference, at most")]
     Added,
     /// Ours alone, at most the target.
     #[serde(rename = "ours, at most")]
     Ours,
+    /// Ours alone, at least the target.
+    #[serde(rename = "ours, at least")]
+    OursAtLeast,
 }
 
 impl Claim {
@@ -69,6 +77,36 @@ impl Claim {
             name: name.into(),
             figure: Figure::ClientMicros,
             judged: Judged::Added,
+            target,
+        }
+    }
+
+    /// An operation costs the server at most so many times what the reference's does.
+    pub fn server_ratio(name: impl Into<String>, target: f64) -> Self {
+        Self {
+            name: name.into(),
+            figure: Figure::ServerMicros,
+            judged: Judged::Cost,
+            target,
+        }
+    }
+
+    /// An operation costs the server at most so many microseconds of CPU.
+    pub fn server_micros(name: impl Into<String>, target: f64) -> Self {
+        Self {
+            name: name.into(),
+            figure: Figure::ServerMicros,
+            judged: Judged::Ours,
+            target,
+        }
+    }
+
+    /// The contender does at least so many operations a second.
+    pub fn rate(name: impl Into<String>, target: f64) -> Self {
+        Self {
+            name: name.into(),
+            figure: Figure::Rate,
+            judged: Judged::OursAtLeast,
             target,
         }
     }
@@ -138,6 +176,7 @@ impl Row {
             Figure::Rate => turn.rate(),
             Figure::Nanos | Figure::Megabytes => turn.nanos(),
             Figure::ClientMicros => turn.client_micros(),
+            Figure::ServerMicros => turn.server_micros().unwrap_or(f64::NAN),
         };
         let figures = pairs
             .iter()
@@ -156,9 +195,9 @@ impl Row {
     ) -> Option<Self> {
         let figures: Vec<_> = figures.into_iter().collect();
         let judged = figures.iter().map(|(ours, reference)| match claim.judged {
-            Judged::Ratio => ours / reference,
+            Judged::Ratio | Judged::Cost => ours / reference,
             Judged::Added => ours - reference,
-            Judged::Ours => *ours,
+            Judged::Ours | Judged::OursAtLeast => *ours,
         });
         let Estimate { median, lo, hi } = Estimate::of(judged)?;
         Some(Self {
@@ -168,7 +207,7 @@ impl Row {
             unit: match claim.figure {
                 Figure::Rate => "op/s",
                 Figure::Nanos => "ns",
-                Figure::ClientMicros => "us",
+                Figure::ClientMicros | Figure::ServerMicros => "us",
                 Figure::Megabytes => "MB",
             },
             ratio: median,
@@ -176,8 +215,8 @@ impl Row {
             hi,
             target: claim.target,
             met: match claim.judged {
-                Judged::Ratio => hi >= claim.target,
-                Judged::Added | Judged::Ours => lo <= claim.target,
+                Judged::Ratio | Judged::OursAtLeast => hi >= claim.target,
+                Judged::Added | Judged::Ours | Judged::Cost => lo <= claim.target,
             },
             judged: claim.judged,
             pairs: figures.len(),
@@ -208,8 +247,8 @@ impl Row {
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let way = match self.judged {
-            Judged::Ratio => '≥',
-            Judged::Added | Judged::Ours => '≤',
+            Judged::Ratio | Judged::OursAtLeast => '≥',
+            Judged::Added | Judged::Ours | Judged::Cost => '≤',
         };
         let costs = &self.costs;
         write!(

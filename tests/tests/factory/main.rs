@@ -4,6 +4,8 @@
     reason = "a helper of a test fails as the test does"
 )]
 
+mod atomic_samples;
+mod atomic_tenants;
 mod configuration;
 mod forwarding;
 mod lifecycle;

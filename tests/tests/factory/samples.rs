@@ -1,5 +1,6 @@
 //! Every command once, and an answer to each.
 
+use crate::atomic_samples;
 use kv_core::{
     COMMANDS, Command, Expiry, Key, Lifetime, Mark, Prefix, Prefixes, RangeOptions, Reply,
     ScanFrom, ScanPage, Score, ScoreRange, ScoredMember, Scores, SetOptions, SetReply, TimeToLive,
@@ -33,7 +34,7 @@ fn score(number: i32) -> Score {
 pub(crate) fn commands() -> Vec<Command> {
     let prefixes: Prefixes = ["", "pl", "{ma"].map(Prefix::from).into_iter().collect();
     let compared = SetOptions::from(When::IfValue(Mark::from("mark"))).ttl(lifetime());
-    let samples = vec![
+    let mut samples = vec![
         Command::Get { key: key() },
         Command::GetMany { keys: keys() },
         Command::Set {
@@ -135,6 +136,7 @@ pub(crate) fn commands() -> Vec<Command> {
         },
         Command::Now {},
     ];
+    samples.extend(atomic_samples::commands());
     for spec in COMMANDS {
         let sampled = samples.iter().any(|it| it.spec().name == spec.name);
         assert!(sampled, "`{}` has no sample; write one", spec.name);
@@ -180,6 +182,7 @@ pub(crate) fn reply(command: &Command) -> Reply {
         Command::ZRangeByScore { .. } => Reply::ZRangeByScore(scored()),
         Command::ZPopByScore { .. } => Reply::ZPopByScore(scored()),
         Command::Now {} => Reply::Now(Timestamp::from_micros(1)),
-        other => panic!("`{}` has no reply; write one", other.spec().name),
+        other => atomic_samples::reply(other)
+            .unwrap_or_else(|| panic!("`{}` has no reply; write one", other.spec().name)),
     }
 }

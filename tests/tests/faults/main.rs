@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "all of it is test code")]
 
 mod cancel;
+mod commits;
 mod counting;
+mod history;
 mod journal;
 mod lifecycle;
 mod load;

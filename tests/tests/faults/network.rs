@@ -3,8 +3,9 @@
 use crate::site::{RESPONSE, Site, bounded, expect_outage, recovers, until};
 use kv_conformance::proxy::Mode;
 use kv_core::{
-    COMMANDS, Command, Expiry, Field, Key, Kv, Lifetime, Member, Prefixes, RangeOptions, Reply,
-    Result, ScanFrom, Score, ScoreRange, Scores, SetOptions, Ttl, Value,
+    COMMANDS, Command, Expiry, Field, Guard, Key, KeyGroup, Kv, Lifetime, Member, Op, Prefixes,
+    RangeOptions, RelativeScore, Reply, Result, Rule, ScanFrom, Score, ScoreRange, Scores,
+    SetOptions, Throttle, Ttl, Txn, Value, ZMove,
 };
 use std::{collections::BTreeSet, time::Duration};
 use tokio::task::JoinSet;
@@ -22,6 +23,8 @@ fn one_of_each() -> Vec<Command> {
     let prefixes = Prefixes::from("each:none");
     let keys = || vec![text.clone(), hash.clone()];
     let members = vec![(member.clone(), score)];
+    let group = KeyGroup::new("each").unwrap();
+    let rule = Rule::gcra(1_000_000, Duration::from_secs(1), 1_000_000).unwrap();
     vec![
         Command::Get { key: text.clone() },
         Command::GetMany { keys: keys() },
@@ -110,7 +113,30 @@ fn one_of_each() -> Vec<Command> {
             scores,
         },
         Command::Now {},
+        Command::Commit {
+            txns: vec![commit(&group)],
+        },
+        Command::ZMove {
+            step: ZMove::new(limit).from(group.key(":due"), RelativeScore::NOW),
+        },
+        Command::Throttle {
+            request: Throttle::new().limit(group.key(":limit"), rule),
+        },
+        Command::Notify {
+            channel: key("channel"),
+            payload: "news".into(),
+        },
     ]
+}
+
+fn commit(group: &KeyGroup) -> Txn {
+    Txn::new()
+        .when(Guard::absent(group.key(":gone")))
+        .then(Op::Increment {
+            key: group.key(":count"),
+            by: 1,
+            ttl_if_created: Ttl::Never,
+        })
 }
 
 /// Calls one of each command at the same time; each must end within its deadline.
@@ -129,6 +155,7 @@ async fn call_all(kv: &Kv) -> Vec<(&'static str, Result<Reply>)> {
 fn outcome(reply: Reply) -> Result<()> {
     match reply {
         Reply::SetMany(items) => items.into_iter().collect::<Result<Vec<_>>>().map(drop),
+        Reply::Commit(items) => items.into_iter().collect::<Result<Vec<_>>>().map(drop),
         _ => Ok(()),
     }
 }

@@ -25,15 +25,16 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) async fn start() -> Self {
-        Self::at(Redis::start()).await
+        Self::of(Redis::start()).await
     }
 
     /// With a server whose acknowledged writes survive a kill.
     pub(crate) async fn start_durable() -> Self {
-        Self::at(Redis::start_durable()).await
+        Self::of(Redis::start_durable()).await
     }
 
-    async fn at(server: Redis) -> Self {
+    /// With this server.
+    pub(crate) async fn of(server: Redis) -> Self {
         let proxy = FaultProxy::start(server.address()).await.unwrap();
         let direct = open(server.address()).await;
         Self {

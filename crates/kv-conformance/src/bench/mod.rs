@@ -1,6 +1,7 @@
 //! What a case works with: handles, keys of its own, and waiting that is never a guess.
 
 mod check;
+mod listen;
 mod wait;
 
 use crate::{
@@ -12,8 +13,11 @@ use kv_core::{Capability, Clock, Key, KeyGroup, Kv, Prefix, Prefixes, SystemCloc
 use parking_lot::Mutex;
 use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
-pub(crate) use self::wait::pause;
 pub use self::wait::{Written, together};
+pub(crate) use self::{
+    listen::{Listener, Told},
+    wait::pause,
+};
 
 /// What a case works with. Clones are cheap and share everything.
 #[derive(Clone)]

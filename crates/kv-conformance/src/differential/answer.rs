@@ -1,8 +1,11 @@
 //! Replies in the form in which they are compared.
 
+mod atomic;
+
+use super::tokens::Told;
 use kv_core::{
-    Command, Error, ErrorKind, Key, Outcome, Reply, Result, ScoredMember, TimeToLive, Timestamp,
-    Ttl, Value,
+    Command, Error, ErrorKind, Key, Outcome, Reply, Result, Score, ScoredMember, TimeToLive,
+    Timestamp, Ttl,
 };
 use std::{collections::BTreeSet, fmt::Write, time::Duration};
 
@@ -21,12 +24,15 @@ pub(super) struct Answer {
     pub(super) telling: bool,
     /// The error, if it is one.
     pub(super) failed: Option<ErrorKind>,
+    /// What it says of tokens, to be judged and taken out.
+    pub(super) tokens: Vec<Told>,
+    spoilt: bool,
 }
 
 impl Answer {
-    pub(super) fn new(command: &Command, outcome: Result<Reply>) -> Self {
+    pub(super) fn new(command: &Command, outcome: Result<Reply>, now: Timestamp) -> Self {
         match outcome {
-            Ok(reply) => Self::of_reply(command, reply),
+            Ok(reply) => Self::of_reply(command, reply, now),
             Err(error) => Self::of_error(&error),
         }
     }
@@ -46,7 +52,18 @@ impl Answer {
             (Some(one), Some(another)) => one.abs_diff(another) <= TOLERANCE,
             (one, another) => one == another,
         };
-        close && self.text == other.text
+        close && self.text == other.text && !other.spoilt
+    }
+
+    /// Notes down that it contradicts what the same store said before.
+    pub(super) fn spoil(&mut self, why: String) {
+        self.text = why;
+        self.spoilt = true;
+    }
+
+    /// Whether it contradicts what the same store said before.
+    pub(super) fn spoilt(&self) -> bool {
+        self.spoilt
     }
 
     /// For a report.
@@ -71,6 +88,8 @@ impl Answer {
             changed: false,
             telling,
             failed: None,
+            tokens: Vec::new(),
+            spoilt: false,
         }
     }
 
@@ -81,7 +100,7 @@ impl Answer {
         }
     }
 
-    fn of_reply(command: &Command, reply: Reply) -> Self {
+    fn of_reply(command: &Command, reply: Reply, now: Timestamp) -> Self {
         match reply {
             Reply::Get(value) | Reply::HGet(value) => {
                 Self::read(maybe(value.as_ref()), value.is_some())
@@ -136,13 +155,16 @@ impl Answer {
                 pairs.sort_unstable();
                 Self::read(list(pairs.iter().cloned()), !pairs.is_empty())
             }
-            Reply::ZScore(score) => Self::read(format!("{score:?}"), score.is_some()),
+            Reply::ZScore(score) => Self::read(rank(score, now), score.is_some()),
             Reply::ZRange(members) | Reply::ZRangeByScore(members) => {
-                Self::read(ranked(&members), !members.is_empty())
+                Self::read(ranked(&members, now), !members.is_empty())
             }
-            Reply::ZPopByScore(members) => Self::wrote(ranked(&members), !members.is_empty()),
+            Reply::ZPopByScore(members) => Self::wrote(ranked(&members, now), !members.is_empty()),
             // Each store has its own time; that it is not far off shows in the deadlines.
-            Reply::Now(now) => Self::read("a time".to_owned(), now > Timestamp::from_micros(0)),
+            Reply::Now(time) => Self::read("a time".to_owned(), time > Timestamp::from_micros(0)),
+            Reply::Commit(answers) => atomic::commit(command, answers, now),
+            Reply::ZMove(moved) => atomic::moved(moved, now),
+            Reply::Throttle(decision) => atomic::decided(command, &decision),
             Reply::Scan(page) => {
                 let keys = page.keys.iter().map(|key| escape(key.as_bytes()));
                 Self::read(list(keys), !page.keys.is_empty())
@@ -167,14 +189,28 @@ fn leaves_a_key(command: &Command) -> bool {
     }
 }
 
-fn ranked(members: &[ScoredMember]) -> String {
+fn ranked(members: &[ScoredMember], now: Timestamp) -> String {
     list(members.iter().map(|it| {
         let member = escape(it.member.as_bytes());
         match it.score {
-            Some(score) => format!("{member} @ {score:?}"),
+            Some(_) => format!("{member} @ {}", rank(it.score, now)),
             None => member,
         }
     }))
+}
+
+/// A score; one that a clock told in hours, since every store has its own clock.
+fn rank(score: Option<Score>, now: Timestamp) -> String {
+    const HOUR: f64 = 3_600_000_000.0;
+    const FAR: f64 = 100.0;
+    let Some(score) = score else {
+        return "none".to_owned();
+    };
+    let hours = (score.get() - now.as_micros() as f64) / HOUR;
+    match hours.abs() < FAR {
+        true => format!("{:+.0} h", hours.round()),
+        false => format!("{score:?}"),
+    }
 }
 
 fn failure(error: &Error) -> String {
@@ -186,9 +222,9 @@ fn failure(error: &Error) -> String {
     format!("{:?} ({known})", error.kind())
 }
 
-fn maybe(value: Option<&Value>) -> String {
-    match value {
-        Some(value) => escape(value.as_bytes()),
+fn maybe(bytes: Option<&impl AsRef<[u8]>>) -> String {
+    match bytes {
+        Some(bytes) => escape(bytes.as_ref()),
         None => "nothing".to_owned(),
     }
 }

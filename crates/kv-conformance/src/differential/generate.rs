@@ -1,9 +1,18 @@
 //! Makes traces.
 
-use super::{lane::Lane, material, step::Step};
+mod limits;
+mod moves;
+mod taken;
+mod txns;
+
+use super::{
+    lane::{Clocked, Lane},
+    material,
+    step::Step,
+};
 use fastrand::Rng;
 use kv_core::{
-    Capability, CapabilitySet, Command, Key, Mark, Order, RangeOptions, Scores, SetOptions,
+    Capability, CapabilitySet, Command, Field, Key, Mark, Order, RangeOptions, Scores, SetOptions,
     Timestamp, Value, When,
 };
 use std::collections::HashMap;
@@ -13,14 +22,24 @@ pub(super) struct Generator<'a> {
     lane: &'a Lane,
     rng: Rng,
     keys: Vec<Key>,
+    groups: Vec<Group>,
     can: CapabilitySet,
     now: Timestamp,
     /// What was last written, so that comparisons sometimes hold.
     written: HashMap<Key, Value>,
+    /// The same for fields, as far as transactions wrote them.
+    fields: HashMap<(Key, Field), Value>,
+}
+
+/// Keys that one atomic step may touch.
+#[derive(Clone)]
+struct Group {
+    keys: Vec<(Key, Family)>,
+    clocked: Option<Clocked>,
 }
 
 /// What a key is mostly used for.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Family {
     String,
     Counter,
@@ -36,14 +55,16 @@ const FAMILIES: [Family; 4] = [
 ];
 
 impl<'a> Generator<'a> {
-    pub(super) fn new(lane: &'a Lane, can: CapabilitySet, now: Timestamp) -> Self {
+    pub(super) fn new(lane: &'a Lane, can: CapabilitySet) -> Self {
         Self {
             lane,
             rng: Rng::with_seed(lane.seed()),
             keys: lane.keys(),
+            groups: groups(lane),
             can,
-            now,
+            now: lane.now(),
             written: HashMap::new(),
+            fields: HashMap::new(),
         }
     }
 
@@ -95,14 +116,34 @@ impl<'a> Generator<'a> {
         let key = self.keys[position].clone();
         let home = FAMILIES[position % FAMILIES.len()];
         let command = match self.rng.u8(0..100) {
-            0..30 => return self.general(key),
-            30..92 => self.of_family(home, key),
+            0..27 => return self.general(key),
+            27..42 => self.atomic(),
+            42..92 => self.of_family(home, key),
             _ => {
                 let other = material::pick(&mut self.rng, &FAMILIES);
                 self.of_family(other, key)
             }
         };
         Step::Call(command)
+    }
+
+    /// A step on some keys of one group.
+    fn atomic(&mut self) -> Command {
+        let group = match self.rng.u8(0..10) {
+            // Most keys are a group of their own.
+            0 => self.groups[self.rng.usize(..self.groups.len())].clone(),
+            _ => self.groups[self.rng.usize(..material::GROUPS.len())].clone(),
+        };
+        match self.rng.u8(0..100) {
+            0..50 => self.commit(&group),
+            50..58 => self.restock(&group),
+            58..84 => self.zmove(&group),
+            84..95 => self.throttle(&group),
+            _ => Command::Notify {
+                channel: self.lane.channel(),
+                payload: material::value(&mut self.rng),
+            },
+        }
     }
 
     /// A command for keys of any type.
@@ -305,6 +346,30 @@ impl<'a> Generator<'a> {
         }
         keys
     }
+}
+
+/// The groups of several keys first.
+fn groups(lane: &Lane) -> Vec<Group> {
+    let keys: Vec<(Key, Family)> = lane
+        .keys()
+        .into_iter()
+        .enumerate()
+        .map(|(position, key)| (key, FAMILIES[position % FAMILIES.len()]))
+        .collect();
+    let shared = material::GROUPS.iter().map(|name| {
+        let clocked = lane.clocked(name);
+        let group = clocked.token.group();
+        let keys = keys.iter().filter(|(key, _)| key.group() == group);
+        Group {
+            keys: keys.cloned().collect(),
+            clocked: Some(clocked.clone()),
+        }
+    });
+    let own = keys.iter().map(|key| Group {
+        keys: vec![key.clone()],
+        clocked: None,
+    });
+    shared.chain(own).collect()
 }
 
 fn several<T>(rng: &mut Rng, make: impl Fn(&mut Rng) -> T) -> Vec<T> {

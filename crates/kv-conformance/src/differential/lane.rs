@@ -1,6 +1,6 @@
-use super::{answer::Answer, material, step::Step, summary::Summary};
+use super::{answer::Answer, material, step::Step, summary::Summary, tokens::Tokens};
 use futures_util::future::{join_all, try_join_all};
-use kv_core::{Key, Kv, Prefix, Prefixes, Result};
+use kv_core::{Key, Kv, Prefix, Prefixes, Result, Timestamp};
 
 /// A part of the test with keys of its own, so that it can run beside the others.
 #[derive(Clone, Debug)]
@@ -8,6 +8,15 @@ pub(super) struct Lane {
     seed: u64,
     number: usize,
     home: String,
+    /// When the test began, by the reference's clock.
+    now: Timestamp,
+}
+
+/// Keys whose content is told by a store's clock.
+#[derive(Clone, Debug)]
+pub(super) struct Clocked {
+    pub(super) token: Key,
+    pub(super) limits: [Key; 2],
 }
 
 /// The step at which the stores parted, and what each answered.
@@ -18,12 +27,17 @@ pub(super) struct Parting {
 }
 
 impl Lane {
-    pub(super) fn new(seed: u64, number: usize) -> Self {
+    pub(super) fn new(seed: u64, number: usize, now: Timestamp) -> Self {
         Self {
             seed,
             number,
             home: format!("diff.{seed}.{number}:"),
+            now,
         }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.now
     }
 
     /// Where this lane's random numbers start.
@@ -50,6 +64,25 @@ impl Lane {
             .collect()
     }
 
+    /// The keys of a group that hold tokens and the states of limits: each store writes its own time
+    /// into them, so nothing else may read or write them.
+    pub(super) fn clocked(&self, group: &[u8]) -> Clocked {
+        let key = |suffix: &[u8]| {
+            let bytes = [b"{", self.home.as_bytes(), group, suffix].concat();
+            Key::new(bytes).expect("a home is never empty")
+        };
+        Clocked {
+            token: key(b":token"),
+            limits: [key(b":limit"), key(b":other limit")],
+        }
+    }
+
+    /// A channel for messages, which nobody needs to hear.
+    pub(super) fn channel(&self) -> Key {
+        let name = format!("{}channel", self.home);
+        Key::new(name).expect("a home is never empty")
+    }
+
     /// The two ranges that hold all of its keys, or what starts like some of them.
     pub(super) fn ranges(&self, rest: &[u8]) -> Prefixes {
         let home = self.home.as_bytes();
@@ -66,10 +99,14 @@ impl Lane {
     /// Runs the steps one by one, each on all stores.
     pub(super) async fn run(&self, steps: &[Step], stores: &[&Kv]) -> Result<Summary, Parting> {
         let mut summary = Summary::new(self.seed);
+        let mut tokens: Vec<Tokens> = stores.iter().map(|_| Tokens::default()).collect();
         for (index, step) in steps.iter().enumerate() {
-            let answers = join_all(stores.iter().map(|kv| step.execute(kv))).await;
+            let mut answers = join_all(stores.iter().map(|kv| step.execute(kv, self.now))).await;
+            for (answer, tokens) in answers.iter_mut().zip(&mut tokens) {
+                tokens.judge(answer);
+            }
             let (first, others) = answers.split_first().expect("there is a reference");
-            if !others.iter().all(|other| first.agrees(other)) {
+            if first.spoilt() || !others.iter().all(|other| first.agrees(other)) {
                 return Err(Parting { index, answers });
             }
             summary.note(step.name(), first);

@@ -2,7 +2,8 @@
 
 use fastrand::Rng;
 use kv_core::{
-    Expiry, Field, Lifetime, Member, Score, ScoreBound, ScoreRange, Timestamp, Ttl, Value,
+    Expiry, Field, Lifetime, Member, RelativeRange, RelativeScore, Score, ScoreBound, ScoreRange,
+    Timestamp, Ttl, Value,
 };
 use std::time::Duration;
 
@@ -36,7 +37,22 @@ pub(super) const TAGGED: &[&[u8]] = &[
     b"a/}b",
     b"%7D}y",
     b"never closed",
+    b"jobs}:text",
+    b"jobs}:tries",
+    b"jobs}:tally",
+    b"jobs}:claimed",
+    b"j*}s",
+    b"j*}n",
+    b"j*}h",
+    b"j*}z",
+    b"jobs}:more",
+    b"jobs}:sum",
+    b"jobs}:state",
+    b"jobs}:late",
 ];
+
+/// The groups in which several keys are touched at once: what their keys start with.
+pub(super) const GROUPS: &[&[u8]] = &[b"jobs}", b"j*}"];
 
 /// What keys that are scanned or cleared start with.
 pub(super) const RANGES: &[&[u8]] = &[
@@ -67,7 +83,8 @@ const TEXTS: &[&[u8]] = &[
     "gr\u{fc}\u{df} \u{1f511}".as_bytes(),
 ];
 
-const ELEMENTS: &[&[u8]] = &[
+/// Members and fields.
+pub(super) const ELEMENTS: &[&[u8]] = &[
     b"",
     b"D",
     b"d",
@@ -99,8 +116,8 @@ const SCORES: &[f64] = &[
     f64::NEG_INFINITY,
 ];
 
-/// The shortest deadline: far beyond the end of the test.
-const HOUR: u64 = 3600;
+/// In seconds: the shortest deadline, far beyond the end of the test.
+pub(super) const HOUR: u64 = 3600;
 
 pub(super) fn value(rng: &mut Rng) -> Value {
     match rng.u8(0..20) {
@@ -132,6 +149,21 @@ pub(super) fn range(rng: &mut Rng) -> ScoreRange {
         _ => ScoreBound::Included(score(rng)),
     };
     ScoreRange::new(bound(), bound())
+}
+
+/// Mostly plain ones: what the stores' clocks tell can be compared by the hour only.
+pub(super) fn relative_range(rng: &mut Rng) -> RelativeRange {
+    match rng.u8(0..8) {
+        0 => RelativeRange::up_to(relative_score(rng)),
+        // Nothing was written at a later instant, so whether the bound is in makes no difference.
+        1 => RelativeRange::above(relative_score(rng)),
+        _ => range(rng).into(),
+    }
+}
+
+/// Some hours from now.
+pub(super) fn relative_score(rng: &mut Rng) -> RelativeScore {
+    RelativeScore::Now(rng.i64(-3..4) * (HOUR as i64) * 1_000_000)
 }
 
 pub(super) fn rank(rng: &mut Rng) -> i64 {

@@ -3,7 +3,9 @@
 //! One seed makes one trace. The trace is cut into lanes, each with hot keys of its own; lanes run
 //! side by side, the commands of a lane one after another, each on all stores before the next.
 //! Replies are compared by what the contract promises: errors by kind and outcome, hashes and scans
-//! without order, remaining lifetimes with a tolerance, since every store has its own clock.
+//! without order, remaining lifetimes with a tolerance, since every store has its own clock. What the
+//! clock tells, a score or a token, is compared by the hour or for growth; of a limit what does not
+//! depend on when it is asked.
 
 mod answer;
 mod generate;
@@ -13,6 +15,7 @@ mod minimise;
 mod mismatch;
 mod step;
 mod summary;
+mod tokens;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use kv_core::{Capability, CapabilitySet, Kv, Result, Timestamp};
@@ -44,7 +47,7 @@ pub struct Differential {
 }
 
 impl Differential {
-    /// 10,000 commands in 16 lanes of 24 hot keys each.
+    /// 10,000 commands in 16 lanes of 36 hot keys each.
     pub fn new(seed: u64) -> Self {
         Self {
             seed,
@@ -103,8 +106,8 @@ impl Differential {
         now: Timestamp,
         stores: &[&Kv],
     ) -> Result<Result<Summary, Box<Divergence>>> {
-        let lane = Lane::new(self.seed, number);
-        let steps = Generator::new(&lane, can, now).trace(self.commands.div_ceil(self.lanes));
+        let lane = Lane::new(self.seed, number, now);
+        let steps = Generator::new(&lane, can).trace(self.commands.div_ceil(self.lanes));
         lane.clear(stores).await?;
         let ended = lane.run(&steps, stores).await;
         lane.clear(stores).await?;

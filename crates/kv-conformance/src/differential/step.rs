@@ -1,6 +1,6 @@
 use super::answer::Answer;
 use futures_util::{TryStreamExt, stream};
-use kv_core::{Command, Error, Key, Kv, Prefixes, Result, ScanFrom, Visitor};
+use kv_core::{Command, Error, Key, Kv, Prefixes, Result, ScanFrom, Timestamp, Visitor};
 use std::collections::BTreeSet;
 
 /// One step of a trace.
@@ -13,9 +13,10 @@ pub(super) enum Step {
 }
 
 impl Step {
-    pub(super) async fn execute(&self, kv: &Kv) -> Answer {
+    /// Asks a store; scores near an instant are told by their distance from it.
+    pub(super) async fn execute(&self, kv: &Kv, now: Timestamp) -> Answer {
         match self {
-            Self::Call(command) => Answer::new(command, kv.call(command.clone()).await),
+            Self::Call(command) => Answer::new(command, kv.call(command.clone()).await, now),
             Self::ScanAll { prefixes, limit } => {
                 Answer::of_scan(scan_all(kv, prefixes, *limit).await)
             }

@@ -183,8 +183,8 @@ async fn what_happens_only_once_is_told_with_its_history() {
 #[test]
 fn a_seed_always_makes_the_same_trace() {
     let trace = |seed| {
-        let lane = Lane::new(seed, 0);
-        let steps = Generator::new(&lane, CapabilitySet::ALL, EPOCH).trace(500);
+        let lane = Lane::new(seed, 0, EPOCH);
+        let steps = Generator::new(&lane, CapabilitySet::ALL).trace(500);
         format!("{steps:?}").replace(&format!("diff.{seed}."), "")
     };
     assert_eq!(trace(1), trace(1));
@@ -193,8 +193,8 @@ fn a_seed_always_makes_the_same_trace() {
 
 #[test]
 fn a_trace_calls_every_command_of_the_table() {
-    let lane = Lane::new(1, 0);
-    let steps = Generator::new(&lane, CapabilitySet::ALL, EPOCH).trace(6_000);
+    let lane = Lane::new(1, 0, EPOCH);
+    let steps = Generator::new(&lane, CapabilitySet::ALL).trace(6_000);
     let called: BTreeSet<_> = steps.iter().map(|step| step.name()).collect();
     for spec in COMMANDS {
         assert!(called.contains(spec.name), "{} is never called", spec.name);

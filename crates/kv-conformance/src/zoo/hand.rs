@@ -1,9 +1,9 @@
 //! What a saboteur has in hand: the intact store below it, and notes of its own.
 
 use kv_core::{
-    BoxFuture, Command, Context, Error, ErrorKind, Field, Key, Layer, Member, RangeOptions, Reply,
-    Request, Result, Score, ScoreRange, ScoredMember, Scores, Service, SetOptions, SetReply,
-    Timestamp, Value, layer_fn,
+    BoxFuture, Command, Context, Error, ErrorKind, Field, Key, Layer, Member, Notice, RangeOptions,
+    Reply, Request, Result, Score, ScoreRange, ScoredMember, Scores, Service, SetOptions, SetReply,
+    TimeToLive, Timestamp, Txn, TxnReply, Value, ZMove, ZMoved, layer_fn,
 };
 use parking_lot::Mutex;
 use std::{
@@ -159,6 +159,39 @@ impl Hand<'_> {
     pub(super) async fn hset(&self, key: &Key, fields: Vec<(Field, Value)>) -> Result<u64> {
         let key = key.clone();
         self.count(Command::HSet { key, fields }).await
+    }
+
+    pub(super) async fn commit(&self, txns: Vec<Txn>) -> Result<Vec<Result<TxnReply>>> {
+        match self.ask(Command::Commit { txns }).await? {
+            Reply::Commit(replies) => Ok(replies),
+            other => Err(foreign(&other)),
+        }
+    }
+
+    pub(super) async fn commit_one(&self, txn: Txn) -> Result<TxnReply> {
+        let answer = self.commit(vec![txn]).await?.pop();
+        answer.unwrap_or_else(|| Err(Error::new(ErrorKind::Unexpected, "no answer")))
+    }
+
+    pub(super) async fn zmove(&self, step: ZMove) -> Result<ZMoved> {
+        match self.ask(Command::ZMove { step }).await? {
+            Reply::ZMove(moved) => Ok(moved),
+            other => Err(foreign(&other)),
+        }
+    }
+
+    pub(super) async fn notify(&self, notice: Notice) -> Result<()> {
+        let Notice { channel, payload } = notice;
+        self.ask(Command::Notify { channel, payload })
+            .await
+            .map(drop)
+    }
+
+    pub(super) async fn time_to_live(&self, key: &Key) -> Result<TimeToLive> {
+        match self.ask(Command::TimeToLive { key: key.clone() }).await? {
+            Reply::TimeToLive(left) => Ok(left),
+            other => Err(foreign(&other)),
+        }
     }
 
     pub(super) async fn now(&self) -> Result<Timestamp> {

@@ -4,14 +4,22 @@
 //! case adds the store that it is to catch.
 
 mod batches;
+mod commits;
 mod conditional;
 mod counters;
 mod expiry;
 mod hand;
 mod hashes;
+mod listen;
+mod messages;
+mod moves;
 mod scan;
 mod sorted_sets;
+mod steps;
+mod throttle;
+mod tokens;
 mod values;
+mod watches;
 
 use kv_core::Layer;
 use std::{fmt, sync::Arc};
@@ -47,7 +55,7 @@ pub fn all() -> impl Iterator<Item = &'static Saboteur> {
 
 /// The cases without a saboteur: kv-core itself refuses what they try, before a store is asked, or
 /// they ask no store.
-pub const WITHOUT_SABOTEUR: &[u16] = &[9, 14, 65, 80];
+pub const WITHOUT_SABOTEUR: &[u16] = &[9, 14, 65, 80, 97, 102, 242];
 
 const GROUPS: &[&[Saboteur]] = &[
     values::SABOTEURS,
@@ -58,6 +66,13 @@ const GROUPS: &[&[Saboteur]] = &[
     scan::SABOTEURS,
     sorted_sets::SABOTEURS,
     hashes::SABOTEURS,
+    commits::SABOTEURS,
+    steps::SABOTEURS,
+    tokens::SABOTEURS,
+    moves::SABOTEURS,
+    messages::SABOTEURS,
+    watches::SABOTEURS,
+    throttle::SABOTEURS,
 ];
 
 /// Makes a file's part of the zoo out of async functions.

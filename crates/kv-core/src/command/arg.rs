@@ -1,7 +1,7 @@
 use super::ScanFrom;
 use crate::{
     Error, Expiry, Field, Key, Lifetime, Mark, Member, Order, Prefixes, RangeOptions, Result,
-    Score, ScoreRange, Scores, SetOptions, Ttl, Value,
+    Score, ScoreRange, Scores, SetOptions, Throttle, Ttl, Txn, Value, ZMove,
 };
 
 /// What a method of [`Kv`](crate::Kv) accepts for an argument of type `T`.
@@ -45,7 +45,10 @@ single!(
     ScoreRange,
     Scores,
     SetOptions,
+    Throttle,
     Ttl,
+    Txn,
+    ZMove,
     Value,
     i64,
     u32,

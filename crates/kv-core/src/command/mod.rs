@@ -3,6 +3,7 @@
 mod arg;
 mod batch;
 mod expand;
+mod places;
 mod spec;
 mod table;
 mod walk;
@@ -10,9 +11,10 @@ mod walk;
 pub use self::{
     arg::Arg,
     batch::{Cursor, ScanFrom, ScanPage, ScoredMember, SetReply},
+    places::{Place, Places},
     spec::{Access, Repeat, Spec},
     table::{COMMANDS, Command, Reply, Store},
-    walk::{Parts, Place, Places, Visitor, Walk, Walker},
+    walk::{Parts, Visitor, Walk, Walker},
 };
 
 pub(crate) use self::table::dispatch;

@@ -1,5 +1,5 @@
 use super::Parts;
-use crate::{Capability, CapabilitySet, When, command::Command};
+use crate::{Capability, CapabilitySet, Op, When, command::Command};
 
 /// The static facts about a command.
 #[derive(Clone, Copy, Debug)]
@@ -77,9 +77,37 @@ impl Command {
                 from: super::ScanFrom::After(_),
                 ..
             } => needs = needs.with(Capability::ScanAfter),
+            Self::Commit { txns } => {
+                let ops = txns.iter().flat_map(|txn| &txn.then);
+                needs = ops.fold(needs, |needs, op| op.needs(needs));
+            }
             _ => {}
         }
         needs
+    }
+}
+
+impl Op {
+    fn needs(&self, needs: CapabilitySet) -> CapabilitySet {
+        match self {
+            Self::Set { ttl, .. }
+            | Self::Increment {
+                ttl_if_created: ttl,
+                ..
+            }
+            | Self::NextToken { ttl, .. } => ttl.needs(needs),
+            Self::Expire {
+                expiry: crate::Expiry::Held(_),
+                ..
+            } => needs.with(Capability::HeldExpiry),
+            Self::Expire { .. } => needs.with(Capability::Expiry),
+            Self::Notify(_)
+            | Self::ZAdd {
+                notify_if_first: Some(_),
+                ..
+            } => needs.with(Capability::Channels),
+            _ => needs,
+        }
     }
 }
 

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     BoxFuture, Capabilities, Capability, Error, Events, Expiry, Field, Key, Kv, Member, Prefixes,
-    RangeOptions, Result, Score, ScoreRange, Scores, SetOptions, TimeToLive, Timestamp, Ttl, Value,
-    Watch,
+    RangeOptions, Result, Score, ScoreRange, Scores, SetOptions, Throttle, Throttled, TimeToLive,
+    Timestamp, Ttl, Txn, TxnReply, Value, Watch, ZMove, ZMoved,
 };
 use std::any::{Any, TypeId};
 
@@ -138,4 +138,19 @@ commands! {
 
     /// Reads the store's own clock.
     Read Safe StoreTime fn now as Now() -> Timestamp;
+
+    /// Executes transactions, in order; later ones see what earlier ones did. Answers each.
+    ///
+    /// Each transaction is atomic; the list is not. One that cannot be done, say for a wrong type,
+    /// changes nothing and leaves the others alone.
+    Write Never Commit fn commit as Commit(txns: Vec<Txn>) -> Vec<Result<TxnReply>>;
+
+    /// Moves the members with the lowest scores from some sorted sets to another, in one atomic step.
+    Write Never Move fn zmove as ZMove(step: ZMove) -> ZMoved;
+
+    /// Decides whether some limits let a request pass, and debits all of them or none.
+    Write Never Throttle fn throttle as Throttle(request: Throttle) -> Throttled;
+
+    /// Sends a message to everyone who watches the channel now. It may be lost on the way.
+    Write Never Channels fn notify as Notify(channel: Key, payload: Value) -> ();
 }

@@ -1,6 +1,6 @@
 //! How a layer reaches keys, values and deadlines without knowing the command.
 
-use super::{Command, Cursor, Reply, ScanFrom, ScanPage, ScoredMember, SetReply};
+use super::{Command, Cursor, Place, Places, Reply, ScanFrom, ScanPage, ScoredMember, SetReply};
 use crate::{
     Expiry, Field, Key, Mark, Member, Order, Prefixes, RangeOptions, Result, Score, ScoreBound,
     ScoreRange, Scores, SetOptions, TimeToLive, Timestamp, Ttl, Value, When,
@@ -54,55 +54,13 @@ pub trait Visitor {
     }
 }
 
-/// Where a value belongs; unknown only in a reply whose request was not noted down.
-#[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
-pub struct Place<'a> {
-    /// Its key.
-    pub key: Option<&'a Key>,
-    /// Its field, if the key holds a hash.
-    pub field: Option<&'a Field>,
-}
-
-/// The keys and fields of a command, in order: noted before it is sent, so that the values in its
-/// reply can be told where they belong.
-#[derive(Clone, Debug, Default)]
-pub struct Places(Vec<(Key, Option<Field>)>);
-
 impl Command {
     /// Shows every part of the command to a visitor.
     ///
     /// # Errors
     /// The visitor's.
     pub fn visit(&mut self, visitor: &mut dyn Visitor) -> Result<()> {
-        self.walk(&mut Walker::new(visitor, &Places(Vec::new())))
-    }
-
-    /// The places that the reply's values will belong to.
-    pub fn places(&self) -> Places {
-        struct Note(Places);
-        impl Visitor for Note {
-            fn key(&mut self, key: &mut Key) -> Result<()> {
-                self.0.0.push((key.clone(), None));
-                Ok(())
-            }
-
-            fn field(&mut self, field: &mut Field) -> Result<()> {
-                match self.0.0.last_mut() {
-                    Some((_, first @ None)) => *first = Some(field.clone()),
-                    Some((key, Some(_))) => {
-                        let next = (key.clone(), Some(field.clone()));
-                        self.0.0.push(next);
-                    }
-                    None => {}
-                }
-                Ok(())
-            }
-        }
-        let mut note = Note(Places::default());
-        // The visitor never fails, and the walk itself cannot.
-        let _ = self.clone().visit(&mut note);
-        note.0
+        self.walk(&mut Walker::new(visitor, &Places::default()))
     }
 }
 
@@ -126,6 +84,8 @@ impl Reply {
 pub struct Walker<'v, 'a> {
     visitor: &'v mut dyn Visitor,
     places: &'a Places,
+    /// Which element of the reply is walked.
+    index: usize,
     at: Place<'a>,
 }
 
@@ -134,18 +94,37 @@ impl<'v, 'a> Walker<'v, 'a> {
         Self {
             visitor,
             places,
+            index: 0,
             at: Place::default(),
         }
     }
 
     /// Goes to the place of a reply's element; there are none while a command is walked.
-    fn enter(&mut self, index: usize) {
-        if let Some((key, field)) = self.places.0.get(index) {
+    pub(crate) fn enter(&mut self, index: usize) {
+        self.index = index;
+        if let Some(place) = self.places.at(index) {
+            self.at = place;
+        }
+    }
+
+    /// Goes to a field of the hash at this place of the request.
+    pub(crate) fn enter_field(&mut self, index: usize, field: &'a [u8]) {
+        if let Some(place) = self.places.at(index) {
             self.at = Place {
-                key: Some(key),
-                field: field.as_ref(),
+                field: Some(field),
+                ..place
             };
         }
+    }
+
+    /// Shows a member whose bytes are borrowed again later.
+    pub(crate) fn member(&mut self, member: &mut Member) -> Result<()> {
+        self.visitor.member(member)
+    }
+
+    /// The place of the first step of the branch that the transaction at hand took.
+    pub(crate) fn branch(&self, applied: bool) -> usize {
+        self.places.branch(self.index, applied)
     }
 }
 
@@ -240,7 +219,7 @@ impl Walk for Field {
 
     fn walk<'a>(&'a mut self, walker: &mut Walker<'_, 'a>) -> Result<()> {
         walker.visitor.field(self)?;
-        walker.at.field = Some(self);
+        walker.at.field = Some(self.as_bytes());
         Ok(())
     }
 }
@@ -367,6 +346,8 @@ macro_rules! opaque {
 
 opaque!(
     (),
+    crate::RelativeRange,
+    crate::RelativeScore,
     Cursor,
     Order,
     RangeOptions,

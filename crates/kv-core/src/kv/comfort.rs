@@ -3,7 +3,7 @@
 use super::Kv;
 use crate::{
     Error, ErrorKind, Field, Key, Member, Prefix, Prefixes, RangeOptions, Result, Score,
-    ScoreRange, Scores, SetOptions, Ttl, Value, When, command::Arg,
+    ScoreRange, Scores, SetOptions, Ttl, Txn, TxnReply, Value, When, command::Arg,
 };
 use std::collections::HashMap;
 
@@ -154,5 +154,16 @@ impl Kv {
     ) -> Result<Vec<Member>> {
         let found = self.zpopbyscore_with(key, max, limit, Scores::Omit).await?;
         Ok(found.into_iter().map(|it| it.member).collect())
+    }
+
+    /// Executes one transaction. One that cannot be done, say for a wrong type, is the error.
+    pub async fn commit_one(&self, txn: Txn) -> Result<TxnReply> {
+        let answer = self.commit([txn]).await?.pop();
+        answer.unwrap_or_else(|| {
+            Err(Error::new(
+                ErrorKind::Unexpected,
+                "the store did not answer the transaction",
+            ))
+        })
     }
 }

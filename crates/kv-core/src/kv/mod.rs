@@ -111,8 +111,8 @@ impl Kv {
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) where the store lacks it; else the
     /// provider's.
     pub async fn watch(&self, watch: Watch) -> Result<Events> {
-        if !self.capabilities().has(crate::Capability::Watch) {
-            return Err(crate::Error::unsupported("watch"));
+        if !self.capabilities().has(watch.needs()) {
+            return Err(crate::Error::unsupported("watch").with_context("missing", watch.needs()));
         }
         self.shared.service.watch(watch, self.caller()).await
     }

@@ -1,14 +1,21 @@
 //! Tests of the whole store, on a clock that stands still until it is told to move.
 
 mod bound;
+mod commit;
+mod commit_bound;
 mod concurrency;
 mod expiry;
+mod guards;
 mod scan;
 mod semantics;
 mod sweeping;
+mod watch;
+mod watch_expiry;
+mod zmove;
 
 use crate::{MemoryConfig, MemoryStore};
-use kv_core::{ErrorKind, Kv, Timestamp, VirtualClock};
+use futures_util::StreamExt;
+use kv_core::{ErrorKind, Event, Events, Kv, Timestamp, VirtualClock};
 use std::{fmt, num::NonZeroUsize, sync::Arc, time::Duration};
 
 const START: Timestamp = Timestamp::from_micros(1_000_000_000);
@@ -44,6 +51,12 @@ fn limit(count: usize) -> NonZeroUsize {
 fn fails<T: fmt::Debug>(result: kv_core::Result<T>, kind: ErrorKind, key: &str) {
     let error = result.unwrap_err();
     assert_eq!((error.kind(), error.key()), (kind, Some(key)), "{error:?}");
+}
+
+/// The next event of a watch; fails if none comes.
+async fn next(events: &mut Events) -> Option<kv_core::Result<Event>> {
+    let next = tokio::time::timeout(Duration::from_secs(10), events.next());
+    next.await.expect("an event")
 }
 
 impl Fixture {

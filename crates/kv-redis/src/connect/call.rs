@@ -44,7 +44,7 @@ impl<'a> Lease<'a> {
     }
 
     /// The same with less time than usual.
-    pub(super) fn within(mut self, left: Duration) -> Self {
+    pub(crate) fn within(mut self, left: Duration) -> Self {
         self.connection.set_response_timeout(left);
         self.call.shortened = true;
         self

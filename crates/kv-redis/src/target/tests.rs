@@ -1,4 +1,4 @@
-use super::Target;
+use super::{Endpoint, Target};
 use crate::RedisConfig;
 use kv_core::ErrorKind;
 
@@ -31,6 +31,39 @@ fn addresses_come_from_every_form() {
 }
 
 #[test]
+fn a_cluster_has_several_addresses_and_one_login() {
+    let cases = [
+        ("uri = 'redis-cluster://a:1,b:2'", "a:1 b:2"),
+        ("uri = 'valkey-cluster://a'", "a:6379"),
+        (
+            "uri = 'redis-cluster://u%2C:p%40@a,[::1]:7/'",
+            "a:6379 [::1]:7",
+        ),
+        ("uri = 'rediss-cluster://u:p@a,b:2'", "a:6379 b:2"),
+        (
+            "cluster = ['a:1', '[::1]', 'b']\ntls = {}",
+            "a:1 [::1]:6379 b:6379",
+        ),
+        ("uri = 'redis://a'", ""),
+    ];
+    for (toml, addresses) in cases {
+        let target = parse(toml).unwrap();
+        let seeds: Vec<_> = target.seeds().iter().map(ToString::to_string).collect();
+        assert_eq!(seeds.join(" "), addresses, "{toml}");
+        let tls = matches!(target.at("c", 3).endpoint, Endpoint::Tls(..));
+        assert_eq!(
+            tls,
+            toml.contains("rediss") || toml.contains("tls"),
+            "{toml}"
+        );
+    }
+    let target = uri("redis-cluster://u%2C:p%40@a,b").unwrap().at("::1", 3);
+    assert_eq!(target.username.as_deref(), Some("u,"));
+    assert_eq!(target.password.as_deref(), Some("p@"));
+    assert_eq!(&*target.address(), "[::1]:3");
+}
+
+#[test]
 fn credentials_are_decoded_and_may_stand_beside_the_uri() {
     let target = uri("redis://an%40n:p%2Fw%23%25@cache").unwrap();
     assert_eq!(target.username.as_deref(), Some("an@n"));
@@ -58,6 +91,12 @@ fn what_contradicts_itself_is_named() {
             ["`uri`", "`password`"],
         ),
         ("uri = 'redis://a'\ntls = {}", ["`uri`", "`tls`"]),
+        ("host = 'a'\ncluster = ['b']", ["`host`", "`cluster`"]),
+        ("uri = 'redis://a'\ncluster = ['b']", ["`uri`", "`cluster`"]),
+        ("uri = 'redis-cluster://a,b/3'", ["cluster", "`db`"]),
+        ("cluster = ['a']\ndb = 1", ["cluster", "`db`"]),
+        ("cluster = ['a:b']", ["`cluster`", "host:port"]),
+        ("uri = 'redis-cluster://a'\ntls = {}", ["`uri`", "`tls`"]),
         ("socket = '/s'\ntls = {}", ["socket", "`tls`"]),
         ("tls = { key_file = 'k' }", ["`cert_file`", "`key_file`"]),
         ("username = 'ann'", ["`username`", "`password`"]),
@@ -83,6 +122,11 @@ fn what_does_not_parse_is_refused_without_quoting_it() {
         "secret",
         "rediss://:secret@cache/#insecure",
         "redis+unix://secret",
+        "redis-cluster://:secret@",
+        "redis-cluster://:secret@a,",
+        "redis-cluster://a,:secret@b,c:d",
+        "redis-cluster://a,secret/b",
+        "redis-cluster://:secret/word@a,b",
     ] {
         let error = uri(text).err().unwrap_or_else(|| panic!("{text}"));
         assert_eq!(error.kind(), ErrorKind::Config, "{text}");

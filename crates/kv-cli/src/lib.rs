@@ -1,0 +1,95 @@
+#![doc = include_str!("../README.md")]
+
+mod args;
+mod command;
+mod exit;
+mod output;
+mod store;
+mod text;
+
+use clap::{CommandFactory, Parser};
+use std::{
+    env,
+    ffi::OsString,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+pub use self::exit::Exit;
+
+use self::{
+    args::{Args, Invocation},
+    exit::Failure,
+    output::{Form, Output},
+};
+
+/// The whole program, on this process's arguments and streams.
+pub fn main() -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: no runtime: {error}");
+            return Exit::Failed.into();
+        }
+    };
+    let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
+    let exit = runtime.block_on(run(env::args_os(), &mut out, &mut err));
+    exit.into()
+}
+
+/// One command: the first of the arguments is the program's name. What is found goes to `out`, what
+/// else there is to say to `err`.
+///
+/// # Cancel safety
+/// As that of the command on the store.
+pub async fn run<A>(
+    args: impl IntoIterator<Item = A>,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> Exit
+where
+    A: Into<OsString> + Clone,
+{
+    let args = match Args::try_parse_from(args) {
+        Ok(args) => args,
+        Err(error) => return parsed(&error, out, err),
+    };
+    let done = execute(args, out, err).await;
+    done.unwrap_or_else(|failure| failure.tell(err))
+}
+
+async fn execute(args: Args, out: &mut dyn Write, err: &mut dyn Write) -> Result<Exit, Failure> {
+    let form = match args.json {
+        true => Form::Programs,
+        false => Form::People,
+    };
+    let mut out = Output::new(out, err, form);
+    let verb = match args.invocation {
+        Invocation::Store(verb) => verb,
+        Invocation::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "kv", &mut script);
+            out.raw(&script)?;
+            return Ok(Exit::Found);
+        }
+    };
+    let kv = store::open(&args.store, &mut out).await?;
+    let done = command::run(&kv, verb, &mut out).await;
+    kv.close().await;
+    done
+}
+
+/// What the parser has to say: help and the version are no errors.
+fn parsed(error: &clap::Error, out: &mut dyn Write, err: &mut dyn Write) -> Exit {
+    let say = |stream: &mut dyn Write| write!(stream, "{error}").and_then(|()| stream.flush());
+    // Where nobody listens there is nobody to tell.
+    if error.use_stderr() {
+        let _ = say(err);
+        return Exit::Failed;
+    }
+    let _ = say(out);
+    Exit::Found
+}

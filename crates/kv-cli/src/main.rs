@@ -1,0 +1,5 @@
+//! The command `kv`; everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    kv_cli::main()
+}

@@ -1,0 +1,88 @@
+//! Opens the store that was asked for.
+
+use crate::{args::StoreArgs, exit::Failure, output::Output};
+use kv_core::{Context, Kv};
+use kv_factory::Factory;
+use std::{env, path::PathBuf};
+
+/// Where the configuration is unless told.
+const USUAL_CONFIG: &str = "config/settings.toml";
+
+pub(crate) async fn open(choice: &StoreArgs, out: &mut Output<'_>) -> Result<Kv, Failure> {
+    let kv = match &choice.url {
+        Some(url) => Factory::from_str("")?.open_url(url).await?,
+        None => configured(choice).await?,
+    };
+    if is_in_memory(&kv) {
+        out.note(
+            "note: this store is in the memory of this command: it starts empty and ends with it; \
+             choose one that lasts with --store or --url",
+        );
+    }
+    Ok(match context(choice) {
+        Some(context) => kv.bind(context),
+        None => kv,
+    })
+}
+
+async fn configured(choice: &StoreArgs) -> Result<Kv, Failure> {
+    let named = choice.config.clone();
+    let path = match named.or_else(|| env::var_os("KV_CONFIG").map(PathBuf::from)) {
+        Some(path) => path,
+        None if PathBuf::from(USUAL_CONFIG).exists() => USUAL_CONFIG.into(),
+        None => {
+            return Err(Failure::Usage(format!(
+                "there is no {USUAL_CONFIG} here; name the configuration with --config or KV_CONFIG, \
+                 or a bare store with --url redis://127.0.0.1:6379"
+            )));
+        }
+    };
+    let mut builder = Factory::builder();
+    builder.file(path);
+    if let Some(environment) = &choice.env {
+        builder.environment(environment);
+    }
+    let factory = builder.build()?;
+    let wanted = choice.store.clone().or_else(|| env::var("KV_STORE").ok());
+    let name = match wanted {
+        Some(name) => name,
+        None => only_one(&factory)?,
+    };
+    Ok(factory.open(&name).await?)
+}
+
+fn only_one(factory: &Factory) -> Result<String, Failure> {
+    let names: Vec<&str> = factory.names().collect();
+    match names[..] {
+        [] => Err(Failure::Usage(
+            "the configuration has no store; add a table [default.database.kvstore.NAME]"
+                .to_owned(),
+        )),
+        [only] => Ok(only.to_owned()),
+        _ => Err(Failure::Usage(format!(
+            "the configuration has several stores; choose one with --store: {}",
+            names.join(", ")
+        ))),
+    }
+}
+
+fn context(choice: &StoreArgs) -> Option<Context> {
+    let context = match &choice.tenant {
+        Some(tenant) => Context::tenant(tenant.clone()),
+        None => Context::new(),
+    };
+    match &choice.user {
+        Some(user) => Some(context.with_user(user.clone())),
+        None => choice.tenant.is_some().then_some(context),
+    }
+}
+
+#[cfg(feature = "memory")]
+fn is_in_memory(kv: &Kv) -> bool {
+    kv.native::<kv_memory::MemoryStore>().is_ok()
+}
+
+#[cfg(not(feature = "memory"))]
+fn is_in_memory(_: &Kv) -> bool {
+    false
+}

@@ -1,0 +1,127 @@
+//! Listening to streams of changes.
+
+use super::Bench;
+use crate::failure::{Failure, Verdict, ensure};
+use futures_util::StreamExt;
+use kv_core::{Event, Events, Key, Kv, Value, Watch};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long an event may take. It is told at once; what is waited for here is a busy machine.
+const HEARD: Duration = Duration::from_secs(10);
+
+/// A stream of changes, and the handle on which it was opened.
+pub(crate) struct Listener {
+    kv: Kv,
+    events: Events,
+}
+
+impl Bench {
+    /// Starts to listen.
+    pub(crate) async fn listen(&self, watch: Watch) -> Verdict<Listener> {
+        Listener::new(&self.kv, watch).await
+    }
+}
+
+impl Listener {
+    /// Starts to listen through this handle.
+    pub(crate) async fn new(kv: &Kv, watch: Watch) -> Verdict<Self> {
+        let events = kv.watch(watch).await?;
+        Ok(Self {
+            kv: kv.clone(),
+            events,
+        })
+    }
+
+    /// The next event, whatever it is.
+    pub(crate) async fn next(&mut self) -> Verdict<Event> {
+        match timeout(HEARD, self.events.next()).await {
+            Ok(Some(event)) => Ok(event?),
+            Ok(None) => Err(Failure::new("the stream ended")),
+            Err(_) => Err(Failure::new(format!("nothing was told within {HEARD:?}"))),
+        }
+    }
+
+    /// The end of the stream: its error, if it has one.
+    pub(crate) async fn end(&mut self) -> Verdict<Vec<kv_core::Error>> {
+        let mut errors = Vec::new();
+        loop {
+            match timeout(HEARD, self.events.next()).await {
+                Ok(Some(Ok(_))) => {}
+                Ok(Some(Err(error))) => errors.push(error),
+                Ok(None) => return Ok(errors),
+                Err(_) => return Err(Failure::new(format!("no end within {HEARD:?}"))),
+            }
+        }
+    }
+
+    /// What comes within a span.
+    pub(crate) async fn during(&mut self, span: Duration) -> Verdict<Vec<Event>> {
+        let mut all = Vec::new();
+        let collect = async {
+            while let Some(event) = self.events.next().await {
+                all.push(event?);
+            }
+            Ok::<_, Failure>(())
+        };
+        if let Ok(ended) = timeout(span, collect).await {
+            ended?;
+        }
+        Ok(all)
+    }
+
+    /// Waits until this is told of the key. Other events are passed over.
+    pub(crate) async fn hears(&mut self, what: &str, key: &Key, told: Told<'_>) -> Verdict {
+        let deadline = tokio::time::Instant::now() + HEARD;
+        loop {
+            ensure!(
+                tokio::time::Instant::now() < deadline,
+                "{what}: `{key}` was not told to be {told:?} within {HEARD:?}"
+            );
+            let event = match timeout(HEARD, self.events.next()).await {
+                Ok(Some(event)) => event?,
+                Ok(None) => return Err(Failure::new(format!("{what}: the stream ended"))),
+                Err(_) => {
+                    return Err(Failure::new(format!(
+                        "{what}: nothing was told within {HEARD:?}"
+                    )));
+                }
+            };
+            match (&event, told) {
+                (Event::Put { key: it, .. }, Told::Written) if it == key => return Ok(()),
+                (Event::Put { key: it, value }, Told::Holds(text)) if it == key => {
+                    let held = match value {
+                        Some(value) => Some(value.clone()),
+                        None => self.kv.get(key).await?,
+                    };
+                    if held == Some(Value::from(text)) {
+                        return Ok(());
+                    }
+                }
+                (Event::Delete { key: it }, Told::Gone) if it == key => return Ok(()),
+                // What may have been missed is read again, as every caller has to.
+                (Event::Resync, _) if is(&self.kv, key, told).await? => return Ok(()),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// What is to be told of a key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Told<'a> {
+    /// That it was written.
+    Written,
+    /// That it was written, and holds this string then.
+    Holds(&'a str),
+    /// That it is gone.
+    Gone,
+}
+
+async fn is(kv: &Kv, key: &Key, told: Told<'_>) -> Verdict<bool> {
+    Ok(match told {
+        Told::Gone => !kv.exists(key).await?,
+        Told::Written => kv.exists(key).await?,
+        Told::Holds(text) => kv.get(key).await? == Some(Value::from(text)),
+    })
+}

@@ -1,0 +1,217 @@
+//! Commits while the server is killed and stopped: what was acknowledged stays, whole; what was not is
+//! unknown or not applied, and says so.
+
+mod journal;
+
+use crate::site::{RESPONSE, SLACK, Site, bounded, pause, until};
+use journal::{Found, Journal, Reply, Totals, judge};
+use kv_core::{Content, Error, ErrorKind, Guard, KeyGroup, Kv, Op, Outcome, Read, Ttl, Txn};
+use kv_tests::server::Redis;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{task::JoinSet, time::timeout};
+
+const TASKS: usize = 6;
+
+/// Entry `number` of a book, if the one before it is the last.
+fn entry(book: &KeyGroup, number: u64) -> Txn {
+    let last = book.key(":last");
+    let guard = match number {
+        1 => Guard::absent(&last),
+        _ => Guard::value_is(&last, (number - 1).to_string()),
+    };
+    let text = number.to_string();
+    Txn::new()
+        .when(guard)
+        .then(Op::Set {
+            key: last.clone(),
+            content: Content::Mark(text.clone().into()),
+            ttl: Ttl::Never,
+        })
+        .then(Op::HSet {
+            key: book.key(":pages"),
+            fields: vec![(text.clone().into(), Content::Mark(text.clone().into()))],
+        })
+        .then(Op::ZAdd {
+            key: book.key(":order"),
+            members: vec![(text.into(), (number as u32).into())],
+            notify_if_first: None,
+        })
+        .then(Op::Increment {
+            key: book.key(":count"),
+            by: 1,
+            ttl_if_created: Ttl::Never,
+        })
+        .otherwise(Read::GetMark { key: last })
+}
+
+/// Tasks that write one book each until they are stopped.
+struct Writers {
+    tasks: JoinSet<(usize, Journal)>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    stop: AtomicBool,
+    acknowledged: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl Writers {
+    fn start(kv: &Kv) -> Self {
+        let shared = Arc::<Shared>::default();
+        let tasks = (0..TASKS).map(|task| {
+            let (kv, shared) = (kv.clone(), Arc::clone(&shared));
+            async move { (task, write(kv, book(task), shared).await) }
+        });
+        Self {
+            tasks: tasks.collect(),
+            shared,
+        }
+    }
+
+    async fn succeed(&self, more: u64) {
+        let goal = self.shared.acknowledged.load(Ordering::Acquire) + more;
+        let reached = async || self.shared.acknowledged.load(Ordering::Acquire) >= goal;
+        until("commits succeed", reached).await;
+    }
+
+    async fn fail(&self, more: u64) {
+        let goal = self.shared.failed.load(Ordering::Acquire) + more;
+        let reached = async || self.shared.failed.load(Ordering::Acquire) >= goal;
+        until("commits fail", reached).await;
+    }
+
+    async fn verdict(mut self, direct: &Kv) -> Totals {
+        self.shared.stop.store(true, Ordering::Release);
+        let mut all = Totals::default();
+        while let Some(ended) = self.tasks.join_next().await {
+            let (task, journal) = ended.unwrap();
+            let found = read(direct, &book(task)).await;
+            let totals = judge(&journal, &found);
+            all += totals.unwrap_or_else(|reason| panic!("book {task}: {reason}"));
+        }
+        println!("commits: {all:?}");
+        all
+    }
+}
+
+fn book(task: usize) -> KeyGroup {
+    KeyGroup::new(format!("book-{task}")).unwrap()
+}
+
+async fn write(kv: Kv, book: KeyGroup, shared: Arc<Shared>) -> Journal {
+    let mut journal = Journal::default();
+    while !shared.stop.load(Ordering::Acquire) {
+        let number = journal.next();
+        let reply = match bounded("a commit", kv.commit_one(entry(&book, number))).await {
+            Ok(reply) if reply.applied => Reply::Applied,
+            Ok(mut reply) => {
+                let last = reply.mark(0).unwrap();
+                Reply::Refused(last.map_or(0, |it| it.to_str().unwrap().parse().unwrap()))
+            }
+            Err(error) => reply_of(&error),
+        };
+        journal.note(number, reply);
+        if matches!(reply, Reply::Applied | Reply::Refused(_)) {
+            shared.acknowledged.fetch_add(1, Ordering::AcqRel);
+            tokio::task::yield_now().await;
+        } else {
+            shared.failed.fetch_add(1, Ordering::AcqRel);
+            // A store that fails at once would otherwise fill the journal.
+            pause(Duration::from_millis(2)).await;
+        }
+    }
+    journal
+}
+
+fn reply_of(error: &Error) -> Reply {
+    let kinds = [ErrorKind::Timeout, ErrorKind::Unavailable];
+    match error.outcome() {
+        _ if !kinds.contains(&error.kind()) => Reply::Wrong(error.kind()),
+        Outcome::NotApplied => Reply::NotApplied,
+        Outcome::Unknown => Reply::Unknown,
+        _ => Reply::Wrong(error.kind()),
+    }
+}
+
+async fn read(kv: &Kv, book: &KeyGroup) -> Found {
+    let number = async |suffix: &str| -> u64 {
+        let text = kv.get(&book.key(suffix)).await.unwrap();
+        text.map_or(0, |it| it.to_str().unwrap().parse().unwrap())
+    };
+    let pages = kv.hgetall(&book.key(":pages")).await.unwrap();
+    Found {
+        last: number(":last").await,
+        count: number(":count").await,
+        pages: pages
+            .iter()
+            .map(|(field, _)| field.to_str().unwrap().parse().unwrap())
+            .collect(),
+        ordered: kv
+            .zcount(&book.key(":order"), (f64::MIN, f64::MAX))
+            .await
+            .unwrap(),
+    }
+}
+
+async fn survive_kills(server: Redis, name: &str) {
+    const KILLS: usize = 3;
+    let mut site = Site::of(server).await;
+    let kv = site.through().await;
+    let writers = Writers::start(&kv);
+    for _ in 0..KILLS {
+        writers.succeed(200).await;
+        site.server.kill();
+        writers.fail(6).await;
+        site.server.restart();
+        writers.succeed(200).await;
+    }
+    until("the other handle is back", async || {
+        site.direct.get("k").await.is_ok()
+    })
+    .await;
+    let totals = writers.verdict(&site.direct).await;
+    println!(
+        "{name}: {KILLS} kills and restarts; proxy: {}",
+        site.proxy.counts()
+    );
+    assert!(totals.unknown + totals.not_applied > 0, "{totals:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn acknowledged_commits_survive_kills_when_the_log_is_synced_always() {
+    survive_kills(Redis::start_durable(), "appendfsync always").await;
+}
+
+/// The log is in the system's hands before the reply is sent, so a killed process loses nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn acknowledged_commits_survive_kills_when_the_log_is_synced_every_second() {
+    survive_kills(Redis::start_durable_every_second(), "appendfsync everysec").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_to_a_stopped_server_are_unknown_and_done_once_or_never() {
+    const PAUSES: usize = 3;
+    let site = Site::of(Redis::start_durable()).await;
+    let kv = site.through().await;
+    let writers = Writers::start(&kv);
+    for _ in 0..PAUSES {
+        writers.succeed(200).await;
+        site.server.pause();
+        writers.fail(12).await;
+        site.server.resume();
+        writers.succeed(200).await;
+    }
+    let back = timeout(RESPONSE + SLACK, kv.get("k")).await;
+    assert!(back.is_ok_and(|it| it.is_ok()));
+    let totals = writers.verdict(&site.direct).await;
+    println!("{PAUSES} pauses; proxy: {}", site.proxy.counts());
+    assert!(totals.unknown > 0, "{totals:?}");
+}

@@ -1,0 +1,183 @@
+//! A server of one's own, a store that watches, and a client that does not.
+
+use futures_util::StreamExt;
+use kv_core::{Clock, Event, Events, Kv, SystemClock, Watch};
+use kv_redis::{RedisConfig, RedisStore};
+use kv_tests::server::Redis;
+use redis::{FromRedisValue, aio::MultiplexedConnection};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long we wait for what has no deadline of its own.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) struct Site {
+    pub(crate) server: Redis,
+    /// Watches.
+    pub(crate) kv: Kv,
+    /// A store of another process, so to speak.
+    pub(crate) other: Kv,
+    /// The driver alone.
+    pub(crate) raw: MultiplexedConnection,
+}
+
+impl Site {
+    pub(crate) async fn start() -> Self {
+        let server = Redis::start();
+        let kv = open(&server.url()).await;
+        let other = open(&server.url()).await;
+        let client = redis::Client::open(server.url()).unwrap();
+        let raw = client.get_multiplexed_async_connection().await.unwrap();
+        Self {
+            server,
+            kv,
+            other,
+            raw,
+        }
+    }
+
+    /// Sends a command of the server's own.
+    pub(crate) async fn ask<T: FromRedisValue>(&self, words: &str) -> T {
+        let mut words = words.split(' ');
+        let mut command = redis::cmd(words.next().unwrap());
+        for word in words {
+            command.arg(word);
+        }
+        command.query_async(&mut self.raw.clone()).await.unwrap()
+    }
+
+    /// The numbers of the connections that watch.
+    pub(crate) async fn watching(&self) -> Vec<String> {
+        let list: String = self.ask("CLIENT LIST").await;
+        let field = |line: &str, name: &str| {
+            let mut fields = line.split(' ');
+            fields.find_map(|it| Some(it.strip_prefix(name)?.to_owned()))
+        };
+        let lines = list.lines();
+        lines
+            .filter(|line| {
+                let flags = field(line, "flags=").unwrap();
+                flags.contains('t') || field(line, "sub=").unwrap() != "0"
+            })
+            .map(|line| field(line, "id=").unwrap())
+            .collect()
+    }
+
+    /// Ends the connections that watch, as a network does.
+    pub(crate) async fn kill_watching(&self) {
+        let ids = self.watching().await;
+        assert!(!ids.is_empty(), "nobody watches");
+        for id in ids {
+            let killed: u64 = self.ask(&format!("CLIENT KILL ID {id}")).await;
+            assert_eq!(killed, 1);
+        }
+    }
+
+    /// How many commands the server has executed.
+    pub(crate) async fn commands(&self) -> u64 {
+        let info: String = self.ask("INFO stats").await;
+        let mut lines = info.lines();
+        let count = lines.find_map(|it| it.strip_prefix("total_commands_processed:"));
+        count.unwrap().trim().parse().unwrap()
+    }
+}
+
+pub(crate) async fn open(url: &str) -> Kv {
+    let store = RedisStore::new(RedisConfig::from_url(url)).unwrap();
+    Kv::builder(store).connect().await.unwrap()
+}
+
+pub(crate) fn keys<const N: usize>(names: [&str; N]) -> Watch {
+    Watch::Keys(names.iter().map(|it| it.parse_key()).collect())
+}
+
+pub(crate) fn channels<const N: usize>(names: [&str; N]) -> Watch {
+    Watch::Channels(names.iter().map(|it| it.parse_key()).collect())
+}
+
+pub(crate) fn ranges<const N: usize>(names: [&str; N]) -> Watch {
+    Watch::Prefixes(names.into_iter().map(kv_core::Prefix::from).collect())
+}
+
+pub(crate) trait ParseKey {
+    fn parse_key(&self) -> kv_core::Key;
+}
+
+impl ParseKey for str {
+    fn parse_key(&self) -> kv_core::Key {
+        kv_core::Key::try_from(self).unwrap()
+    }
+}
+
+pub(crate) fn put(key: &str, value: Option<&str>) -> Event {
+    Event::Put {
+        key: key.parse_key(),
+        value: value.map(Into::into),
+    }
+}
+
+pub(crate) fn delete(key: &str) -> Event {
+    Event::Delete {
+        key: key.parse_key(),
+    }
+}
+
+pub(crate) fn message(channel: &str, payload: &str) -> Event {
+    Event::Message {
+        channel: channel.parse_key(),
+        payload: payload.into(),
+    }
+}
+
+/// The next event, which must come.
+pub(crate) async fn next(events: &mut Events) -> Event {
+    let Ok(event) = timeout(PATIENCE, events.next()).await else {
+        panic!("no event within {PATIENCE:?}");
+    };
+    event.unwrap().unwrap()
+}
+
+/// Skips events until one comes.
+pub(crate) async fn next_is(events: &mut Events, wanted: &Event) {
+    let mut seen = Vec::new();
+    let found = timeout(PATIENCE, async {
+        loop {
+            let event = events.next().await.unwrap().unwrap();
+            if event == *wanted {
+                return;
+            }
+            seen.push(event);
+        }
+    });
+    if found.await.is_err() {
+        panic!("{wanted:?} does not come; instead {seen:?}");
+    }
+}
+
+/// Whatever is under way has come when this write's event has: nothing else may wait before it.
+pub(crate) async fn nothing_but(events: &mut Events, writer: &Kv, key: &str) {
+    let unlike_the_last = fastrand::u64(..).to_string();
+    writer.set(key, unlike_the_last).await.unwrap();
+    let event = next(events).await;
+    assert!(
+        matches!(&event, Event::Put { key: told, .. } if told == &key.parse_key()),
+        "{event:?}"
+    );
+}
+
+/// Waits until something holds.
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        while !holds().await {
+            pause(Duration::from_millis(10)).await;
+        }
+    };
+    if timeout(PATIENCE, waiting).await.is_err() {
+        panic!("not within {PATIENCE:?}: {what}");
+    }
+}
+
+pub(crate) async fn pause(span: Duration) {
+    let clock = SystemClock;
+    clock.sleep_until(clock.now().saturating_add(span)).await;
+}

@@ -1,0 +1,169 @@
+//! Loads, fills and what comes in between.
+
+use super::*;
+use crate::site::{Site, heard};
+use kv_core::{Value, Watch};
+
+fn envelope(text: &str) -> Option<Value> {
+    Some(text.into())
+}
+
+async fn one_loads_and_the_others_wait_or_read(site: Site) {
+    let entry = &Entry::new("a");
+    let mut events = site.listen(channel()).await;
+    let mut ann = site.commit(get_or_lease(entry, "ann")).await;
+    assert!(ann.applied && ann.token(1).unwrap() > 0);
+    let mut bob = site.commit(get_or_lease(entry, "bob")).await;
+    assert!(!bob.applied);
+    assert_eq!(bob.value(0).unwrap(), None);
+    assert_eq!(bob.mark(1).unwrap(), Some("ann".into()));
+    // Re-sent: she finds her own lease and its version.
+    let mut again = site.commit(get_or_lease(entry, "ann")).await;
+    assert_eq!(again.mark(1).unwrap(), Some("ann".into()));
+    assert!(again.token(2).unwrap() > 0);
+
+    assert!(site.commit(fill(entry, "ann", "one")).await.applied);
+    assert_eq!(heard(&mut events).await, "filled");
+    let mut resent = site.commit(fill(entry, "ann", "one")).await;
+    assert!(!resent.applied);
+    assert_eq!(resent.mark(0).unwrap(), None);
+    let mut bob = site.commit(get_or_lease(entry, "bob")).await;
+    assert_eq!(bob.value(0).unwrap(), envelope("one"));
+    assert_eq!(bob.mark(1).unwrap(), None);
+}
+
+async fn a_stale_entry_is_served_while_one_refreshes_it(site: Site) {
+    let entry = &Entry::new("a");
+    site.commit(get_or_lease(entry, "ann")).await;
+    site.commit(fill(entry, "ann", "one")).await;
+    let mut bob = site.commit(refresh_lease(entry, "bob")).await;
+    assert!(bob.applied);
+    assert_eq!(bob.value(2).unwrap(), envelope("one"));
+    let mut cid = site.commit(refresh_lease(entry, "cid")).await;
+    assert!(!cid.applied);
+    assert_eq!(cid.value(0).unwrap(), envelope("one"));
+    assert!(!site.commit(give_up(entry, "cid")).await.applied);
+    let mut events = site.listen(channel()).await;
+    assert!(site.commit(give_up(entry, "bob")).await.applied);
+    assert_eq!(heard(&mut events).await, "failed");
+
+    let mut cid = site.commit(refresh_lease(entry, "cid")).await;
+    assert!(cid.applied && cid.token(1).unwrap() > bob.token(1).unwrap());
+}
+
+async fn a_fill_that_began_before_an_invalidation_is_dropped(site: Site) {
+    let entry = &Entry::new("a");
+    let mut ann = site.commit(get_or_lease(entry, "ann")).await;
+    let mut events = site.listen(channel()).await;
+    let mut version = ann.token(1).unwrap();
+    for _ in 0..2 {
+        let removed = site.commit(invalidate(entry)).await.token(3).unwrap();
+        assert!(removed > version);
+        assert_eq!(heard(&mut events).await, "removed");
+        version = removed;
+    }
+
+    assert!(!site.commit(fill(entry, "ann", "old")).await.applied);
+    let mut bob = site.commit(get_or_lease(entry, "bob")).await;
+    assert!(bob.applied && bob.token(1).unwrap() > version);
+
+    assert!(!site.commit(fill(entry, "ann", "old")).await.applied);
+    assert!(site.commit(fill(entry, "bob", "new")).await.applied);
+    assert_eq!(
+        site.kv.get(entry.key("data")).await.unwrap(),
+        envelope("new")
+    );
+    site.commit(expire(entry)).await;
+    site.commit(invalidate(entry)).await;
+    for name in ["data", "expired", "lease"] {
+        assert!(!site.kv.exists(entry.key(name)).await.unwrap(), "{name}");
+    }
+}
+
+async fn an_expired_entry_is_there_but_known_as_stale(site: Site) {
+    let entry = &Entry::new("a");
+    site.commit(get_or_lease(entry, "ann")).await;
+    site.commit(fill(entry, "ann", "one")).await;
+    let version = site
+        .commit(refresh_lease(entry, "ann"))
+        .await
+        .token(1)
+        .unwrap();
+    let mut events = site.listen(channel()).await;
+    assert!(site.commit(expire(entry)).await.token(2).unwrap() > version);
+    assert_eq!(heard(&mut events).await, "expired");
+    assert!(
+        !site
+            .commit(fill(entry, "ann", "loaded before"))
+            .await
+            .applied
+    );
+    let mut bob = site.commit(get_or_lease(entry, "bob")).await;
+    assert_eq!(bob.value(0).unwrap(), envelope("one"));
+    assert!(bob.mark(3).unwrap().is_some());
+    site.commit(refresh_lease(entry, "bob")).await;
+    site.commit(fill(entry, "bob", "two")).await;
+    let mut cid = site.commit(get_or_lease(entry, "cid")).await;
+    assert_eq!(cid.value(0).unwrap(), envelope("two"));
+    assert_eq!(cid.mark(3).unwrap(), None);
+}
+
+async fn a_write_takes_the_lease_away_from_a_loader(site: Site) {
+    let entry = &Entry::new("a");
+    site.commit(get_or_lease(entry, "ann")).await;
+    assert!(site.commit(seize(entry, "bob")).await.token(1).unwrap() > 0);
+
+    assert!(!site.commit(fill(entry, "ann", "loaded")).await.applied);
+    assert!(site.commit(fill(entry, "bob", "written")).await.applied);
+    assert_eq!(
+        site.kv.get(entry.key("data")).await.unwrap(),
+        envelope("written")
+    );
+}
+
+async fn a_tag_changes_for_all_its_entries_at_once(site: Site) {
+    let mut events = site
+        .kv
+        .watch(Watch::Channels(vec![channel()]))
+        .await
+        .unwrap();
+    let [lease, mut red, mut all] = site
+        .commit_all([
+            get_or_lease(&Entry::new("a"), "n"),
+            versions("red"),
+            versions("*"),
+        ])
+        .await;
+    assert!(lease.applied);
+    let kept = [
+        red.token(0).unwrap(),
+        red.token(1).unwrap(),
+        all.token(0).unwrap(),
+    ];
+    assert_eq!(kept, [0; 3]);
+    for (name, kind, changed) in [
+        ("red", "removed", 0),
+        ("red", "expired", 1),
+        ("*", "removed", 2),
+    ] {
+        site.commit(bump(name, kind)).await;
+        assert_eq!(heard(&mut events).await, name);
+        let [mut red, mut all] = site.commit_all([versions("red"), versions("*")]).await;
+        let now = [
+            red.token(0).unwrap(),
+            red.token(1).unwrap(),
+            all.token(0).unwrap(),
+        ];
+        assert_ne!(now[changed], kept[changed]);
+        assert_eq!(now[changed + 1..], kept[changed + 1..]);
+    }
+}
+
+crate::on_each_store! {
+    one_loads_and_the_others_wait_or_read
+    a_stale_entry_is_served_while_one_refreshes_it
+    a_fill_that_began_before_an_invalidation_is_dropped
+    an_expired_entry_is_there_but_known_as_stale
+    a_write_takes_the_lease_away_from_a_loader
+    a_tag_changes_for_all_its_entries_at_once
+}

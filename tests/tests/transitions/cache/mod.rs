@@ -1,0 +1,172 @@
+//! The shared level of the cache. A loader holds a lease on the entry, and a fill without its lease
+//! is dropped; so an invalidation, which takes the lease away, wins against every load that began
+//! before it.
+
+mod entries;
+
+use crate::{
+    site::{Row, row},
+    steps::*,
+};
+use kv_core::{Guard, Key, KeyGroup, Op, Read, Ttl, Txn};
+
+/// How long a loader may take.
+const LOAD: u64 = 10;
+/// The physical life of an entry: until then a stale one may be served.
+const LIFE: u64 = 3600;
+
+struct Entry(KeyGroup);
+
+impl Entry {
+    fn new(name: &str) -> Self {
+        Self(KeyGroup::new(format!("cache:{name}")).unwrap())
+    }
+
+    fn key(&self, name: &str) -> Key {
+        self.0.key(format!(":{name}"))
+    }
+}
+
+/// One channel for the whole cache; it needs no group.
+fn channel() -> Key {
+    Key::new("cache:changes").unwrap()
+}
+
+/// An absent entry is leased to the first who asks. Others get it, or learn who loads it.
+fn get_or_lease(entry: &Entry, nonce: &str) -> Txn {
+    let data = entry.key("data");
+    seen(entry, take_lease(entry, nonce).when(Guard::absent(&data)))
+}
+
+/// For an entry that the reader found stale or soon to be: the lease, and what is there by now.
+fn refresh_lease(entry: &Entry, nonce: &str) -> Txn {
+    seen(
+        entry,
+        take_lease(entry, nonce).then(Read::Get {
+            key: entry.key("data"),
+        }),
+    )
+}
+
+fn take_lease(entry: &Entry, nonce: &str) -> Txn {
+    let lease = entry.key("lease");
+    Txn::new()
+        .when(Guard::absent(&lease))
+        .then(set(lease, mark(nonce), held(LOAD)))
+        .then(next_token(entry.key("version")))
+}
+
+fn seen(entry: &Entry, txn: Txn) -> Txn {
+    txn.otherwise(Read::Get {
+        key: entry.key("data"),
+    })
+    .otherwise(Read::GetMark {
+        key: entry.key("lease"),
+    })
+    .otherwise(Read::LastToken {
+        key: entry.key("version"),
+    })
+    .otherwise(Read::GetMark {
+        key: entry.key("expired"),
+    })
+}
+
+/// The message is for those who wait for this entry; it evicts nobody's copy.
+fn fill(entry: &Entry, nonce: &str, envelope: &str) -> Txn {
+    let lease = entry.key("lease");
+    Txn::new()
+        .when(Guard::value_is(&lease, nonce))
+        .then(set(
+            entry.key("data"),
+            value(envelope),
+            Ttl::In(lifetime(LIFE)),
+        ))
+        .then(delete(lease.clone()))
+        .then(delete(entry.key("expired")))
+        .then(notify(channel(), "filled"))
+        .otherwise(Read::GetMark { key: lease })
+}
+
+/// The load failed: the next one need not wait.
+fn give_up(entry: &Entry, nonce: &str) -> Txn {
+    let lease = entry.key("lease");
+    Txn::new()
+        .when(Guard::value_is(&lease, nonce))
+        .then(delete(lease))
+        .then(notify(channel(), "failed"))
+}
+
+fn invalidate(entry: &Entry) -> Txn {
+    Txn::new()
+        .then(delete(entry.key("data")))
+        .then(delete(entry.key("lease")))
+        .then(delete(entry.key("expired")))
+        .then(next_token(entry.key("version")))
+        .then(notify(channel(), "removed"))
+}
+
+/// From now on stale, though it may still be served where a loader fails.
+fn expire(entry: &Entry) -> Txn {
+    let ttl = Ttl::In(lifetime(LIFE));
+    Txn::new()
+        .then(set(entry.key("expired"), mark("1"), ttl))
+        .then(delete(entry.key("lease")))
+        .then(next_token(entry.key("version")))
+        .then(notify(channel(), "expired"))
+}
+
+/// A write past the loader: first of two calls, the second is a `fill` with the version it got.
+fn seize(entry: &Entry, nonce: &str) -> Txn {
+    let lease = entry.key("lease");
+    Txn::new()
+        .then(set(lease, mark(nonce), held(LOAD)))
+        .then(next_token(entry.key("version")))
+}
+
+fn tag(name: &str, kind: &str) -> Key {
+    KeyGroup::new(format!("tag:{name}"))
+        .unwrap()
+        .key(format!(":{kind}"))
+}
+
+/// Every entry with this tag is gone, or stale: by one token, however many there are. All entries
+/// have the tag `*`, so that the same clears the cache.
+fn bump(name: &str, kind: &str) -> Txn {
+    let key = tag(name, kind);
+    Txn::new()
+        .then(Op::NextToken {
+            key,
+            ttl: Ttl::Never,
+        })
+        .then(notify(channel(), name))
+}
+
+/// The versions of a tag, which an entry keeps from its lease on.
+fn versions(name: &str) -> Txn {
+    Txn::new()
+        .then(Read::LastToken {
+            key: tag(name, "removed"),
+        })
+        .then(Read::LastToken {
+            key: tag(name, "expired"),
+        })
+}
+
+pub(crate) fn rows() -> Vec<Row> {
+    let entry = |name: &str| Entry::new(name);
+    vec![
+        row("get or lease", get_or_lease(&entry("a"), "n")),
+        row(
+            "get or lease, with tags",
+            [get_or_lease(&entry("b"), "n"), versions("t"), versions("*")],
+        ),
+        row("lease to refresh", refresh_lease(&entry("c"), "n")),
+        row("fill", fill(&entry("a"), "n", "v")),
+        row("give up", give_up(&entry("c"), "n")),
+        row("invalidate", invalidate(&entry("a"))),
+        row("expire", expire(&entry("a"))),
+        row("write, first call", seize(&entry("a"), "n")),
+        row("remove or expire a tag, clear", bump("*", "removed")),
+        row("read tag versions", [versions("t"), versions("u")]),
+    ]
+}
