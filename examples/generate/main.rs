@@ -40,6 +40,10 @@ fn tables() -> Result<String, Box<dyn Error>> {
             "Redis",
             RedisStore::from_url("redis://localhost")?.capabilities(),
         ),
+        (
+            "Redis Cluster",
+            RedisStore::from_url("redis-cluster://localhost")?.capabilities(),
+        ),
     ];
     let mut out = String::from("\n| command | access | repeatable | needs |");
     for (name, _) in &stores {
@@ -87,7 +91,7 @@ fn limits(stores: &[(&str, Capabilities)]) -> Result<String, Box<dyn Error>> {
             out.push_str(mark(capabilities.has(capability)));
         }
     }
-    let rows: [(&str, Show); 4] = [
+    let rows: [(&str, Show); 5] = [
         ("lifetimes in steps of", |it| {
             format!("{:?}", it.ttl_granularity)
         }),
@@ -96,6 +100,9 @@ fn limits(stores: &[(&str, Capabilities)]) -> Result<String, Box<dyn Error>> {
         }),
         ("longest key", |it| bytes(it.max_key_bytes)),
         ("longest value", |it| bytes(it.max_value_bytes)),
+        ("most steps of a transaction", |it| {
+            it.max_txn_ops.to_string()
+        }),
     ];
     for (name, show) in rows {
         write!(out, "\n| {name} |")?;
