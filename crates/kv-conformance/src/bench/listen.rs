@@ -72,8 +72,14 @@ impl Listener {
 
     /// Waits until this is told of the key. Other events are passed over.
     pub(crate) async fn hears(&mut self, what: &str, key: &Key, told: Told<'_>) -> Verdict {
+        self.hears_all(what, &[(key, told)]).await
+    }
+
+    /// Waits until all of this is told, in whatever order. Other events are passed over.
+    pub(crate) async fn hears_all(&mut self, what: &str, news: &[(&Key, Told<'_>)]) -> Verdict {
         let deadline = tokio::time::Instant::now() + HEARD;
-        loop {
+        let mut open = news.to_vec();
+        while let Some(&(key, told)) = open.first() {
             ensure!(
                 tokio::time::Instant::now() < deadline,
                 "{what}: `{key}` was not told to be {told:?} within {HEARD:?}"
@@ -87,23 +93,15 @@ impl Listener {
                     )));
                 }
             };
-            match (&event, told) {
-                (Event::Put { key: it, .. }, Told::Written) if it == key => return Ok(()),
-                (Event::Put { key: it, value }, Told::Holds(text)) if it == key => {
-                    let held = match value {
-                        Some(value) => Some(value.clone()),
-                        None => self.kv.get(key).await?,
-                    };
-                    if held == Some(Value::from(text)) {
-                        return Ok(());
-                    }
+            let mut left = Vec::new();
+            for (key, told) in open {
+                if !tells(&self.kv, &event, key, told).await? {
+                    left.push((key, told));
                 }
-                (Event::Delete { key: it }, Told::Gone) if it == key => return Ok(()),
-                // What may have been missed is read again, as every caller has to.
-                (Event::Resync, _) if is(&self.kv, key, told).await? => return Ok(()),
-                _ => {}
             }
+            open = left;
         }
+        Ok(())
     }
 }
 
@@ -116,6 +114,24 @@ pub(crate) enum Told<'a> {
     Holds(&'a str),
     /// That it is gone.
     Gone,
+}
+
+/// Whether an event says that of a key.
+async fn tells(kv: &Kv, event: &Event, key: &Key, told: Told<'_>) -> Verdict<bool> {
+    Ok(match (event, told) {
+        (Event::Put { key: it, .. }, Told::Written) => it == key,
+        (Event::Put { key: it, value }, Told::Holds(text)) if it == key => {
+            let held = match value {
+                Some(value) => Some(value.clone()),
+                None => kv.get(key).await?,
+            };
+            held == Some(Value::from(text))
+        }
+        (Event::Delete { key: it }, Told::Gone) => it == key,
+        // What may have been missed is read again, as every caller has to.
+        (Event::Resync, _) => is(kv, key, told).await?,
+        _ => false,
+    })
 }
 
 async fn is(kv: &Kv, key: &Key, told: Told<'_>) -> Verdict<bool> {

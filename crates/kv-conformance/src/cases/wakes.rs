@@ -128,9 +128,9 @@ async fn atomic_changes(b: Bench) -> Verdict {
             if *key == z {
                 listener.hears("a move from it", key, Told::Written).await?;
             } else {
-                listener.hears("a move into it", key, Told::Written).await?;
+                let news = [(key, Told::Written), (&z, Told::Gone)];
                 listener
-                    .hears("a move of its last member", &z, Told::Gone)
+                    .hears_all("a move of its last member", &news)
                     .await?;
             }
         }
