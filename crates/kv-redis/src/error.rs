@@ -204,7 +204,10 @@ impl Failure {
     fn from_text(detail: &str) -> Self {
         use ErrorKind as Kind;
         let lasting = |kind, message| Self::new(kind, Outcome::Final, message);
-        if detail.contains("not an integer") {
+        if detail.contains("user executing the script") || detail.contains("ACL failure in script")
+        {
+            Self::from_code("NOPERM", detail)
+        } else if detail.contains("not an integer") {
             lasting(Kind::NotAnInteger, "the value is not a 64-bit integer")
         } else if detail.contains("would overflow") {
             lasting(Kind::Overflow, "the sum does not fit 64 bits")

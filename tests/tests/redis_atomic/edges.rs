@@ -1,7 +1,8 @@
 //! What cannot apply, and numbers at their edges.
 
 use crate::{hincrement, increment, key, open, set, zadd};
-use kv_core::{ErrorKind, Guard, Op, OpReply, Outcome, Read, Ttl, Txn};
+use kv_core::{ErrorKind, Guard, Kv, Notice, Op, OpReply, Outcome, Read, Ttl, Txn};
+use kv_redis::RedisStore;
 
 #[tokio::test]
 async fn what_cannot_apply_applies_nothing_and_names_its_step() {
@@ -200,4 +201,39 @@ async fn tokens_grow_past_what_floats_hold() {
         kv.commit_one(refused).await.unwrap().answers,
         [OpReply::Token(0)]
     );
+}
+
+/// A user may write keys and not send to channels: the default of a new one.
+#[tokio::test]
+async fn a_message_that_may_not_be_sent_leaves_nothing_written() {
+    let (server, kv) = open().await;
+    let mut admin: redis::aio::MultiplexedConnection = kv.native().unwrap();
+    let _: redis::Value = redis::cmd("ACL")
+        .arg(&[
+            "SETUSER",
+            "mute",
+            "on",
+            "nopass",
+            "~*",
+            "+@all",
+            "resetchannels",
+        ])
+        .query_async(&mut admin)
+        .await
+        .unwrap();
+    let store = RedisStore::from_url(&format!("redis://mute:any@{}", server.address()));
+    let mute = Kv::builder(store.unwrap()).connect().await.unwrap();
+    let notice = || Notice::new(key("news"), "news");
+    let waking = Op::ZAdd {
+        key: key("z"),
+        members: vec![("m".into(), 1.into())],
+        notify_if_first: Some(notice()),
+    };
+    for last in [Op::Notify(notice()), waking] {
+        let txn = Txn::new().then(set("a", "1")).then(last);
+        let error = mute.commit_one(txn).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+        assert_eq!(error.outcome(), Outcome::Final, "{error}");
+        assert_eq!(kv.exists_many([key("a"), key("z")]).await.unwrap(), 0);
+    }
 }

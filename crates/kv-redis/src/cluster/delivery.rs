@@ -161,17 +161,28 @@ impl<'a> Delivery<'a> {
         }
     }
 
-    /// What was sent back although a later command with the same key was served is given up: sent
-    /// again, it would be executed out of order.
+    /// What was sent back although a later command with its key was served is given up: sent again,
+    /// it would be executed out of order. A script has several keys, so it counts for its whole slot.
     fn give_up_overtaken(&mut self) {
-        let mut served = HashSet::new();
-        for (unit, state) in self.units.iter().zip(&mut self.states).rev() {
-            let Some(key) = unit.key() else {
+        let (mut keys, mut slots, mut of_scripts) =
+            (HashSet::new(), HashSet::new(), HashSet::new());
+        let units = self.units.iter().zip(&self.slots);
+        for ((unit, slot), state) in units.zip(&mut self.states).rev() {
+            let (Some(key), Some(slot)) = (unit.key(), *slot) else {
                 continue;
             };
+            let overtaken = keys.contains(key)
+                || of_scripts.contains(&slot)
+                || (unit.script().is_some() && slots.contains(&slot));
             match state {
-                State::Done(Ok(_)) => drop(served.insert(key)),
-                State::Waiting(_, Some(reply)) if served.contains(key) => {
+                State::Done(Ok(_)) => {
+                    keys.insert(key);
+                    slots.insert(slot);
+                    if unit.script().is_some() {
+                        of_scripts.insert(slot);
+                    }
+                }
+                State::Waiting(_, Some(reply)) if overtaken => {
                     *state = State::Done(Err(verdict::refused(reply)));
                 }
                 _ => {}

@@ -81,6 +81,7 @@ async fn serve(
         let words: Vec<&str> = command.iter().map(String::as_str).collect();
         let key = match words[..] {
             ["GET" | "SET" | "INCRBY" | "UNLINK", key, ..] => key,
+            ["EVAL" | "EVALSHA", _, _, key, ..] => key.trim_start_matches("{g}"),
             _ => "",
         };
         let times = {
@@ -102,6 +103,7 @@ async fn serve(
             (_, "loop", _) | (_, "moved", 0) => format!("-MOVED 1 :{port}\r\n"),
             (_, "ask", 0) => format!("-ASK 1 127.0.0.1:{port}\r\n"),
             (_, "ask", _) if !asking => "-MOVED 1 127.0.0.1:1\r\n".to_owned(),
+            ("EVAL" | "EVALSHA", ..) => "*2\r\n:1\r\n:1\r\n".to_owned(),
             ("GET", ..) => "$1\r\nv\r\n".to_owned(),
             ("INCRBY" | "UNLINK", ..) => ":1\r\n".to_owned(),
             _ => "+OK\r\n".to_owned(),
@@ -195,4 +197,26 @@ async fn what_a_later_command_with_its_key_has_overtaken_is_given_up() {
         .collect();
     assert_eq!(outcomes, [Some(Outcome::NotApplied), None, None]);
     assert_eq!(pair.asked(0, "once"), 2);
+}
+
+/// A script has several keys; that they are of one slot is what counts.
+#[tokio::test]
+async fn a_transaction_that_a_later_one_of_its_group_has_overtaken_is_given_up() {
+    let pair = Pair::start().await;
+    let kv = pair.kv().await;
+    let set = |key: &str, text: &str| kv_core::Op::Set {
+        key: kv_core::Key::new(key.to_owned()).unwrap(),
+        content: kv_core::Value::from(text).into(),
+        ttl: kv_core::Ttl::Unset,
+    };
+    let first = kv_core::Txn::new()
+        .then(set("{g}once", "1"))
+        .then(set("{g}b", "first"));
+    let second = kv_core::Txn::new().then(set("{g}b", "second"));
+    let answers = kv.commit([first, second]).await.unwrap();
+    let outcomes: Vec<_> = answers
+        .iter()
+        .map(|it| it.as_ref().err().map(kv_core::Error::outcome))
+        .collect();
+    assert_eq!(outcomes, [Some(Outcome::NotApplied), None]);
 }

@@ -132,3 +132,11 @@ local function create(key, by, command, deadline)
   if missing then call(command, key, deadline) end
   return sum
 end
+
+--[[may]]
+-- Fails if this user may not send to the channel: found out after a write it would be too late.
+local function may(channel)
+  if not redis.acl_check_cmd('PUBLISH', channel, '') then
+    error({err='NOPERM the user may not publish to the channel'})
+  end
+end

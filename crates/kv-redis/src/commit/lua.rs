@@ -134,6 +134,9 @@ impl Branch {
         let mut checked = Vec::new();
         let mut late = false;
         for at in 0..self.steps.len() {
+            if let Some(channel) = self.steps[at].channel() {
+                let _ = writeln!(out, "s={} may({channel})", self.steps[at].number);
+            }
             if first != Some(at) {
                 let before = out.len();
                 self.check(out, at, &mut known, &mut checked);

@@ -109,6 +109,20 @@ impl Placed {
         };
     }
 
+    /// The channel that it may send to.
+    pub(super) fn channel(&self) -> Option<&String> {
+        match self.step {
+            Step::Notify => self.args.first(),
+            Step::ZAdd {
+                wakes: true,
+                length: Length::One,
+                ..
+            } => self.args.get(2),
+            Step::ZAdd { wakes: true, .. } => self.args.get(1),
+            _ => None,
+        }
+    }
+
     fn elements(&self, out: &mut String, command: &str, length: Length) -> Result {
         let (key, args, answer) = (&self.key, &self.args, self.answer());
         let Some(count) = self.list().filter(|_| length == Length::Many) else {

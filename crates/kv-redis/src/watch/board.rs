@@ -226,18 +226,17 @@ impl Board {
                 (Cause::Pushed(_), Look::Present { value, .. }) => {
                     self.tell(&key, Change::Put(value));
                 }
-                (Cause::Pushed(Told::Nothing), Look::Missing) => {
-                    self.tell(&key, Change::Delete);
-                    // Where our look made the server delete it, a push has come for that too.
-                    if let Some(told) = self.dirty.get_mut(&key) {
-                        *told = Told::Delete;
-                    }
-                }
+                // A push that has come meanwhile may be for a change behind this look: it is looked
+                // at for itself, though the same end is then told twice.
+                (Cause::Pushed(Told::Nothing), Look::Missing) => self.tell(&key, Change::Delete),
                 (Cause::Due, Look::Missing) => {
                     self.tell(&key, Change::Delete);
+                    let watched = self.is_watched(&key);
                     match self.dirty.get_mut(&key) {
                         Some(told) => *told = Told::Delete,
-                        None => drop(self.owed.insert(key)),
+                        // Without a watcher nobody would take it off again.
+                        None if watched => drop(self.owed.insert(key)),
+                        None => {}
                     }
                 }
                 _ => {}
@@ -342,9 +341,11 @@ impl Board {
         self.missed.extend(concerned.map(|it| it.id));
     }
 
-    fn refuse(&self, key: &Bytes, failure: &Failure) {
+    fn refuse(&mut self, key: &Bytes, failure: &Failure) {
         // In a range, a key that this user may not see is none of his.
-        if let Some(topic) = self.keys.get(key) {
+        if let Some(topic) = self.keys.get_mut(key) {
+            // No push is armed: who comes next has to look for himself.
+            topic.ready = false;
             let subscribers = topic.subscribers().iter();
             subscribers.for_each(|it| it.end(failure.clone()));
         }

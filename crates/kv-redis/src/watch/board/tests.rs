@@ -89,3 +89,57 @@ fn work_that_a_lost_connection_overtakes_is_asked_again() {
     board.finish(work, Duration::ZERO);
     assert!(live.try_recv().unwrap().is_ok());
 }
+
+#[test]
+fn a_push_behind_the_look_is_looked_at_for_itself() {
+    let (mut board, subscriber) = watched();
+    let now = Duration::from_millis(10);
+    // Somebody deletes it: push, look.
+    board.push(pushed());
+    let reading = board.take_reading(now).unwrap();
+    // The look finds nothing; behind its answer comes the push of a SET by another.
+    board.push(pushed());
+    board.found(reading, vec![Look::Missing], now);
+    assert_eq!(subscriber.take().len(), 1);
+    // The other deletes it again before our second look is executed.
+    let reading = board.take_reading(now).unwrap();
+    board.found(reading, vec![Look::Missing], now);
+    assert_eq!(subscriber.take().len(), 1, "the last change is told");
+}
+
+#[test]
+fn an_end_that_nobody_watched_hides_no_later_one() {
+    let (mut board, subscriber) = watched();
+    let now = Duration::from_secs(2);
+    let reading = board.take_reading(now).unwrap();
+    board.leave(&subscriber, now);
+    board.found(reading, vec![Look::Missing], now);
+    board.push(pushed());
+    // Later the key is there again, and watched by another, live.
+    let (second, _live) = board.join(Kind::Keys, vec![key()]);
+    let mut work = board.take_work().unwrap();
+    work.found.push(Look::Present {
+        value: None,
+        left: None,
+        dump: None,
+    });
+    board.finish(work, now);
+    assert_eq!(
+        push_finds_nothing(&mut board, &second),
+        1,
+        "its end is told"
+    );
+}
+
+#[test]
+fn who_comes_to_a_refused_key_looks_for_himself() {
+    let (mut board, _first) = watched();
+    let now = Duration::from_millis(10);
+    board.push(pushed());
+    let reading = board.take_reading(now).unwrap();
+    let denied = Failure::new(kv_core::ErrorKind::Denied, kv_core::Outcome::Final, "no");
+    board.found(reading, vec![Look::Refused(denied)], now);
+    // The first one was ended but is not dropped yet; another comes.
+    let (_second, live) = board.join(Kind::Keys, vec![key()]);
+    assert!(live.is_some(), "must be armed, not live at once");
+}
