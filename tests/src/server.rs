@@ -37,8 +37,8 @@ impl Redis {
         Self::with(RedisOptions::default().append_only())
     }
 
-    /// The same, with the log synced to the disk every second only: what a crash of the machine can
-    /// lose a crash of the process cannot.
+    /// The same, with the log synced to the disk every second only: the last acknowledged writes can
+    /// be lost, what is left is whole.
     ///
     /// # Panics
     /// As [`start`](Self::start).

@@ -65,6 +65,41 @@ impl Journal {
 
 /// Judges what a writer saw by what the book holds.
 pub(super) fn judge(journal: &Journal, found: &Found) -> Result<Totals, String> {
+    let (totals, known, open) = replay(journal)?;
+    let possible = known..=known + u64::from(open);
+    if !possible.contains(&found.last) {
+        return Err(format!(
+            "{known} entries are known, but the last is {}",
+            found.last
+        ));
+    }
+    whole(found)?;
+    Ok(totals)
+}
+
+/// Judges what is left where the last entries may have been lost; how many that are.
+pub(super) fn judge_remains(journal: &Journal, found: &Found) -> Result<u64, String> {
+    let (_, known, open) = replay(journal)?;
+    if found.last > known + u64::from(open) {
+        return Err(format!(
+            "{known} entries are known, but the last is {}",
+            found.last
+        ));
+    }
+    whole(found)?;
+    Ok(known.saturating_sub(found.last))
+}
+
+fn whole(found: &Found) -> Result<(), String> {
+    let all: BTreeSet<u64> = (1..=found.last).collect();
+    match found.pages == all && found.count == found.last && found.ordered == found.last {
+        true => Ok(()),
+        false => Err(format!("an entry is there in part: {found:?}")),
+    }
+}
+
+/// What the replies say: the sums, the last entry that is known, and whether the next may be there.
+fn replay(journal: &Journal) -> Result<(Totals, u64, bool), String> {
     let mut totals = Totals::default();
     let mut known = 0;
     let mut open = false;
@@ -94,22 +129,11 @@ pub(super) fn judge(journal: &Journal, found: &Found) -> Result<Totals, String> 
             }
         }
     }
-    let possible = known..=known + u64::from(open);
-    if !possible.contains(&found.last) {
-        return Err(format!(
-            "{known} entries are known, but the last is {}",
-            found.last
-        ));
-    }
-    let whole: BTreeSet<u64> = (1..=found.last).collect();
-    if found.pages != whole || found.count != found.last || found.ordered != found.last {
-        return Err(format!("an entry is there in part: {found:?}"));
-    }
-    Ok(totals)
+    Ok((totals, known, open))
 }
 
 mod tests {
-    use super::{Found, Journal, Reply, Totals, judge};
+    use super::{Found, Journal, Reply, Totals, judge, judge_remains};
     use Reply::{Applied, NotApplied, Refused, Unknown, Wrong};
     use kv_core::ErrorKind;
 
@@ -159,6 +183,18 @@ mod tests {
     fn an_entry_that_was_written_although_it_was_not_applied_is_found() {
         assert!(judge(&journal(&[(1, NotApplied)]), &book(1)).is_err());
         assert!(judge(&journal(&[(1, NotApplied), (1, Refused(1))]), &book(1)).is_err());
+    }
+
+    #[test]
+    fn what_remains_is_a_beginning_and_whole() {
+        let seen = journal(&[(1, Applied), (2, Applied), (3, Unknown)]);
+        assert_eq!(judge_remains(&seen, &book(0)), Ok(2));
+        assert_eq!(judge_remains(&seen, &book(2)), Ok(0));
+        assert_eq!(judge_remains(&seen, &book(3)), Ok(0));
+        assert!(judge_remains(&seen, &book(4)).is_err());
+        let mut torn = book(2);
+        torn.pages.remove(&1);
+        assert!(judge_remains(&seen, &torn).is_err());
     }
 
     #[test]
