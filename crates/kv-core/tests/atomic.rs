@@ -26,7 +26,7 @@ impl Store for Yes {
         Ok(txns.iter().map(|_| Ok(TxnReply::default())).collect())
     }
 
-    async fn zmove(&self, _: ZMove) -> Result<ZMoved> {
+    async fn zmove(&self, _: Box<ZMove>) -> Result<ZMoved> {
         Ok(ZMoved::default())
     }
 
@@ -361,7 +361,10 @@ fn the_bodies_of_a_move_belong_to_their_hashes() {
         .to(key(":lease"), RelativeScore::NOW)
         .with(key(":task"), Fate::Keep)
         .with(key(":meta"), Fate::Take);
-    let places = Command::ZMove { step }.places();
+    let places = Command::ZMove {
+        step: Box::new(step),
+    }
+    .places();
     let mut moved = kv_core::Moved::new(Member::from("id"), 0, Score::from(1));
     moved.bodies = vec![Some("body".into()), Some("meta".into())];
     let mut reply = Reply::ZMove(ZMoved::new(vec![moved], Default::default(), None, false));

@@ -331,7 +331,7 @@ impl Store for MemoryStore {
         Ok(self.inner.commit(txns))
     }
 
-    async fn zmove(&self, step: ZMove) -> Result<ZMoved> {
+    async fn zmove(&self, step: Box<ZMove>) -> Result<ZMoved> {
         self.inner.zmove(&step)
     }
 

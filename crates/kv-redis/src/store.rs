@@ -287,7 +287,7 @@ impl Store for RedisStore {
         Ok(commit::commit(&self.link, &self.commits, txns).await)
     }
 
-    fn zmove(&self, step: ZMove) -> impl Future<Output = Result<ZMoved>> + Send {
+    fn zmove(&self, step: Box<ZMove>) -> impl Future<Output = Result<ZMoved>> + Send {
         zmove::zmove(&self.link, &self.moves, step)
     }
 

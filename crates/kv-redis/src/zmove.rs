@@ -36,7 +36,7 @@ pub(crate) fn generate(shape: &Shape) -> String {
 }
 
 /// Moves members.
-pub(crate) async fn zmove(link: &Link, scripts: &Scripts, step: ZMove) -> Result<ZMoved> {
+pub(crate) async fn zmove(link: &Link, scripts: &Scripts, step: Box<ZMove>) -> Result<ZMoved> {
     let mut encoder = Encoder::default();
     encode(&mut encoder, &step).map_err(|failure| about(failure, &step))?;
     let script = scripts.of(&encoder.shape);

@@ -25,9 +25,11 @@ pub(crate) fn commands() -> Vec<Command> {
         Command::Commit {
             txns: vec![on_a_plain_key()],
         },
-        Command::ZMove { step: full_move() },
         Command::ZMove {
-            step: ZMove::new(1).from(plain(0), 5),
+            step: Box::new(full_move()),
+        },
+        Command::ZMove {
+            step: Box::new(ZMove::new(1).from(plain(0), 5)),
         },
         Command::Throttle {
             request: Throttle::new()

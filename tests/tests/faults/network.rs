@@ -117,7 +117,7 @@ fn one_of_each() -> Vec<Command> {
             txns: vec![commit(&group)],
         },
         Command::ZMove {
-            step: ZMove::new(limit).from(group.key(":due"), RelativeScore::NOW),
+            step: Box::new(ZMove::new(limit).from(group.key(":due"), RelativeScore::NOW)),
         },
         Command::Throttle {
             request: Throttle::new().limit(group.key(":limit"), rule),

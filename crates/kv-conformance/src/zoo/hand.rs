@@ -174,7 +174,12 @@ impl Hand<'_> {
     }
 
     pub(super) async fn zmove(&self, step: ZMove) -> Result<ZMoved> {
-        match self.ask(Command::ZMove { step }).await? {
+        match self
+            .ask(Command::ZMove {
+                step: Box::new(step),
+            })
+            .await?
+        {
             Reply::ZMove(moved) => Ok(moved),
             other => Err(foreign(&other)),
         }

@@ -35,7 +35,7 @@ saboteurs! {
 macro_rules! step {
     ($on:ident, $command:ident) => {
         match $command {
-            Command::ZMove { step } => step,
+            Command::ZMove { step } => *step,
             other => return $on.ask(other).await,
         }
     };

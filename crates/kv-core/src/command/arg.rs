@@ -48,7 +48,7 @@ single!(
     Throttle,
     Ttl,
     Txn,
-    ZMove,
+    Box<ZMove>,
     Value,
     i64,
     u32,

@@ -114,7 +114,7 @@ macro_rules! commands {
 
             $(
                 #[doc = $summary]
-                #[allow(unused_variables, reason = "the default refuses")]
+                #[allow(unused_variables, clippy::boxed_local, reason = "the default refuses")]
                 fn $name(&self, $($arg: $ty),*) -> impl Future<Output = Result<$out>> + Send {
                     async { Err(Error::unsupported(stringify!($name))) }
                 }

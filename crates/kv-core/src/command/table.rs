@@ -146,7 +146,7 @@ commands! {
     Write Never Commit fn commit as Commit(txns: Vec<Txn>) -> Vec<Result<TxnReply>>;
 
     /// Moves the members with the lowest scores from some sorted sets to another, in one atomic step.
-    Write Never Move fn zmove as ZMove(step: ZMove) -> ZMoved;
+    Write Never Move fn zmove as ZMove(step: Box<ZMove>) -> ZMoved;
 
     /// Decides whether some limits let a request pass, and debits all of them or none.
     Write Never Throttle fn throttle as Throttle(request: Throttle) -> Throttled;

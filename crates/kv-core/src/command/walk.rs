@@ -256,6 +256,14 @@ impl<T: Walk> Walk for Option<T> {
     }
 }
 
+impl<T: Walk> Walk for Box<T> {
+    const PARTS: Parts = T::PARTS;
+
+    fn walk<'a>(&'a mut self, walker: &mut Walker<'_, 'a>) -> Result<()> {
+        (**self).walk(walker)
+    }
+}
+
 /// The elements of a reply belong to the places of the request, one each.
 impl<T: Walk> Walk for Vec<T> {
     const PARTS: Parts = T::PARTS;

@@ -95,7 +95,7 @@ impl Generator<'_> {
             }
         }
         Command::ZMove {
-            step: step.order(ClaimOrder::Strict),
+            step: Box::new(step.order(ClaimOrder::Strict)),
         }
     }
 
