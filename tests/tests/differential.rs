@@ -8,7 +8,7 @@
 
 use kv_conformance::differential::{Differential, Failure, Floors, Mismatch, Summary};
 use kv_core::{
-    Command, ErrorKind, Expiry, Fate, Guard, Key, Kv, Layer, Lifetime, OpReply, Reply, Request,
+    Command, ErrorKind, Expiry, Fate, Guard, Key, Kv, Layer, Lifetime, Op, OpReply, Reply, Request,
     Ttl, Txn, layer_fn,
 };
 use kv_memory::{MemoryConfig, MemoryStore};
@@ -267,6 +267,33 @@ async fn bodies_that_stay_are_found() {
     let bug = mislead(|command| {
         if let Command::ZMove { step } = command {
             step.hashes.iter_mut().for_each(|it| it.fate = Fate::Keep);
+        }
+    });
+    find(bug).await;
+}
+
+#[tokio::test]
+async fn dropped_bodies_that_are_sent_are_found() {
+    let bug = mislead(|command| {
+        if let Command::ZMove { step } = command {
+            let dropped = step.hashes.iter_mut().filter(|it| it.fate == Fate::Drop);
+            dropped.for_each(|it| it.fate = Fate::Take);
+        }
+    });
+    assert_eq!(find(bug).await.operation, "zmove");
+}
+
+#[tokio::test]
+async fn a_transaction_that_leaves_a_deadline_is_found() {
+    let bug = mislead(|command| {
+        if let Command::Commit { txns } = command {
+            for op in txns.iter_mut().flat_map(|it| &mut it.then) {
+                if let Op::Persist { key } = op {
+                    let expiry = Duration::from_secs(3600).try_into().unwrap();
+                    let key = key.clone();
+                    *op = Op::Expire { key, expiry };
+                }
+            }
         }
     });
     find(bug).await;

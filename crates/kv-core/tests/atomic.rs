@@ -60,6 +60,10 @@ fn zadd(key: Key, member: &str) -> Op {
     }
 }
 
+fn persist(suffix: &str) -> Op {
+    Op::Persist { key: key(suffix) }
+}
+
 fn trim(key: Key, limit: u32) -> Op {
     let range = RelativeRange::ALL;
     Op::ZRemRange { key, range, limit }
@@ -119,6 +123,13 @@ async fn each_thing_is_written_once() {
             key: key(":a"),
             expiry: Duration::from_secs(1).try_into().unwrap(),
         }),
+        Txn::new().then(set(key(":a"))).then(persist(":a")),
+        Txn::new().then(persist(":a")).then(set(key(":a"))),
+        Txn::new().then(persist(":a")).then(persist(":a")),
+        Txn::new().then(persist(":a")).then(Op::Expire {
+            key: key(":a"),
+            expiry: Duration::from_secs(1).try_into().unwrap(),
+        }),
         Txn::new()
             .then(Read::Get { key: key(":a") })
             .then(set(key(":a"))),
@@ -142,6 +153,7 @@ async fn each_thing_is_written_once() {
             key: key(":z"),
             expiry: Duration::from_secs(1).try_into().unwrap(),
         }),
+        Txn::new().then(zadd(key(":z"), "m")).then(persist(":z")),
         Txn::new(),
     ];
     for txn in once {
@@ -243,6 +255,7 @@ async fn what_a_transaction_needs_is_asked_of_the_capabilities() {
     for (lacking, txn) in [
         (Capability::Commit, Txn::new()),
         (Capability::Channels, notify),
+        (Capability::Expiry, Txn::new().then(persist(":a"))),
     ] {
         let kv = without(lacking).connect().await.unwrap();
         let error = kv.commit([txn]).await.unwrap_err();
@@ -303,6 +316,7 @@ fn layers_see_every_key_value_and_mark_of_a_transaction() {
                 ("g".into(), Content::Mark("plain".into())),
             ],
         })
+        .then(persist(":p"))
         .then(Op::Notify(Notice::new(key(":c"), "news")));
     let mut command = Command::Commit { txns: vec![txn] };
     let mut seen = Seen::default();
@@ -315,6 +329,7 @@ fn layers_see_every_key_value_and_mark_of_a_transaction() {
             "key {g}:h",
             "value {g}:h f secret",
             "mark {g}:h g plain",
+            "key {g}:p",
             "key {g}:c",
             "value {g}:c  news",
         ]
@@ -360,13 +375,14 @@ fn the_bodies_of_a_move_belong_to_their_hashes() {
         .from_counted(key(":due"), 1, key(":tally"))
         .to(key(":lease"), RelativeScore::NOW)
         .with(key(":task"), Fate::Keep)
+        .with(key(":result"), Fate::Drop)
         .with(key(":meta"), Fate::Take);
     let places = Command::ZMove {
         step: Box::new(step),
     }
     .places();
     let mut moved = kv_core::Moved::new(Member::from("id"), 0, Score::from(1));
-    moved.bodies = vec![Some("body".into()), Some("meta".into())];
+    moved.bodies = vec![Some("body".into()), None, Some("meta".into())];
     let mut reply = Reply::ZMove(ZMoved::new(vec![moved], Default::default(), None, false));
     let mut seen = Seen::default();
     reply.visit(&places, &mut seen).unwrap();

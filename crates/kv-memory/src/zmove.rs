@@ -128,6 +128,9 @@ impl Shard {
     ) -> Result<Vec<Option<Value>>, Failure> {
         let field = field(member);
         let body = |bodies: &Bodies| {
+            if bodies.fate == Fate::Drop {
+                return Ok(None);
+            }
             let hash = self.hash(self.slot(&bodies.key), now);
             let hash = hash.map_err(at(&bodies.key))?;
             Ok(hash.and_then(|it| it.get(&field)).cloned())
@@ -165,8 +168,8 @@ fn ops(step: &ZMove, members: &[Moved]) -> Vec<Op> {
             notify_if_first: None,
         });
     }
-    let taken = step.hashes.iter().filter(|it| it.fate == Fate::Take);
-    ops.extend(taken.map(|it| Op::HDel {
+    let emptied = step.hashes.iter().filter(|it| it.fate != Fate::Keep);
+    ops.extend(emptied.map(|it| Op::HDel {
         key: it.key.clone(),
         fields: members.iter().map(|it| field(&it.member)).collect(),
     }));

@@ -32,10 +32,12 @@ pub(crate) async fn clear(link: &Link, prefixes: &Prefixes) -> Result<u64> {
 async fn clear_all(link: &Link, prefixes: &Prefixes, cleared: &mut u64) -> Result<()> {
     let mut next = Some(link.first_server().await?);
     while let Some(server) = next {
+        // Who is not there cannot be visited, and nobody must think that it was.
+        link.all_served()?;
         clear_server(link, &server, prefixes, cleared).await?;
         next = link.server_behind(&server);
     }
-    Ok(())
+    Ok(link.all_served()?)
 }
 
 async fn clear_server(

@@ -13,8 +13,9 @@ mod node;
 mod slot;
 mod topology;
 mod verdict;
+mod watches;
 
-pub(crate) use self::{address::Address, node::Node};
+pub(crate) use self::{address::Address, node::Node, verdict::is_sent_back};
 use self::{
     delivery::{Delivery, Unit},
     members::Members,
@@ -25,9 +26,11 @@ use crate::{
     error::{Answer, Failure},
     handshake::Settings,
     target::Target,
+    watch::Kind,
 };
+use bytes::Bytes;
 use futures_util::future::join_all;
-use kv_core::{ErrorKind, Outcome, Stopwatch};
+use kv_core::{ErrorKind, Events, Outcome, Stopwatch};
 use redis::{Client, Cmd, Pipeline, Value};
 use std::{
     any::{Any, TypeId},
@@ -137,6 +140,15 @@ impl Cluster {
         Err(no_server())
     }
 
+    /// Fails if there are slots that nobody has.
+    pub(crate) fn all_served(&self) -> Answer<()> {
+        if self.members.topology().is_whole() {
+            return Ok(());
+        }
+        self.members.ask_soon();
+        Err(no_server())
+    }
+
     /// The first of the primaries as they are now.
     pub(crate) async fn first(&self) -> Answer<Visit> {
         self.members.ask(self.members.topology().generation).await?;
@@ -164,6 +176,18 @@ impl Cluster {
     pub(crate) async fn command_at(&self, visit: &Visit, command: &Cmd) -> Answer<Value> {
         let answer = visit.node.command(command).await;
         decode::single(self.members.noticed(answer)?)
+    }
+
+    /// Watches distinct names wherever they are; live when this ends well.
+    pub(crate) async fn watch(&self, kind: Kind, names: Vec<Bytes>) -> Answer<Events> {
+        watches::watch(&self.members, kind, names).await
+    }
+
+    /// Whether all servers that are connected push changes to this user.
+    pub(crate) fn tracks(&self) -> bool {
+        let topology = self.members.topology();
+        let mut owners = topology.owners().iter().map(|it| &it.node.single);
+        owners.all(|single| !single.is_live() || single.tracks())
     }
 
     pub(crate) fn response_timeout(&self) -> Duration {

@@ -36,14 +36,15 @@ use crate::{
 };
 use kv_core::{Error, Result, Txn, TxnReply};
 use redis::{Pipeline, Value};
-use std::collections::HashSet;
+use std::{collections::HashSet, mem};
 
 /// How many bytes are sent at a time at most; one transaction may be longer.
 const BYTES: usize = 1 << 20;
 /// How many calls are sent at a time at most.
 const CALLS: usize = 500;
 
-/// Executes transactions in order. What follows a step that failed as a whole is not sent.
+/// Executes transactions in order. What follows a step of which nobody knows, or that could not be
+/// sent, is not sent; what the server refused holds nothing up.
 pub(crate) async fn commit(
     link: &Link,
     scripts: &Scripts,
@@ -138,21 +139,30 @@ impl<'a> Step<'a> {
     ///
     /// A call of a script that the server does not know does nothing, while those behind it are
     /// executed. So a script is made known by its text, unless it was so in an earlier call of this
-    /// step, or nothing of its group follows and it can be sent once more. Should the server forget
-    /// it between two calls all the same, those transactions fail and others are done; none is done
-    /// out of order, and none twice.
+    /// step, or nothing of its group and no message follows and it can be sent once more. Should the
+    /// server forget it between two calls all the same, those transactions fail and others are done;
+    /// none is done out of order, and none twice. What different servers of a cluster send has no
+    /// order.
     async fn send(&self, link: &Link) -> Answer<(Vec<Answer<Value>>, Option<Failure>)> {
         match &*self.runs {
             [] => return Ok((Vec::new(), None)),
             [run] => {
-                let reply = link.script(|by| Ok(run.call(by))).await?;
-                return Ok((vec![Ok(reply)], None));
+                return match link.script(|by| Ok(run.call(by))).await {
+                    Err(failure) if !failure.is_answer() => Err(failure),
+                    answer => Ok((vec![answer], None)),
+                };
             }
             _ => {}
         }
         let mut groups = HashSet::new();
+        let mut told = false;
         let runs = self.runs.iter().rev();
-        let mut last: Vec<bool> = runs.map(|run| groups.insert(run.group())).collect();
+        let last = runs.map(|run| {
+            // Groups share their channels.
+            let more_to_tell = run.tells() && mem::replace(&mut told, true);
+            groups.insert(run.group()) && !more_to_tell
+        });
+        let mut last: Vec<bool> = last.collect();
         last.reverse();
         let mut known = HashSet::new();
         let mut pipeline = Pipeline::with_capacity(self.runs.len());

@@ -18,6 +18,8 @@ pub(crate) struct Failure(Box<Facts>);
 #[derive(Clone, Debug)]
 struct Facts {
     kind: ErrorKind,
+    /// The server answered with it.
+    answer: bool,
     outcome: Outcome,
     message: Cow<'static, str>,
     address: Option<Arc<str>>,
@@ -31,6 +33,7 @@ impl Failure {
     ) -> Self {
         Self(Box::new(Facts {
             kind,
+            answer: false,
             outcome,
             message: message.into(),
             address: None,
@@ -81,7 +84,9 @@ impl Failure {
 
     /// An error that the server answered with.
     pub(crate) fn server(error: &ServerError) -> Self {
-        Self::from_code(error.code(), error.details().unwrap_or_default())
+        let mut failure = Self::from_code(error.code(), error.details().unwrap_or_default());
+        failure.0.answer = true;
+        failure
     }
 
     /// An error that a script caught, as the line that the server would have answered with.
@@ -161,6 +166,11 @@ impl Failure {
         self.0.kind
     }
 
+    /// Whether the server answered, which it does whatever else was sent.
+    pub(crate) fn is_answer(&self) -> bool {
+        self.0.answer
+    }
+
     /// The server does not know the hash of a script.
     pub(crate) fn is_unknown_script(&self) -> bool {
         self.0.message == UNKNOWN_SCRIPT
@@ -178,10 +188,20 @@ impl Failure {
         match code {
             "WRONGTYPE" => lasting(Kind::WrongType, "the key holds another type"),
             "NOAUTH" | "WRONGPASS" => lasting(Kind::Denied, CREDENTIALS),
-            "NOPERM" => lasting(
-                Kind::Denied,
-                "the server does not permit this user the command or the key; extend the user's ACL",
-            ),
+            "NOPERM" => match detail.strip_prefix("the user may not run ") {
+                // A script of ours says so, and the server's own log does not.
+                Some(command) => {
+                    let command = command.split(' ').next().unwrap_or_default();
+                    let message = format!(
+                        "the server does not permit this user the command {command}; extend the user's ACL"
+                    );
+                    Self::new(Kind::Denied, Outcome::Final, message)
+                }
+                None => lasting(
+                    Kind::Denied,
+                    "the server does not permit this user the command or the key; extend the user's ACL",
+                ),
+            },
             "OOM" => unavailable("the server has no memory left for writes; raise its maxmemory"),
             "READONLY" => unavailable("the server is a read-only replica now"),
             "LOADING" => unavailable("the server is still loading its data"),
@@ -255,123 +275,4 @@ const UNKNOWN_SCRIPT: &str = "the server forgot a script between two commands";
 pub(crate) const TOO_OLD: &str = "the server is too old; Redis 7.0 or Valkey is needed";
 
 #[cfg(test)]
-mod tests {
-    use super::Failure;
-    use kv_core::{Error, ErrorKind as Kind, Key, Outcome};
-    use redis::{Value, parse_redis_value};
-
-    fn server(line: &str) -> Error {
-        let reply = parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
-        let Value::ServerError(error) = reply else {
-            panic!("{reply:?} is no error");
-        };
-        Failure::server(&error).about(&Key::new("k").unwrap())
-    }
-
-    #[test]
-    fn server_errors_are_told_by_what_to_do() {
-        use Outcome::{Final, NotApplied, Unknown};
-        let cases = [
-            (
-                "WRONGTYPE Operation against a key holding the wrong kind of value",
-                Kind::WrongType,
-                Final,
-            ),
-            (
-                "WRONGTYPE Operation against a key script: 7af, on @user_script:5.",
-                Kind::WrongType,
-                Final,
-            ),
-            (
-                "ERR value is not an integer or out of range",
-                Kind::NotAnInteger,
-                Final,
-            ),
-            (
-                "ERR hash value is not an integer",
-                Kind::NotAnInteger,
-                Final,
-            ),
-            (
-                "ERR increment or decrement would overflow",
-                Kind::Overflow,
-                Final,
-            ),
-            ("NOAUTH Authentication required.", Kind::Denied, Final),
-            (
-                "WRONGPASS invalid username-password pair",
-                Kind::Denied,
-                Final,
-            ),
-            (
-                "NOPERM User ann has no permissions to run the 'get' command",
-                Kind::Denied,
-                Final,
-            ),
-            (
-                "OOM command not allowed when used memory > 'maxmemory'.",
-                Kind::Unavailable,
-                NotApplied,
-            ),
-            (
-                "READONLY You can't write against a read only replica.",
-                Kind::Unavailable,
-                NotApplied,
-            ),
-            (
-                "LOADING Redis is loading the dataset in memory",
-                Kind::Unavailable,
-                NotApplied,
-            ),
-            (
-                "BUSY Redis is busy running a script.",
-                Kind::Unavailable,
-                NotApplied,
-            ),
-            (
-                "CLUSTERDOWN Hash slot not served",
-                Kind::Unavailable,
-                NotApplied,
-            ),
-            (
-                "CROSSSLOT Keys in request don't hash to the same slot",
-                Kind::CrossGroup,
-                Final,
-            ),
-            ("MOVED 3999 127.0.0.1:6381", Kind::Unsupported, Final),
-            ("ERR syntax error", Kind::Unexpected, Unknown),
-            ("STRANGE thing", Kind::Unexpected, Unknown),
-        ];
-        for (line, kind, outcome) in cases {
-            let error = server(line);
-            assert_eq!((error.kind(), error.outcome()), (kind, outcome), "{line}");
-            assert_eq!(error.key(), Some("k"));
-        }
-    }
-
-    #[test]
-    fn what_a_server_quotes_stays_out_of_the_error() {
-        for line in [
-            "ERR unknown command 'GETX', with args beginning with: 'k' 'secret' ",
-            "ERR bad thing 'secret'",
-            "ODD `secret`",
-            "NOPERM User secret has no permissions",
-        ] {
-            let error = server(line);
-            let shown = format!("{error} {error:?}");
-            assert!(!shown.contains("secret"), "{shown}");
-        }
-    }
-
-    #[test]
-    fn the_rest_of_a_failed_batch_was_not_applied() {
-        let failed = Failure::timeout(std::time::Duration::from_millis(500));
-        let rest = Error::from(failed.of_the_rest());
-        assert_eq!(
-            (rest.kind(), rest.outcome()),
-            (Kind::Unavailable, Outcome::NotApplied)
-        );
-        assert!(rest.to_string().contains("no answer within 500ms"));
-        assert_eq!(Error::from(failed).outcome(), Outcome::Unknown);
-    }
-}
+mod tests;

@@ -7,8 +7,10 @@ use crate::{
     encode::By,
     error::{Answer, Failure},
     handshake::Settings,
-    watch::Watches,
+    watch::{Kind, Watches},
 };
+use bytes::Bytes;
+use kv_core::Events;
 use redis::{Client, Cmd, Pipeline, Value};
 use std::{
     any::{Any, TypeId},
@@ -20,7 +22,7 @@ use std::{
 #[derive(Default)]
 pub(crate) struct Link {
     route: OnceLock<Route>,
-    /// The connections that watch; there once the route is.
+    /// The connections that watch a server alone; there once the route is.
     watches: OnceLock<Watches>,
 }
 
@@ -126,16 +128,20 @@ impl Link {
         }
     }
 
-    /// The connections that watch.
-    pub(crate) fn watches(&self) -> Answer<&Watches> {
-        self.watches.get().ok_or_else(Failure::closed)
+    /// Watches distinct names; live when this ends well.
+    pub(crate) async fn watch(&self, kind: Kind, names: Vec<Bytes>) -> Answer<Events> {
+        if let Route::Cluster(cluster) = self.route()? {
+            return cluster.watch(kind, names).await;
+        }
+        let watches = self.watches.get().ok_or_else(Failure::closed)?;
+        Ok(Box::pin(watches.subscribe(kind, names).await?))
     }
 
     /// Whether the server pushes changes to this user, as far as is known.
     pub(crate) fn tracks(&self) -> bool {
         match self.route.get() {
             Some(Route::Single(single)) => single.tracks(),
-            Some(Route::Cluster(_)) => false,
+            Some(Route::Cluster(cluster)) => cluster.tracks(),
             None => true,
         }
     }
@@ -174,6 +180,14 @@ impl Link {
             Route::Single(_) => Server::Only,
             Route::Cluster(cluster) => Server::Primary(cluster.first().await?),
         })
+    }
+
+    /// Fails if there are keys that no server has.
+    pub(crate) fn all_served(&self) -> Answer<()> {
+        match self.route()? {
+            Route::Single(_) => Ok(()),
+            Route::Cluster(cluster) => cluster.all_served(),
+        }
     }
 
     /// The server that follows another one.

@@ -204,6 +204,8 @@ async fn fill(link: &Link, prefixes: &Prefixes, state: &mut State, limit: u32) -
         Place::Start => link.first_server().await?,
         place => link.server_named(place.name())?.ok_or_else(foreign)?,
     };
+    // Keys that nobody has now would be missing, and the scan would seem to be complete.
+    link.all_served()?;
     // Its successor knows nothing of its cursors.
     let place = Place::of(&server);
     if state.place != place {
@@ -224,6 +226,7 @@ async fn fill(link: &Link, prefixes: &Prefixes, state: &mut State, limit: u32) -
         let own = within(step.keys, prefixes).filter(|key| seen.insert(key.clone()));
         state.keys.extend(own);
         if step.next == 0 {
+            link.all_served()?;
             let Some(next) = link.server_behind(&server) else {
                 state.place = Place::End;
                 break;

@@ -76,17 +76,6 @@ impl Store for RedisStore {
             true => can,
             false => can.without(Capability::PushedChanges),
         };
-        // A server of a cluster tells of its own keys only, and one connection is one server's.
-        let can = match self.target.seeds() {
-            [] => can,
-            _ => [
-                Capability::Watch,
-                Capability::PushedChanges,
-                Capability::Channels,
-            ]
-            .into_iter()
-            .fold(can, Capabilities::without),
-        };
         can.with_limits(self.config.max_key_bytes, self.config.max_value_bytes)
     }
 

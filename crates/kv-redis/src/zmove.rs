@@ -118,6 +118,7 @@ fn encode<'a>(encoder: &mut Encoder<'a>, step: &'a ZMove) -> Answer<()> {
         encoder.args.push(Arg::Text(digits(match hash.fate {
             Fate::Keep => 0,
             Fate::Take => 1,
+            Fate::Drop => 2,
         })));
     }
     Ok(())

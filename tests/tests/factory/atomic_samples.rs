@@ -2,8 +2,8 @@
 
 use crate::samples::KEYS;
 use kv_core::{
-    Command, Content, Expiry, Fate, Guard, Key, Lifetime, Mark, Moved, Notice, Op, OpReply, Read,
-    RelativeRange, RelativeScore, Reply, Rule, Score, ScoreRange, ScoredMember, Throttle,
+    Bodies, Command, Content, Expiry, Fate, Guard, Key, Lifetime, Mark, Moved, Notice, Op, OpReply,
+    Read, RelativeRange, RelativeScore, Reply, Rule, Score, ScoreRange, ScoredMember, Throttle,
     Throttled, TimeToLive, Timestamp, Ttl, Txn, TxnReply, ZMove, ZMoved,
 };
 use std::time::Duration;
@@ -126,6 +126,7 @@ fn every_op() -> Txn {
             key: key("h"),
             expiry: Expiry::Held(lifetime),
         })
+        .then(Op::Persist { key: key("g") })
         .then(Op::Notify(notice()))
         .then(Op::NextToken {
             key: key("i"),
@@ -184,6 +185,7 @@ fn full_move() -> ZMove {
         .capacity(9)
         .with(key("body"), Fate::Keep)
         .with(key("state"), Fate::Take)
+        .with(key("result"), Fate::Drop)
 }
 
 /// The answer of a store that holds one of everything; none to the other commands.
@@ -203,7 +205,8 @@ pub(crate) fn reply(command: &Command) -> Option<Reply> {
         ),
         Command::ZMove { step } => {
             let mut moved = Moved::new("m", 0, Score::from(1));
-            moved.bodies = step.hashes.iter().map(|_| Some("body".into())).collect();
+            let body = |it: &Bodies| (it.fate != Fate::Drop).then(|| "body".into());
+            moved.bodies = step.hashes.iter().map(body).collect();
             Reply::ZMove(ZMoved::new(vec![moved], now, Some(Score::from(2)), true))
         }
         Command::Throttle { .. } => Reply::Throttle(Throttled::new(now, true, Vec::new())),
@@ -215,7 +218,9 @@ pub(crate) fn reply(command: &Command) -> Option<Reply> {
 fn done(op: &Op) -> OpReply {
     match op {
         Op::Set { .. } | Op::Notify(_) => OpReply::Done,
-        Op::Delete { .. } | Op::DeleteIf { .. } | Op::Expire { .. } => OpReply::Flag(true),
+        Op::Delete { .. } | Op::DeleteIf { .. } | Op::Expire { .. } | Op::Persist { .. } => {
+            OpReply::Flag(true)
+        }
         Op::Increment { .. } | Op::HIncrement { .. } => OpReply::Integer(3),
         Op::NextToken { .. } => OpReply::Token(8),
         Op::Read(read) => answer(read),

@@ -2,10 +2,10 @@
 
 use crate::{hincrement, increment, key, open, set, zadd};
 use kv_core::{
-    ErrorKind, Guard, KeyGroup, Kv, Mark, Op, OpReply, Outcome, Read, RelativeRange, Ttl, Txn,
-    Value,
+    ErrorKind, Guard, Key, KeyGroup, Kv, Mark, Notice, Op, OpReply, Outcome, Read, RelativeRange,
+    Ttl, Txn, Value,
 };
-use kv_redis::redis;
+use kv_redis::{RedisStore, redis};
 
 /// Appends to a list, so that the order and the number of transactions show.
 fn append(at: u32, other: bool) -> Txn {
@@ -188,4 +188,71 @@ async fn a_key_that_comes_to_hold_another_type_is_looked_at_again() {
     );
     assert!(replies.into_iter().all(|it| it.unwrap().applied));
     assert!(!kv.exists(key("third")).await.unwrap());
+}
+
+/// A list that is too long to be sent at once: a call that is refused holds up none behind it.
+#[tokio::test]
+async fn what_is_refused_alone_does_not_stop_a_long_list() {
+    let (server, kv) = open().await;
+    let mut admin: redis::aio::MultiplexedConnection = kv.native().unwrap();
+    let user = ["SETUSER", "ann", "on", "nopass", "~{g}*", "+@all"];
+    let () = redis::cmd("ACL")
+        .arg(&user)
+        .query_async(&mut admin)
+        .await
+        .unwrap();
+    let uri = format!("redis://ann:any@{}", server.address());
+    let store = RedisStore::from_url(&uri).unwrap();
+    let ann = Kv::builder(store).connect().await.unwrap();
+    let long = "x".repeat(2 << 20);
+    let foreign = Op::Set {
+        key: Key::new("foreign").unwrap(),
+        content: Value::from(long.clone()).into(),
+        ttl: Ttl::Unset,
+    };
+    let txns = [
+        Txn::new().then(set("first", &long)),
+        Txn::new().then(foreign),
+        Txn::new().then(set("second", &long)),
+        Txn::new().then(set("third", "short")),
+    ];
+    let mut replies = ann.commit(txns).await.unwrap();
+    let error = replies.remove(1).unwrap_err();
+    assert_eq!(
+        (error.kind(), error.outcome(), error.key()),
+        (ErrorKind::Denied, Outcome::Final, Some("foreign"))
+    );
+    assert!(replies.into_iter().all(|it| it.unwrap().applied));
+    let written = ["first", "second", "third"].map(key);
+    assert_eq!(kv.exists_many(written).await.unwrap(), 3);
+}
+
+/// Also where the server knows the script of the later one only.
+#[tokio::test]
+async fn messages_of_several_groups_keep_the_order_of_their_list() {
+    let (_server, kv) = open().await;
+    let client = kv.native::<redis::Client>().unwrap();
+    let (mut sink, mut messages) = client.get_async_pubsub().await.unwrap().split();
+    sink.subscribe("news").await.unwrap();
+    let tell = |group: &str, steps: usize| {
+        let own = KeyGroup::new(group).unwrap();
+        let step = |at: usize| Op::Increment {
+            key: own.key(format!("n{at}")),
+            by: 1,
+            ttl_if_created: Ttl::Unset,
+        };
+        let txn = (0..steps).map(step).fold(Txn::new(), Txn::then);
+        let notice = Notice::new(Key::new("news").unwrap(), group.to_owned());
+        txn.then(Op::Notify(notice))
+    };
+    script_flush(&kv).await;
+    kv.commit_one(tell("known", 2)).await.unwrap();
+    let list = [tell("a", 1), tell("b", 2), tell("c", 3), tell("d", 2)];
+    kv.commit(list).await.unwrap();
+    let mut told = Vec::new();
+    while told.last().is_none_or(|last| last != "d") {
+        let message = futures_util::StreamExt::next(&mut messages).await.unwrap();
+        told.push(message.get_payload::<String>().unwrap());
+    }
+    assert_eq!(told, ["known", "a", "b", "c", "d"]);
 }

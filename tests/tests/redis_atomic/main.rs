@@ -5,6 +5,7 @@
 mod batches;
 mod edges;
 mod moves;
+mod permissions;
 mod steps;
 
 use kv_core::{Key, KeyGroup, Kv, Op, RelativeScore, Ttl, Value};

@@ -66,6 +66,44 @@ async fn a_move_claims_reclaims_and_counts() {
 }
 
 #[tokio::test]
+async fn dropped_bodies_are_never_read() {
+    let (server, kv) = open().await;
+    let (done, body) = (key("done"), key("body"));
+    let calls = async |command: &str| {
+        let mut redis = redis::Client::open(server.url())
+            .unwrap()
+            .get_multiplexed_async_connection()
+            .await
+            .unwrap();
+        let mut info = redis::cmd("INFO");
+        let stats: String = info
+            .arg("commandstats")
+            .query_async(&mut redis)
+            .await
+            .unwrap();
+        let found = stats.lines().find_map(|line| {
+            let calls = line.strip_prefix(&format!("cmdstat_{command}:calls="))?;
+            Some(calls.split_once(',')?.0.to_owned())
+        });
+        found.unwrap_or_else(|| "0".to_owned())
+    };
+    for (fate, reads, left) in [
+        (Fate::Drop, "0", 0),
+        (Fate::Take, "1", 0),
+        (Fate::Keep, "2", 1),
+    ] {
+        kv.zadd(&done, [("a", 1)]).await.unwrap();
+        kv.hset(&body, "a", "body").await.unwrap();
+        let step = ZMove::new(9).from(&done, 1).with(&body, fate);
+        let moved = kv.zmove(step).await.unwrap();
+        let brought = (fate != Fate::Drop).then(|| "body".into());
+        assert_eq!(moved.members[0].bodies, [brought]);
+        assert_eq!(kv.hlen(&body).await.unwrap(), left, "{fate:?}");
+        assert_eq!(calls("hmget").await, reads, "{fate:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_move_that_cannot_be_made_changes_nothing() {
     let (_server, kv) = open().await;
     let (ready, text, tally) = (key("ready"), key("text"), key("tally"));

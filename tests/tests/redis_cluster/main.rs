@@ -3,14 +3,21 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod batches;
+mod coverage;
 mod migration;
+mod moves;
 mod outage;
+mod watches;
+mod watching;
 
 use kv_core::Kv;
 use kv_redis::{RedisConfig, RedisStore, redis};
 use kv_tests::server::Cluster;
 use redis::{Connection, FromRedisValue};
 use std::time::Duration;
+
+/// How long anything may take that must happen at all.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Keys of different slots; about half of them are on each server.
 fn names(count: usize) -> Vec<String> {

@@ -1,6 +1,6 @@
 //! A primary that goes and comes back.
 
-use crate::{ask, config, names, open, server, tell};
+use crate::{PATIENCE, ask, config, names, open, server, tell};
 use kv_core::{ErrorKind, Kv, Outcome, Stopwatch};
 use kv_redis::RedisStore;
 use kv_tests::server::Cluster;
@@ -12,9 +12,6 @@ use std::{
     time::Duration,
 };
 use tokio::task::JoinSet;
-
-/// How long anything may take that must happen at all.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn keys_of_a_lost_primary_are_unavailable_and_others_are_served_until_it_is_back() {

@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod changes;
+mod databases;
 mod expiry;
 mod faults;
 mod load;
 mod messages;
+mod polled;
 mod ranges;
 mod site;

@@ -46,6 +46,19 @@ impl Site {
         command.query_async(&mut self.raw.clone()).await.unwrap()
     }
 
+    /// A store of a user of these permissions.
+    pub(crate) async fn user(&self, rules: &str) -> Kv {
+        let () = self.ask(&format!("ACL SETUSER ann on >pw {rules}")).await;
+        open(&self.server.url().replace("redis://", "redis://ann:pw@")).await
+    }
+
+    /// A store of database 1 of the same server.
+    pub(crate) async fn another_database(&self) -> Kv {
+        let url = self.server.url();
+        let address = url.strip_suffix("/0").unwrap();
+        open(&format!("{address}/1")).await
+    }
+
     /// The numbers of the connections that watch.
     pub(crate) async fn watching(&self) -> Vec<String> {
         let list: String = self.ask("CLIENT LIST").await;
@@ -75,10 +88,27 @@ impl Site {
 
     /// How many commands the server has executed.
     pub(crate) async fn commands(&self) -> u64 {
-        let info: String = self.ask("INFO stats").await;
-        let mut lines = info.lines();
-        let count = lines.find_map(|it| it.strip_prefix("total_commands_processed:"));
-        count.unwrap().trim().parse().unwrap()
+        let count = self.info("stats", "total_commands_processed:").await;
+        count.parse().unwrap()
+    }
+
+    /// How many seconds of processor time the server has spent.
+    pub(crate) async fn cpu(&self) -> f64 {
+        let user: f64 = self.info("cpu", "used_cpu_user:").await.parse().unwrap();
+        let system: f64 = self.info("cpu", "used_cpu_sys:").await.parse().unwrap();
+        user + system
+    }
+
+    /// How many keys the server's tracking table holds.
+    pub(crate) async fn tracked(&self) -> u64 {
+        let count = self.info("stats", "tracking_total_keys:").await;
+        count.parse().unwrap()
+    }
+
+    async fn info(&self, section: &str, field: &str) -> String {
+        let info: String = self.ask(&format!("INFO {section}")).await;
+        let value = info.lines().find_map(|it| it.strip_prefix(field));
+        value.unwrap().trim().to_owned()
     }
 }
 

@@ -5,6 +5,9 @@ use kv_core::{
 };
 use std::time::Duration;
 
+/// In seconds.
+pub(crate) const DAY: u64 = 24 * 3600;
+
 pub(crate) fn seconds(count: u64) -> RelativeScore {
     RelativeScore::after(Duration::from_secs(count))
 }
@@ -104,12 +107,21 @@ pub(crate) fn hold(key: Key, seconds: u64) -> Op {
     Op::Expire { key, expiry }
 }
 
+pub(crate) fn expire(key: Key, seconds: u64) -> Op {
+    let expiry = Expiry::In(lifetime(seconds));
+    Op::Expire { key, expiry }
+}
+
+pub(crate) fn persist(key: Key) -> Op {
+    Op::Persist { key }
+}
+
 pub(crate) fn notify(channel: Key, text: &str) -> Op {
     Op::Notify(Notice::new(channel, text))
 }
 
 /// The record outlives every lease and message that its tokens are compared in.
 pub(crate) fn next_token(key: Key) -> Op {
-    let ttl = Ttl::In(lifetime(24 * 3600));
+    let ttl = Ttl::In(lifetime(DAY));
     Op::NextToken { key, ttl }
 }

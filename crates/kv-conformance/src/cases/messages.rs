@@ -36,7 +36,8 @@ async fn text(listener: &mut Listener) -> Verdict<String> {
 
 async fn in_order(b: Bench) -> Verdict {
     const MESSAGES: usize = 200;
-    let (news, other) = (b.key("news"), b.key("news2"));
+    // Of one group: messages by different servers of a cluster may overtake each other.
+    let (news, other) = (b.grouped("g", ":news"), b.grouped("g", ":news2"));
     let mut first = b.listen(on(&news)).await?;
     let mut both = b
         .listen(Watch::Channels(vec![news.clone(), other.clone()]))
@@ -159,7 +160,7 @@ async fn lagging(b: Bench) -> Verdict {
 }
 
 async fn of_transactions(b: Bench) -> Verdict {
-    let (news, a) = (b.key("news"), b.grouped("g", ":a"));
+    let (news, a) = (b.grouped("g", ":news"), b.grouped("g", ":a"));
     let mut listener = b.listen(on(&news)).await?;
     let say = |text: &str| Op::Notify(Notice::new(&news, text));
     let batch = [
@@ -185,7 +186,7 @@ async fn of_transactions(b: Bench) -> Verdict {
 }
 
 async fn new_head(b: Bench) -> Verdict {
-    let (due, news) = (b.grouped("g", ":due"), b.key("news"));
+    let (due, news) = (b.grouped("g", ":due"), b.grouped("g", ":news"));
     let mut listener = b.listen(on(&news)).await?;
     let plain = |members: &[(&str, i32)]| {
         members

@@ -1,6 +1,7 @@
 //! The list of cases, section by section.
 
 mod batches;
+mod bodies;
 mod claims;
 mod commits;
 mod compare;
@@ -45,8 +46,8 @@ pub const IN_SCOPE: &[std::ops::RangeInclusive<u16>] = &[
     46..=53,
     55..=61,
     63..=109,
-    201..=219,
-    230..=243,
+    201..=220,
+    230..=244,
     270..=276,
     300..=314,
 ];
@@ -84,6 +85,7 @@ const SECTIONS: &[&[Case]] = &[
     moves::CASES,
     timed_moves::CASES,
     moving::CASES,
+    bodies::CASES,
     claims::CASES,
     watches::CASES,
     streams::CASES,

@@ -1,30 +1,30 @@
-//! I: guards, tallies and bodies of moves, and what they refuse.
+//! I: guards and tallies of moves, and what they refuse.
 
 use super::{cases, ops, sorted_sets::members};
 use crate::{
     bench::Bench,
     failure::{Verdict, ensure, ensure_eq, ensure_error},
 };
-use kv_core::{ErrorKind, Fate, Field, Guard, Key, Outcome, Score, ScoreRange, Value, ZMove};
+use kv_core::{ErrorKind, Fate, Guard, Key, Outcome, Score, ScoreRange, Value, ZMove};
 
 cases! {
     'I' 234 "a move counts in the tally of the source" [SortedSets, Hashes, Move] tally;
-    'I' 235 "a move brings bodies along, kept or taken" [SortedSets, Hashes, Move] bodies;
     'I' 238 "a move is made only if its guards hold" [SortedSets, Hashes, Strings, Move] guards;
     'I' 239 "a move that cannot be made changes nothing" [SortedSets, Hashes, Strings, Move] changes_nothing;
     'I' 242 "a move that contradicts itself is refused" [SortedSets, Hashes, Move] malformed;
 }
 
-struct Queue {
-    due: Key,
-    lease: Key,
-    body: Key,
-    state: Key,
+/// The keys of a queue, nothing in them yet.
+pub(super) struct Queue {
+    pub(super) due: Key,
+    pub(super) lease: Key,
+    pub(super) body: Key,
+    pub(super) state: Key,
     tally: Key,
 }
 
 impl Queue {
-    fn new(b: &Bench) -> Self {
+    pub(super) fn new(b: &Bench) -> Self {
         let key = |name| b.grouped("g", name);
         Self {
             due: key(":due"),
@@ -76,64 +76,6 @@ async fn tally(b: Bench) -> Verdict {
         b.kv.hget(&q.tally, "c").await?,
         None,
         "the field of a member that is not counted"
-    );
-    Ok(())
-}
-
-async fn bodies(b: Bench) -> Verdict {
-    let q = Queue::new(&b);
-    b.kv.zadd(&q.due, [("a", 1), ("b", 2), ("", 3), ("later", 50)])
-        .await?;
-    b.kv.hset_many(
-        &q.body,
-        [("a", "body a"), ("", ""), ("later", "body later")],
-    )
-    .await?;
-    b.kv.hset_many(
-        &q.state,
-        [("a", "state a"), ("b", "state b"), ("other", "o")],
-    )
-    .await?;
-    let step = ZMove::new(9)
-        .from(&q.due, 9)
-        .to(&q.lease, 99)
-        .with(&q.state, Fate::Take)
-        .with(&q.body, Fate::Keep)
-        .with(b.grouped("g", ":missing"), Fate::Take);
-    let moved = b.kv.zmove(step).await?;
-    let told: Vec<_> = moved
-        .members
-        .iter()
-        .map(|it| {
-            let text = |body: &Option<Value>| {
-                let bytes = body.as_ref()?.as_bytes();
-                Some(bytes.escape_ascii().to_string())
-            };
-            it.bodies.iter().map(text).collect::<Vec<_>>()
-        })
-        .collect();
-    let some = |text: &str| Some(text.to_owned());
-    let expected = [
-        vec![some("state a"), some("body a"), None],
-        vec![some("state b"), None, None],
-        vec![None, some(""), None],
-    ];
-    ensure_eq!(
-        told,
-        expected,
-        "the bodies of each member, in the order of the hashes"
-    );
-    let left = b.kv.hgetall(&q.state).await?;
-    let left: Vec<_> = left.into_iter().map(|(field, _)| field).collect();
-    ensure_eq!(
-        left,
-        [Field::from("other")],
-        "the fields left where they are taken"
-    );
-    ensure_eq!(
-        b.kv.hlen(&q.body).await?,
-        3,
-        "how many fields are left where they are kept"
     );
     Ok(())
 }
@@ -227,6 +169,11 @@ async fn changes_nothing(b: Bench) -> Verdict {
             ErrorKind::WrongType,
         ),
         (
+            taking().to(&q.lease, 1).with(&text, Fate::Drop),
+            &text,
+            ErrorKind::WrongType,
+        ),
+        (
             step().to(&q.lease, 1).with(q.lease.clone(), Fate::Keep),
             &q.lease,
             ErrorKind::InvalidArgument,
@@ -265,6 +212,11 @@ async fn changes_nothing(b: Bench) -> Verdict {
         ),
         (
             ZMove::new(1).from(&q.due, -9).with(&text, Fate::Keep),
+            &text,
+            ErrorKind::WrongType,
+        ),
+        (
+            ZMove::new(1).from(&q.due, -9).with(&text, Fate::Drop),
             &text,
             ErrorKind::WrongType,
         ),
@@ -312,6 +264,7 @@ async fn malformed(b: Bench) -> Verdict {
         step().capacity(4),
         step().from(&q.due, 5),
         step().with(&q.body, Fate::Keep).with(&q.body, Fate::Take),
+        step().with(&q.body, Fate::Take).with(&q.body, Fate::Drop),
         step().with(&q.due, Fate::Keep),
         ZMove::new(1)
             .from_counted(&q.due, 9, &q.tally)

@@ -88,6 +88,10 @@ pub(super) fn zrem<const N: usize>(key: &Key, members: [&str; N]) -> Op {
     }
 }
 
+pub(super) fn persist(key: &Key) -> Op {
+    Op::Persist { key: key.clone() }
+}
+
 pub(super) fn next_token(key: &Key) -> Op {
     let (key, ttl) = (key.clone(), Ttl::Never);
     Op::NextToken { key, ttl }

@@ -39,12 +39,14 @@ async fn deadlines(b: Bench) -> Verdict {
         false,
         "whether a drained hash is there"
     );
-    b.kv.zmove(step()).await?;
-    ensure_eq!(
-        b.kv.exists(&from).await?,
-        false,
-        "whether a drained set is there"
-    );
+    b.kv.hset(&hash, "b", "body").await?;
+    let mut dropping = step();
+    dropping.hashes[0].fate = Fate::Drop;
+    b.kv.zmove(dropping).await?;
+    for (key, what) in [(&from, "set"), (&hash, "hash without its last field")] {
+        let there = b.kv.exists(key).await?;
+        ensure_eq!(there, false, "whether a drained {what} is there");
+    }
     b.kv.zadd(&from, [("c", 1)]).await?;
     let left = b.kv.time_to_live(&from).await?;
     ensure_eq!(

@@ -3,7 +3,7 @@
 use super::{cases, ops};
 use crate::{
     bench::Bench,
-    failure::{Verdict, ensure, ensure_eq},
+    failure::{Verdict, ensure, ensure_eq, ensure_error},
 };
 use kv_core::{
     Capability, Content, Expiry, Guard, Lifetime, Op, OpReply, Read, RelativeRange, TimeToLive,
@@ -14,6 +14,7 @@ use std::time::Duration;
 cases! {
     'I' 212 "deadlines in a transaction are those of the commands" [Strings, Hashes, Counters, Expiry, Commit] deadlines;
     'I' 214 "a drained structure is gone with its deadline" [Hashes, SortedSets, Expiry, Commit] drained;
+    'I' 220 "a transaction takes deadlines off" [Strings, Hashes, SortedSets, Expiry, Commit] persist;
 }
 
 const LONG: Duration = Duration::from_secs(100);
@@ -137,6 +138,94 @@ async fn drained(b: Bench) -> Verdict {
         b.kv.exists(&z).await?,
         false,
         "whether a set without its only range is there"
+    );
+    Ok(())
+}
+
+async fn persist(b: Bench) -> Verdict {
+    let [s, _, h, z, x] = ops::stock(&b).await?;
+    let read = |key: &kv_core::Key| Read::Ttl { key: key.clone() };
+    let once = |op: Op| b.kv.commit_one(Txn::new().then(op));
+    once(Op::Set {
+        key: s.clone(),
+        content: Content::Value("text".into()),
+        ttl: Ttl::Never,
+    })
+    .await?;
+    let before = ops::state(&b, [&s, &h, &z, &x]).await?;
+    for key in [&s, &h, &z] {
+        b.kv.expire(key, LONG).await?;
+    }
+    let all = || {
+        Txn::new()
+            .then(ops::persist(&s))
+            .then(read(&s))
+            .then(ops::persist(&h))
+            .then(ops::persist(&z))
+            .then(ops::persist(&x))
+    };
+    let refused = b.kv.commit_one(all().when(Guard::exists(&x))).await?;
+    ensure_eq!(refused.applied, false, "whether the guard held");
+    ensure!(
+        b.left(&s).await? > LONG / 2,
+        "what was refused took a deadline off"
+    );
+    let told = |had: bool| {
+        let stays = OpReply::Ttl(TimeToLive::NoExpiry);
+        let had = OpReply::Flag(had);
+        [had.clone(), stays, had.clone(), had, OpReply::Flag(false)]
+    };
+    let reply = b.kv.commit_one(all()).await?;
+    ensure_eq!(
+        reply.answers,
+        told(true),
+        "persist of a string, a hash, a sorted set and a missing key"
+    );
+    ensure_eq!(
+        ops::state(&b, [&s, &h, &z, &x]).await?,
+        before,
+        "the state without the deadlines"
+    );
+    let again = b.kv.commit_one(all()).await?;
+    ensure_eq!(again.answers, told(false), "persist where no deadline is");
+
+    // It sees what the steps before it made, which kept the deadline or came without one.
+    b.kv.expire(&h, LONG).await?;
+    let written = Txn::new()
+        .then(ops::hset(&h, [("f", "w")]))
+        .then(ops::persist(&h))
+        .then(ops::hset(&x, [("f", "w")]))
+        .then(ops::persist(&x));
+    let mut reply = b.kv.commit_one(written).await?;
+    ensure_eq!(reply.flag(1)?, true, "persist of a hash just written to");
+    ensure_eq!(reply.flag(3)?, false, "persist of a hash just created");
+    for key in [&h, &x] {
+        b.lives_for_ever(key).await?;
+    }
+    b.kv.expire(&x, LONG).await?;
+    let drain = Txn::new().then(ops::hdel(&x, ["f"])).then(ops::persist(&x));
+    let mut reply = b.kv.commit_one(drain).await?;
+    ensure_eq!(reply.flag(1)?, false, "persist of a hash just drained");
+
+    if b.has(Capability::HeldExpiry) {
+        let expiry = Expiry::Held(Lifetime::new(LONG)?);
+        once(Op::Expire {
+            key: s.clone(),
+            expiry,
+        })
+        .await?;
+        let mut reply = once(ops::persist(&s)).await?;
+        ensure_eq!(reply.flag(0)?, true, "persist of a key that was held");
+        b.lives_for_ever(&s).await?;
+    }
+    let twice = Txn::new().then(ops::persist(&s)).then(Op::Expire {
+        key: s.clone(),
+        expiry: Expiry::In(Lifetime::new(LONG)?),
+    });
+    ensure_error!(
+        b.kv.commit_one(twice).await,
+        InvalidArgument,
+        "a deadline taken off and given in one transaction"
     );
     Ok(())
 }

@@ -134,6 +134,21 @@ async fn atomic_changes(b: Bench) -> Verdict {
                     .await?;
             }
         }
+        if b.has(Capability::Expiry) {
+            b.kv.expire(&h, Duration::from_secs(900)).await?;
+            let mut listener = b.listen(Watch::Keys(vec![h.clone()])).await?;
+            let persist = Txn::new().then(ops::persist(&h));
+            b.kv.commit_one(persist).await?;
+            let what = "a deadline taken off by a transaction";
+            listener.hears(what, &h, Told::Written).await?;
+        }
+        let dropping = ZMove::new(1)
+            .from(&lease, RelativeScore::NOW)
+            .with(&h, kv_core::Fate::Drop);
+        b.kv.zmove(dropping).await?;
+        let news = [(&h, Told::Gone), (&lease, Told::Written)];
+        let what = "a move that drops the last field";
+        listener.hears_all(what, &news).await?;
         let clean = [&s, &h, &lease]
             .into_iter()
             .fold(Txn::new(), |txn, key| txn.then(ops::delete(key)));

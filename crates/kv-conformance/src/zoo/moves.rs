@@ -20,6 +20,10 @@ saboteurs! {
     "tallies are forgotten" [88, 234] forgets_tally;
     "what is taken stays" [235, 241] taken_stays;
     "what is kept is taken" [235] kept_is_taken;
+    "what is dropped stays" [244] dropped_stays;
+    "what is dropped is sent" [244] dropped_is_sent;
+    "what is dropped has no place among the bodies" [244] dropped_has_no_place;
+    "hashes that fields are dropped from may be of any type" [239] dropped_unseen;
     "a member taken out stays" [236] pop_leaves;
     "the next score is the first source's" [237] next_of_first;
     "a move never says that more is due" [233, 237] never_more;
@@ -149,6 +153,58 @@ async fn kept_is_taken(on: Hand<'_>, command: Command) -> Result<Reply> {
         step.hashes.iter_mut().for_each(|it| it.fate = Fate::Take);
     })
     .await
+}
+
+/// Where the hashes stand whose fields are dropped.
+fn dropped(step: &ZMove) -> Vec<usize> {
+    let hashes = step.hashes.iter().enumerate();
+    let dropped = hashes.filter(|(_, it)| it.fate == Fate::Drop);
+    dropped.map(|(at, _)| at).collect()
+}
+
+async fn dropped_stays(on: Hand<'_>, command: Command) -> Result<Reply> {
+    let mut step = step!(on, command);
+    let dropped = dropped(&step);
+    for &at in &dropped {
+        step.hashes[at].fate = Fate::Keep;
+    }
+    let mut moved = on.zmove(step).await?;
+    for it in &mut moved.members {
+        dropped.iter().for_each(|&at| it.bodies[at] = None);
+    }
+    Ok(Reply::ZMove(moved))
+}
+
+async fn dropped_is_sent(on: Hand<'_>, command: Command) -> Result<Reply> {
+    with_step(on, command, |step| {
+        for at in dropped(step) {
+            step.hashes[at].fate = Fate::Take;
+        }
+    })
+    .await
+}
+
+async fn dropped_has_no_place(on: Hand<'_>, command: Command) -> Result<Reply> {
+    let step = step!(on, command);
+    let dropped = dropped(&step);
+    let mut moved = on.zmove(step).await?;
+    for it in &mut moved.members {
+        for &at in dropped.iter().rev() {
+            it.bodies.remove(at);
+        }
+    }
+    Ok(Reply::ZMove(moved))
+}
+
+async fn dropped_unseen(on: Hand<'_>, command: Command) -> Result<Reply> {
+    let mut step = step!(on, command);
+    let dropped = dropped(&step);
+    step.hashes.retain(|it| it.fate != Fate::Drop);
+    let mut moved = on.zmove(step).await?;
+    for it in &mut moved.members {
+        dropped.iter().for_each(|&at| it.bodies.insert(at, None));
+    }
+    Ok(Reply::ZMove(moved))
 }
 
 async fn pop_leaves(on: Hand<'_>, command: Command) -> Result<Reply> {

@@ -1,7 +1,10 @@
 //! Stores whose transactions do their steps wrongly.
 
 use super::{commits::txns, hand::Hand, saboteurs};
-use kv_core::{Command, Content, Expiry, Key, Op, OpReply, Reply, Result, Ttl, Txn, Value};
+use kv_core::{
+    Command, Content, Expiry, Key, Op, OpReply, Read, Reply, Result, TimeToLive, Ttl, Txn,
+    TxnReply, Value,
+};
 
 saboteurs! {
     "the steps of a transaction run from the last" [205, 206] last_step_first;
@@ -9,6 +12,9 @@ saboteurs! {
     "a range is removed without its limit" [205] range_without_limit;
     "a set in a transaction drops its deadline" [212] drops_deadline;
     "counting in a transaction starts the deadline anew" [212] restarts_deadline;
+    "a persist in a transaction leaves the deadline" [220] leaves_deadline;
+    "a persist in a transaction always says true" [220] persist_says_true;
+    "a persist in a transaction is done if it is refused too" [220] persists_anyway;
     "steps without elements create their key" [213] creates_for_nothing;
     "a drained set passes its deadline on" [214] passes_deadline_on;
     "relative scores are milliseconds" [215] milliseconds;
@@ -95,6 +101,53 @@ async fn restarts_deadline(on: Hand<'_>, command: Command) -> Result<Reply> {
     Ok(Reply::Commit(on.commit(txns).await?))
 }
 
+/// Changes the answer of each persist that was done.
+fn with_persists(txns: &[Txn], reply: &mut [Result<TxnReply>], change: impl Fn(&mut OpReply)) {
+    for (txn, reply) in txns.iter().zip(reply) {
+        let Ok(reply) = reply else {
+            continue;
+        };
+        let steps = txn.then.iter().zip(&mut reply.answers);
+        let persists = steps.filter(|(op, _)| matches!(op, Op::Persist { .. }));
+        if reply.applied {
+            persists.for_each(|(_, answer)| change(answer));
+        }
+    }
+}
+
+async fn leaves_deadline(on: Hand<'_>, command: Command) -> Result<Reply> {
+    let txns = txns!(on, command);
+    let mut looking = txns.clone();
+    for op in looking.iter_mut().flat_map(|txn| &mut txn.then) {
+        if let Op::Persist { key } = op {
+            *op = Op::Read(Read::Ttl { key: key.clone() });
+        }
+    }
+    let mut replies = on.commit(looking).await?;
+    with_persists(&txns, &mut replies, |answer| {
+        *answer = OpReply::Flag(matches!(answer, OpReply::Ttl(TimeToLive::In(_))));
+    });
+    Ok(Reply::Commit(replies))
+}
+
+async fn persist_says_true(on: Hand<'_>, command: Command) -> Result<Reply> {
+    let txns = txns!(on, command);
+    let mut replies = on.commit(txns.clone()).await?;
+    with_persists(&txns, &mut replies, |answer| *answer = OpReply::Flag(true));
+    Ok(Reply::Commit(replies))
+}
+
+async fn persists_anyway(on: Hand<'_>, command: Command) -> Result<Reply> {
+    let txns = txns!(on, command);
+    let replies = on.commit(txns.clone()).await?;
+    for op in txns.iter().flat_map(|txn| &txn.then) {
+        if let Op::Persist { key } = op {
+            on.persist(key).await?;
+        }
+    }
+    Ok(Reply::Commit(replies))
+}
+
 async fn creates_for_nothing(on: Hand<'_>, command: Command) -> Result<Reply> {
     with_steps(on, command, |op| match op {
         Op::HSet { fields, .. } if fields.is_empty() => {
@@ -110,7 +163,7 @@ async fn passes_deadline_on(on: Hand<'_>, command: Command) -> Result<Reply> {
     let keys = txns.iter().flat_map(|txn| &txn.then).filter_map(Op::key);
     let keys: Vec<Key> = keys.cloned().collect();
     for key in &keys {
-        if let kv_core::TimeToLive::In(left) = on.time_to_live(key).await? {
+        if let TimeToLive::In(left) = on.time_to_live(key).await? {
             let deadline = on.now().await?.saturating_add(left);
             on.notes.deadlines.lock().insert(key.clone(), deadline);
         }

@@ -154,7 +154,7 @@ fn weight(op: &Op) -> usize {
 #[derive(Default)]
 struct Writes<'a> {
     keys: HashMap<&'a Key, Kind<'a>>,
-    expired: Vec<&'a Key>,
+    deadlines: Vec<&'a Key>,
 }
 
 /// How a key is written.
@@ -186,13 +186,13 @@ impl<'a> Writes<'a> {
                 members(*limit).map_err(|error| error.with_key(key))?;
                 self.range(key)
             }
-            Op::Expire { key, .. } => self.expire(key),
+            Op::Expire { key, .. } | Op::Persist { key } => self.deadline(key),
             Op::Notify(_) | Op::Read(_) => Ok(()),
         }
     }
 
     fn whole(&mut self, key: &'a Key) -> Result<()> {
-        if self.expired.contains(&key) || self.keys.insert(key, Kind::Whole).is_some() {
+        if self.deadlines.contains(&key) || self.keys.insert(key, Kind::Whole).is_some() {
             return Err(twice("the key", key));
         }
         Ok(())
@@ -212,11 +212,11 @@ impl<'a> Writes<'a> {
         }
     }
 
-    fn expire(&mut self, key: &'a Key) -> Result<()> {
-        if self.expired.contains(&key) || matches!(self.keys.get(key), Some(Kind::Whole)) {
+    fn deadline(&mut self, key: &'a Key) -> Result<()> {
+        if self.deadlines.contains(&key) || matches!(self.keys.get(key), Some(Kind::Whole)) {
             return Err(twice("the key", key));
         }
-        self.expired.push(key);
+        self.deadlines.push(key);
         Ok(())
     }
 

@@ -144,6 +144,12 @@ pub enum Op {
         /// The deadline.
         expiry: Expiry,
     },
+    /// Takes the deadline off a key of any type, as `persist` does. Answers `Flag`: whether it had
+    /// one.
+    Persist {
+        /// The key.
+        key: Key,
+    },
     /// Sends a message. Answers `Done`.
     Notify(Notice),
     /// Takes the next token of a key. Answers `Token`: greater than every one before, also if the
@@ -190,6 +196,7 @@ impl Op {
             | Self::ZRem { key, .. }
             | Self::ZRemRange { key, .. }
             | Self::Expire { key, .. }
+            | Self::Persist { key }
             | Self::NextToken { key, .. } => Some(key),
             Self::Notify(_) => None,
             Self::Read(read) => read.key(),
@@ -230,7 +237,9 @@ impl Walk for Op {
                 content.walk(walker)?;
                 ttl.walk(walker)
             }
-            Self::Delete { key } | Self::ZRemRange { key, .. } => key.walk(walker),
+            Self::Delete { key } | Self::Persist { key } | Self::ZRemRange { key, .. } => {
+                key.walk(walker)
+            }
             Self::DeleteIf { key, mark } => {
                 key.walk(walker)?;
                 mark.walk(walker)

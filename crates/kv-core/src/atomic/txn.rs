@@ -7,8 +7,8 @@ use crate::{Result, Walk, Walker, command::Parts};
 /// read. Nobody sees a part of it, and what cannot be done as a whole changes nothing.
 ///
 /// In `then` each string, each field and each member may be written once, and at most one
-/// [`ZRemRange`](Op::ZRemRange) and one [`Expire`](Op::Expire) may name a key. A string that it writes
-/// it cannot read as well.
+/// [`ZRemRange`](Op::ZRemRange) and one of [`Expire`](Op::Expire) and [`Persist`](Op::Persist) may name
+/// a key. A string that it writes it cannot read as well.
 ///
 /// ```
 /// use kv_core::{Guard, KeyGroup, Lifetime, Mark, Op, Read, Ttl, Txn};

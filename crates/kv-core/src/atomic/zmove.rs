@@ -27,7 +27,7 @@ pub struct ZMove {
     /// How many members the target may come to hold. Those that were in the target before move in
     /// any case, since they are counted already.
     pub capacity: Option<u64>,
-    /// What to bring along for each member: its field of these hashes, each key once.
+    /// What to bring along or to delete for each member: its field of these hashes, each key once.
     pub hashes: Vec<Bodies>,
     /// Whether the lowest must come first.
     pub order: ClaimOrder,
@@ -55,14 +55,16 @@ pub struct Bodies {
     pub fate: Fate,
 }
 
-/// What happens to the fields of members that move.
+/// What happens to the fields of members that move, and whether the reply brings them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fate {
-    /// They stay.
+    /// They stay, and come along.
     #[default]
     Keep,
-    /// They are deleted.
+    /// They are deleted, and come along.
     Take,
+    /// They are deleted and neither read nor sent: the reply has `None` for them, there or not.
+    Drop,
 }
 
 /// In which order members are claimed.
@@ -133,7 +135,7 @@ impl ZMove {
         self
     }
 
-    /// With each member's field of this hash.
+    /// With each member's field of this hash; [`Fate::Drop`] deletes it and brings nothing.
     #[must_use]
     pub fn with(mut self, hash: impl Into<Key>, fate: Fate) -> Self {
         let key = hash.into();
@@ -178,7 +180,8 @@ pub struct Moved {
     /// Its score in the target, if there is one. Together with `tally` it is the fencing token of a
     /// claim; alone it can repeat.
     pub after: Option<Score>,
-    /// Its fields of the hashes, in their order.
+    /// Its fields of the hashes, one for each hash in their order; `None` where there is no such
+    /// field or the fields are dropped.
     pub bodies: Vec<Option<Value>>,
     /// How often it has moved from its source, this time included, where that is counted.
     pub tally: Option<i64>,

@@ -100,7 +100,7 @@ impl Op {
                 expiry: crate::Expiry::Held(_),
                 ..
             } => needs.with(Capability::HeldExpiry),
-            Self::Expire { .. } => needs.with(Capability::Expiry),
+            Self::Expire { .. } | Self::Persist { .. } => needs.with(Capability::Expiry),
             Self::Notify(_)
             | Self::ZAdd {
                 notify_if_first: Some(_),

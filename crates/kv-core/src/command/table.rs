@@ -142,7 +142,8 @@ commands! {
     /// Executes transactions, in order; later ones see what earlier ones did. Answers each.
     ///
     /// Each transaction is atomic; the list is not. One that cannot be done, say for a wrong type,
-    /// changes nothing and leaves the others alone.
+    /// changes nothing and leaves the others alone. Messages of one list go out in its order; on a
+    /// cluster, those of groups on different servers have no order.
     Write Never Commit fn commit as Commit(txns: Vec<Txn>) -> Vec<Result<TxnReply>>;
 
     /// Moves the members with the lowest scores from some sorted sets to another, in one atomic step.
@@ -152,5 +153,8 @@ commands! {
     Write Never Throttle fn throttle as Throttle(request: Throttle) -> Throttled;
 
     /// Sends a message to everyone who watches the channel now. It may be lost on the way.
+    ///
+    /// On a cluster, only messages sent by one server keep their order: give the channel the group
+    /// of the keys it is about.
     Write Never Channels fn notify as Notify(channel: Key, payload: Value) -> ();
 }

@@ -28,7 +28,7 @@ impl Shard {
     fn check_write(&self, op: &Op, key: &Key, now: &Moment<'_>) -> Result<(), Refusal> {
         let slot = self.slot(key);
         match op {
-            Op::Set { .. } | Op::Delete { .. } | Op::DeleteIf { .. } => Ok(()),
+            Op::Set { .. } | Op::Delete { .. } | Op::DeleteIf { .. } | Op::Persist { .. } => Ok(()),
             Op::Increment { by, .. } => match self.string(slot, now)? {
                 Some(text) => strings::add(text, *by).map(drop),
                 None => Ok(()),

@@ -105,6 +105,7 @@ impl Shard {
                 let deadline = now.expiry(expiry).ok_or(Refusal::Unsupported)?;
                 OpReply::Flag(self.expire(slot, deadline, now))
             }
+            Op::Persist { .. } => OpReply::Flag(self.persist(slot, now)),
             Op::NextToken { ttl, .. } => OpReply::Token(self.next_token(slot, ttl, now)?),
             _ => return Err(Refusal::Unsupported),
         })

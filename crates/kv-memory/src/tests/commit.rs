@@ -240,6 +240,25 @@ async fn a_set_or_an_expiry_in_the_past_leaves_no_key() {
 }
 
 #[tokio::test]
+async fn a_deadline_is_taken_off_in_a_transaction() {
+    let it = fixture(MemoryConfig::default()).await;
+    let kv = &it.kv;
+    kv.hset(key("h"), "f", "v").await.unwrap();
+    kv.expire(key("h"), millis(500)).await.unwrap();
+    let persist = |name: &str| Op::Persist { key: key(name) };
+    let txn = || Txn::new().then(persist("h")).then(persist("none"));
+    for had in [true, false] {
+        let reply = kv.commit_one(txn()).await.unwrap();
+        let expected = [OpReply::Flag(had), OpReply::Flag(false)];
+        assert_eq!(reply.answers, expected);
+    }
+    it.clock
+        .set(Timestamp::from_micros(START.as_micros() + 600_000));
+    assert_eq!(kv.hlen(key("h")).await.unwrap(), 1);
+    it.audit();
+}
+
+#[tokio::test]
 async fn tokens_rise_with_the_clock_and_without() {
     let it = fixture(MemoryConfig::default()).await;
     let kv = &it.kv;

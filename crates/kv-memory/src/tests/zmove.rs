@@ -44,11 +44,15 @@ async fn a_claim_moves_counts_and_brings_bodies() {
     kv.hset_many(key("once"), [("a", "1"), ("c", "3")])
         .await
         .unwrap();
+    kv.hset_many(key("notes"), [("a", "1"), ("late", "9")])
+        .await
+        .unwrap();
     kv.hset(key("tries"), "a", "4").await.unwrap();
     let step = ZMove::new(200)
         .from_counted(key("due"), 5, key("tries"))
         .to(key("leased"), RelativeScore::Now(7))
         .with(key("body"), Fate::Keep)
+        .with(key("notes"), Fate::Drop)
         .with(key("once"), Fate::Take);
     let moved = kv.zmove(step).await.unwrap();
     assert!(moved.applied && !moved.more);
@@ -65,12 +69,14 @@ async fn a_claim_moves_counts_and_brings_bodies() {
     assert_eq!(tallies, [Some(5), Some(1), Some(1)]);
     assert_eq!(
         moved.members[0].bodies,
-        [Some("A".into()), Some("1".into())]
+        [Some("A".into()), None, Some("1".into())]
     );
-    assert_eq!(moved.members[2].bodies, [None, Some("3".into())]);
+    assert_eq!(moved.members[2].bodies, [None, None, Some("3".into())]);
     assert_eq!(held(kv, "due").await, pairs(&[("late", 9)]));
     assert_eq!(kv.zcount(key("leased"), (lease, lease)).await.unwrap(), 3);
     assert_eq!(kv.hlen(key("body")).await.unwrap(), 2);
+    let left = kv.hgetall(key("notes")).await.unwrap();
+    assert_eq!(left, [("late".into(), "9".into())], "dropped, not brought");
     assert!(!kv.exists(key("once")).await.unwrap(), "drained, so gone");
     it.audit();
 }

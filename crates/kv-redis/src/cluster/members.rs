@@ -16,11 +16,22 @@ use arc_swap::ArcSwap;
 use kv_core::{ErrorKind, Outcome};
 use parking_lot::Mutex;
 use redis::Value;
-use std::{collections::HashMap, future::pending, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    future::pending,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 use tokio::{runtime::Handle, sync::Notify, task::AbortHandle, time::timeout};
 
 /// How long to pause at least before the cluster is asked once more in the background.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How often the cluster is asked while somebody watches, give or take a quarter.
+const PULSE: Duration = Duration::from_secs(1);
 
 pub(super) struct Members {
     target: Target,
@@ -31,8 +42,10 @@ pub(super) struct Members {
     state: Mutex<State>,
     /// Held by whoever asks the cluster.
     turn: tokio::sync::Mutex<()>,
-    /// Told when slots went to other servers.
+    /// Told when slots went to other servers, ...
     changed: Notify,
+    /// ... which is counted here.
+    changes: AtomicU64,
 }
 
 #[derive(Default)]
@@ -41,6 +54,9 @@ struct State {
     nodes: HashMap<Address, Arc<Node>>,
     /// The task that asks the cluster in the background.
     task: Option<AbortHandle>,
+    /// How many watch, and the task that asks the cluster regularly for them.
+    watching: usize,
+    pulse: Option<AbortHandle>,
     phase: Phase,
 }
 
@@ -64,6 +80,7 @@ impl Members {
             state: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
             changed: Notify::new(),
+            changes: AtomicU64::new(0),
         }
     }
 
@@ -104,6 +121,16 @@ impl Members {
         self.changed.notified()
     }
 
+    /// How often slots went to other servers. Who reads this first and the topology after it knows
+    /// at least as much.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.state.lock().phase == Phase::Closed
+    }
+
     /// The server at an address that another server sent somebody to.
     pub(super) fn sought(&self, address: &Address) -> Answer<Arc<Node>> {
         let node = self.node(&mut self.state.lock(), address)?;
@@ -116,7 +143,7 @@ impl Members {
         let is_known = |it: &Topology<Node>| it.owner(slot).is_some_and(|it| Arc::ptr_eq(it, node));
         if !is_known(&self.topology.load()) {
             self.topology.rcu(|topology| topology.with(slot, node));
-            self.changed.notify_waiters();
+            self.tell_of_change();
         }
         self.ask_soon();
     }
@@ -151,7 +178,9 @@ impl Members {
             return Ok(());
         }
         let mut last = None;
-        let nodes: Vec<_> = self.state.lock().nodes.values().cloned().collect();
+        let mut nodes: Vec<_> = self.state.lock().nodes.values().cloned().collect();
+        // One that is wrong must not be believed each time.
+        fastrand::shuffle(&mut nodes);
         // Those that are connected answer at once; the others are restored meanwhile.
         for node in nodes.iter().filter(|node| node.single.is_live()) {
             match self.ask_node(node).await {
@@ -168,13 +197,41 @@ impl Members {
         Err(last.unwrap_or_else(Failure::closed))
     }
 
+    /// Has the cluster asked regularly, as long as what is returned is kept: a server tells nobody
+    /// that a slot went elsewhere unless there are keys in it.
+    pub(super) fn watched(self: &Arc<Self>) -> Answer<Watched> {
+        let mut state = self.state.lock();
+        if state.phase == Phase::Closed {
+            return Err(Failure::closed());
+        }
+        state.watching += 1;
+        if state.pulse.is_none() {
+            let members = Arc::clone(self);
+            let pulse = async move {
+                loop {
+                    let generation = members.topology.load().generation;
+                    let pause = PULSE.mul_f64(0.75 + fastrand::f64() / 2.0);
+                    let _ = timeout(pause, pending::<()>()).await;
+                    // A failure is logged where it concerns somebody.
+                    let _ = members.ask(generation).await;
+                }
+            };
+            state.pulse = Some(self.runtime.spawn(pulse).abort_handle());
+        }
+        drop(state);
+        Ok(Watched(Arc::clone(self)))
+    }
+
     pub(super) fn close(&self) {
         let mut state = self.state.lock();
         state.phase = Phase::Closed;
         if let Some(task) = state.task.take() {
             task.abort();
         }
-        state.nodes.values().for_each(|node| node.single.close());
+        if let Some(pulse) = state.pulse.take() {
+            pulse.abort();
+        }
+        state.nodes.values().for_each(|node| node.close());
         drop(state);
         self.changed.notify_waiters();
     }
@@ -182,8 +239,8 @@ impl Members {
     async fn ask_seed(&self, address: &Address) -> Answer<()> {
         let (target, settings) = self.way_to(address);
         let client = target.client().map_err(|error| misconfigured(&error))?;
-        let single = Single::connect(client, settings).await?;
-        let node = Arc::new(Node::new(address.clone(), single));
+        let single = Single::connect(client, settings.clone()).await?;
+        let node = Arc::new(Node::new(address.clone(), single, &settings));
         self.adopt(&node);
         self.ask_node(&node).await
     }
@@ -227,7 +284,7 @@ impl Members {
         self.topology.store(Arc::new(topology));
         drop(state);
         if !same {
-            self.changed.notify_waiters();
+            self.tell_of_change();
         }
         Ok(())
     }
@@ -244,10 +301,15 @@ impl Members {
         let client = target.client().map_err(|error| misconfigured(&error))?;
         // It may be needed outside the runtime's own threads.
         let _in_runtime = self.runtime.enter();
-        let single = Single::begin(client, settings);
-        let node = Arc::new(Node::new(address.clone(), single));
+        let single = Single::begin(client, settings.clone());
+        let node = Arc::new(Node::new(address.clone(), single, &settings));
         state.nodes.insert(address.clone(), Arc::clone(&node));
         Ok(node)
+    }
+
+    fn tell_of_change(&self) {
+        self.changes.fetch_add(1, Ordering::Release);
+        self.changed.notify_waiters();
     }
 
     fn way_to(&self, address: &Address) -> (Target, Settings) {
@@ -255,6 +317,21 @@ impl Members {
         let mut settings = self.settings.clone();
         settings.address = target.address();
         (target, settings)
+    }
+}
+
+/// Somebody who watches.
+pub(super) struct Watched(Arc<Members>);
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock();
+        state.watching -= 1;
+        if state.watching == 0
+            && let Some(pulse) = state.pulse.take()
+        {
+            pulse.abort();
+        }
     }
 }
 

@@ -4,6 +4,8 @@ use super::{Address, topology::Topology};
 use crate::{
     connect::{Lease, Single},
     error::{Answer, Failure},
+    handshake::Settings,
+    watch::Watches,
 };
 use redis::{Cmd, Pipeline, Value};
 use std::{
@@ -19,14 +21,17 @@ use tokio::time::timeout;
 pub(crate) struct Node {
     pub(super) address: Address,
     pub(super) single: Single,
+    /// The connections that watch, opened for whoever watches first.
+    pub(super) watches: Watches,
     /// Somebody was sent here since the cluster was last asked who has which slots.
     sought: AtomicBool,
 }
 
 impl Node {
-    pub(super) fn new(address: Address, single: Single) -> Self {
+    pub(super) fn new(address: Address, single: Single, settings: &Settings) -> Self {
         Self {
             address,
+            watches: Watches::new(&single.client(), settings),
             single,
             sought: AtomicBool::new(false),
         }
@@ -47,6 +52,12 @@ impl Node {
     /// Whether somebody was sent here since the last time this was asked.
     pub(super) fn was_sought(&self) -> bool {
         self.sought.swap(false, Ordering::Relaxed)
+    }
+
+    /// Ends everything that goes on here.
+    pub(super) fn close(&self) {
+        self.single.close();
+        self.watches.close();
     }
 
     /// Waits for the connection at most so long.

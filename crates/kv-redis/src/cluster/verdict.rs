@@ -40,6 +40,14 @@ impl Verdict {
     }
 }
 
+/// Whether a server of a cluster answered that the key, or all of them, are not its to look at now.
+pub(crate) fn is_sent_back(reply: &Value) -> bool {
+    let Value::ServerError(error) = reply else {
+        return false;
+    };
+    matches!(error.code(), "MOVED" | "ASK" | "TRYAGAIN" | "CLUSTERDOWN")
+}
+
 /// The failure of a command that was sent back until its time, or our patience, was over.
 pub(super) fn refused(reply: &Value) -> Failure {
     use kv_core::{ErrorKind::Unavailable, Outcome::NotApplied};

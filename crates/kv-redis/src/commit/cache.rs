@@ -3,7 +3,13 @@
 use super::shape::Shape;
 use parking_lot::Mutex;
 use redis::Script;
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 /// How many scripts are kept. Shapes come from the program's own text, so a program that has more
 /// makes lists of steps where one step with a list would do.
@@ -12,6 +18,8 @@ const MOST: usize = 1000;
 /// The scripts of one kind that were made so far.
 pub(crate) struct Scripts {
     made: Mutex<HashMap<Shape, Arc<Generated>>>,
+    /// Whether it was told that there are too many.
+    told: AtomicBool,
     generate: fn(&Shape) -> String,
 }
 
@@ -27,7 +35,11 @@ impl Scripts {
     /// With what makes a script.
     pub(crate) fn new(generate: fn(&Shape) -> String) -> Self {
         let made = Mutex::default();
-        Self { made, generate }
+        Self {
+            made,
+            told: AtomicBool::new(false),
+            generate,
+        }
     }
 
     /// The script of a shape.
@@ -42,7 +54,11 @@ impl Scripts {
             if let Some(other) = scripts.keys().next().cloned() {
                 scripts.remove(&other);
             }
-            tracing::debug!("transactions of more than {MOST} shapes: scripts are made again");
+            if !self.told.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    "transactions of more than {MOST} shapes: each is a script, which servers before Redis 7.4 and Valkey 8 keep until SCRIPT FLUSH; write lists as one step, or as transactions of one length"
+                );
+            }
         }
         Arc::clone(scripts.entry(shape.clone()).or_insert(script))
     }

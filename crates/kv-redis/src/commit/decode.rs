@@ -107,7 +107,7 @@ fn op_reply(op: &Op, answers: &mut impl Iterator<Item = Value>) -> Answer<OpRepl
     let mut next = || next(answers);
     Ok(match op {
         Op::Set { .. } | Op::Notify(_) => OpReply::Done,
-        Op::Delete { .. } | Op::DeleteIf { .. } | Op::Expire { .. } => {
+        Op::Delete { .. } | Op::DeleteIf { .. } | Op::Expire { .. } | Op::Persist { .. } => {
             OpReply::Flag(decode::flag(next()?)?)
         }
         Op::Increment { .. } | Op::HIncrement { .. } => OpReply::Integer(decode::integer(next()?)?),
@@ -152,7 +152,7 @@ fn next(answers: &mut impl Iterator<Item = Value>) -> Answer<Value> {
 /// Whether the answer of a step is 0 or 1, as `Step::is_flag` says it.
 fn is_flag(op: &Op) -> bool {
     match op {
-        Op::Delete { .. } | Op::DeleteIf { .. } | Op::Expire { .. } => true,
+        Op::Delete { .. } | Op::DeleteIf { .. } | Op::Expire { .. } | Op::Persist { .. } => true,
         Op::HSet { fields, .. } => fields.len() == 1,
         Op::HDel { fields, .. } => fields.len() == 1,
         Op::ZRem { members, .. } => members.len() == 1,

@@ -256,6 +256,7 @@ impl<'a> Encoder<'a> {
                 }
                 _ => return Err(Failure::unsupported("this deadline")),
             },
+            Op::Persist { .. } => Step::Persist,
             Op::Notify(notice) => {
                 self.bytes(notice.channel.as_bytes());
                 self.bytes(notice.payload.as_bytes());

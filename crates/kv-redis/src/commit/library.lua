@@ -123,18 +123,24 @@ local function drop(key, min, max, limit)
   return call('ZREM', key, unpack(found))
 end
 
---[[create]]
--- Adds to a counter, which gets a deadline if it is new.
-local function create(key, by, command, deadline)
-  local missing = call('EXISTS', key) == 0
+--[[add]]
+-- Adds to a counter; the sum, as text where a float does not hold it.
+local function add(key, by)
   local sum = call('INCRBY', key, by)
   if sum >= 2^53 or sum <= -2^53 then sum = call('GET', key) end
-  if missing then call(command, key, deadline) end
   return sum
 end
 
+--[[permit]]
+-- Fails if this user may not run the command on the key: found out after a write it would be too late.
+local function permit(command, key)
+  if not redis.acl_check_cmd(command, key) then
+    error({err='NOPERM the user may not run '..command})
+  end
+end
+
 --[[may]]
--- Fails if this user may not send to the channel: found out after a write it would be too late.
+-- The same for sending to a channel.
 local function may(channel)
   if not redis.acl_check_cmd('PUBLISH', channel, '') then
     error({err='NOPERM the user may not publish to the channel'})

@@ -2,10 +2,11 @@
 //!
 //! A script takes any number of transactions of its shape; each runs in a `pcall`, so that one that
 //! fails leaves the others alone. There is no way back from a write, so whatever can fail is tried
-//! before the first: types, numbers, sums. What need not be tried is left out:
+//! before the first: types, numbers, sums, permissions. What need not be tried is left out:
 //! - a condition that was judged has shown what its key holds;
 //! - a read whose key was not written before is done at once, and is its own proof;
 //! - the first write fails without a trace, so the one whose proof is dearest is done first;
+//! - what the user may run is asked once in a call, for one of the keys, and then noted in `M`;
 //! - in `P` the types of keys that were shown by one transaction are kept for the next.
 //!
 //! `ARGV` holds the number of transactions, how far apart their keys are (0 if all have the same), and
@@ -46,7 +47,7 @@ pub(crate) fn generate(shape: &Shape) -> String {
     });
     let early = early.map(|(_, check)| format!("local function early(k,a)\n{check}end\n"));
     let script = format!(
-        "local s,w,k,l,o,P,O=0,false,0,2,{begin},{{}},{{{tell}}}\n\
+        "local s,w,k,l,o,P,O,M=0,false,0,2,{begin},{{}},{{{tell}}}\n\
          {refused}{early}\
          local function txn(k,a,o)\n{body}end\n\
          for i=1,A[1]+0 do\n\
@@ -126,6 +127,9 @@ impl Branch {
     /// Writes what is done; returns the number of the step that is done before its turn and what
     /// shows whether it would fail, where that is needed to name the step that fails first.
     fn write(&self, out: &mut String, mut known: Known) -> Option<(usize, String)> {
+        // The conditions were judged by now.
+        let judged = library::commands(out).map(str::to_owned);
+        let mut proven: Vec<String> = judged.collect();
         let flags: Vec<String> = (1..=self.flags).map(|it| format!("f{it}")).collect();
         if !flags.is_empty() {
             let _ = writeln!(out, "local {}", flags.join(","));
@@ -147,26 +151,57 @@ impl Branch {
             let _ = writeln!(out, "local b=a+{}", self.lists);
         }
         let mut writes = 0;
+        let (mut done, mut needed) = (String::new(), Vec::new());
         let order = first.into_iter().chain(0..self.steps.len());
         for (turn, at) in order.enumerate() {
             if (turn > 0 && first == Some(at)) || self.is_read_at_once(at) {
                 continue;
             }
             let it = &self.steps[at];
-            let _ = write!(out, "s={} ", it.number);
-            it.run(out);
+            let _ = write!(done, "s={} ", it.number);
+            let begin = done.len();
+            it.run(&mut done);
+            let run = &done[begin..];
+            // What comes first of all is its own proof, unless it may be left out.
+            if writes == 0
+                && !run
+                    .split("call('")
+                    .next()
+                    .is_some_and(|it| it.contains("if "))
+            {
+                proven.extend(library::commands(run).next().map(str::to_owned));
+            }
+            for command in library::commands(run) {
+                if needed.iter().all(|(known, _)| known != command) {
+                    needed.push((command.to_owned(), it));
+                }
+            }
             // A key that comes to hold another type than was shown must not be taken for the latter.
             if let Some(made) = it.step.creates()
                 && checked.iter().any(|shown| *shown != made)
             {
-                let _ = write!(out, " P[{}]='{}'", it.key, letter(made));
+                let _ = write!(done, " P[{}]='{}'", it.key, letter(made));
             }
             if let Some(list) = it.list() {
-                let _ = write!(out, " b=b+{list}");
+                let _ = write!(done, " b=b+{list}");
             }
             writes += 1;
-            out.push_str(if writes == 1 { " w=true\n" } else { "\n" });
+            done.push_str(if writes == 1 { " w=true\n" } else { "\n" });
         }
+        // So is a command that has no other beside it, and one that the conditions needed.
+        if needed.len() == 1 {
+            needed.clear();
+        }
+        // Who may send to a channel was asked before.
+        needed.retain(|(command, _)| command != "PUBLISH" && !proven.contains(command));
+        if !needed.is_empty() {
+            out.push_str("if not M then");
+            for (command, it) in needed {
+                let _ = write!(out, " s={} permit('{command}',{})", it.number, it.key);
+            }
+            out.push_str(" M=true end\n");
+        }
+        out.push_str(&done);
         out.push_str("O[o+1]=1");
         for (at, flag) in flags.iter().enumerate() {
             let _ = write!(out, "+{}*{flag}", 4_u64 << at);

@@ -5,7 +5,7 @@ use super::{
     cache::{Generated, Scripts},
     decode,
     encode::{Arg, Encoder},
-    shape::Shape,
+    shape::{Shape, Step},
 };
 use crate::{
     encode::{self, By, digits},
@@ -77,6 +77,12 @@ impl<'a> Run<'a> {
     /// The group of its keys; without keys there is none.
     pub(super) fn group(&self) -> Option<&'a [u8]> {
         self.keys.first().map(|key| key.group())
+    }
+
+    /// Whether it may send messages.
+    pub(super) fn tells(&self) -> bool {
+        let tells = |step: &Step| matches!(step, Step::Notify | Step::ZAdd { wakes: true, .. });
+        self.shape.then.iter().any(|(_, step)| tells(step))
     }
 
     pub(super) fn hash(&self) -> &str {

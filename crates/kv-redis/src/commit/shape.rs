@@ -53,6 +53,7 @@ pub(crate) enum Step {
     ZRemRange(Bound, Bound),
     ExpireIn,
     ExpireAt,
+    Persist,
     Notify,
     NextToken(Life),
     Read(Read),
@@ -153,7 +154,7 @@ impl Step {
     /// How many arguments it has, its list not counted.
     pub(super) fn args(self) -> usize {
         match self {
-            Self::Delete => 0,
+            Self::Delete | Self::Persist => 0,
             Self::DeleteIf | Self::ExpireIn | Self::ExpireAt => 1,
             Self::HIncrement | Self::Notify => 2,
             Self::ZRemRange(..) => 3,
@@ -194,6 +195,7 @@ impl Step {
             | Self::DeleteIf
             | Self::ExpireIn
             | Self::ExpireAt
+            | Self::Persist
             | Self::Notify => None,
             Self::Increment(_) | Self::NextToken(_) => Some(Type::Text),
             Self::HSet(_) | Self::HDel(_) | Self::HIncrement => Some(Type::Hash),
@@ -225,6 +227,7 @@ impl Step {
                 | Self::DeleteIf
                 | Self::ExpireIn
                 | Self::ExpireAt
+                | Self::Persist
                 | Self::HSet(Length::One)
                 | Self::HDel(Length::One)
                 | Self::ZRem(Length::One)

@@ -54,15 +54,11 @@ impl Placed {
                 };
                 write!(
                     out,
-                    "{answer}=create({key},{},'{command}',{})",
+                    "do local old=call('EXISTS',{key}) {answer}=add({key},{}) if old==0 then call('{command}',{key},{}) end end",
                     args[0], args[1]
                 )
             }
-            Step::Increment(_) => write!(
-                out,
-                "do local v=call('INCRBY',{key},{}) if v>=2^53 or v<=-2^53 then v=call('GET',{key}) end {answer}=v end",
-                args[0]
-            ),
+            Step::Increment(_) => write!(out, "{answer}=add({key},{})", args[0]),
             Step::HIncrement => write!(
                 out,
                 "do local v=call('HINCRBY',{key},{0},{1}) if v>=2^53 or v<=-2^53 then v=call('HGET',{key},{0}) end {answer}=v end",
@@ -97,6 +93,7 @@ impl Placed {
             }
             Step::ExpireIn => write!(out, "{answer}=call('PEXPIRE',{key},{})", args[0]),
             Step::ExpireAt => write!(out, "{answer}=call('PEXPIREAT',{key},{})", args[0]),
+            Step::Persist => write!(out, "{answer}=call('PERSIST',{key})"),
             Step::Notify => write!(out, "call('PUBLISH',{},{})", args[0], args[1]),
             Step::NextToken(life) => {
                 write!(

@@ -1,5 +1,7 @@
 use super::{Encoder, Scripts, lua};
-use kv_core::{Content, Guard, Key, KeyGroup, Mark, Op, Read, RelativeScore, Score, Txn, Value};
+use kv_core::{
+    Content, Guard, Key, KeyGroup, Mark, Notice, Op, Read, RelativeScore, Score, Txn, Value,
+};
 
 fn key(suffix: &str) -> Key {
     KeyGroup::new("q").unwrap().key(suffix)
@@ -109,4 +111,32 @@ fn keys_are_found_again_however_many_there_are() {
     assert_eq!(encoder.keys.len(), 100);
     let places: Vec<u16> = encoder.shape.when.iter().map(|(place, _)| *place).collect();
     assert_eq!(places[..100], places[100..]);
+}
+
+/// A message cannot be called back, so what follows one is asked about even if it is alone.
+#[test]
+fn what_is_asked_before_the_first_write_is_what_nothing_else_shows() {
+    let delete = |name: &str| Op::Delete { key: key(name) };
+    let persist = || Op::Persist { key: key(":a") };
+    let notify = || Op::Notify(Notice::new(key(":news"), "news"));
+    let asked = |txn: Txn| {
+        let script = script(&txn);
+        let asked = script.split(" permit('").skip(1);
+        let names = asked.map(|it| it.split_once('\'').unwrap().0.to_owned());
+        names.collect::<Vec<_>>()
+    };
+    let alone = Txn::new().then(delete(":a")).then(delete(":b"));
+    assert_eq!(asked(alone), [""; 0]);
+    let two = Txn::new().then(delete(":b")).then(persist());
+    assert_eq!(asked(two), ["PERSIST"]);
+    let told = Txn::new().then(notify()).then(delete(":a"));
+    assert_eq!(asked(told), ["UNLINK"]);
+    let last = Txn::new().then(delete(":a")).then(notify());
+    assert_eq!(asked(last), [""; 0]);
+    let left_out = Txn::new().then(Op::DeleteIf {
+        key: key(":b"),
+        mark: Mark::new(b"v".to_vec()),
+    });
+    let asked = asked(left_out.then(persist()));
+    assert_eq!(asked, ["UNLINK", "GET", "PERSIST"]);
 }

@@ -112,7 +112,7 @@ for at, key in ipairs(KEYS) do
   limits[at] = {rule, count, length, full or id, left, retry, cut, before, previous, after, previous_after}
 end
 
-local reply = {now}
+local reply, writes = {now}, {}
 for at, it in ipairs(limits) do
   local rule, count, length, full, left, retry, cut, used, previous = unpack(it, 1, 9)
   local id = full
@@ -155,12 +155,22 @@ for at, it in ipairs(limits) do
   end
   if due then
     if state then
-      redis.call('SET', KEYS[at], state, 'PXAT', format('%.0f', ceil((now + reset) / 1000)))
+      writes[#writes + 1] = {'SET', KEYS[at], state, 'PXAT', format('%.0f', ceil((now + reset) / 1000))}
     else
-      redis.call('DEL', KEYS[at])
+      writes[#writes + 1] = {'DEL', KEYS[at]}
     end
   end
   local n = #reply
   reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = retry <= wait and 1 or 0, remaining, retry, reset
+end
+-- A command that this user may not run must not be found out after the first write, which is its own proof.
+for at = 2, #writes do
+  local command = writes[at][1]
+  if command ~= writes[1][1] and not redis.acl_check_cmd(command, writes[at][2]) then
+    return redis.error_reply('NOPERM the user may not run ' .. command)
+  end
+end
+for _, write in ipairs(writes) do
+  redis.call(unpack(write))
 end
 return reply

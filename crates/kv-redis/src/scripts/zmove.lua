@@ -2,10 +2,10 @@
 -- - how many sources, the place of the target (0 for none) and which source it is (0 for none), the new
 --   score, how many members at most, the capacity (empty for none), how many hashes;
 -- - for each source: its place, the highest score, the place of its tally (0 for none);
--- - for each hash: its place, and 1 if its fields are taken.
+-- - for each hash: its place, and 0 if its fields stay, 1 if they are taken, 2 if they are dropped.
 -- A score behind an `n` is so much later than now; `s` is the key under way, negative.
 -- Answers 1, the time, the lowest score that is left, whether more is due, and lists: for each source
--- its members with their scores; for each source its tallies; for each hash its fields.
+-- its members with their scores; for each source its tallies; for each hash its fields, none if dropped.
 local function score(v)
   if string.byte(v) == 110 then return rel(string.sub(v, 2)) end
   return v
@@ -68,10 +68,14 @@ for i = 1, n do
 end
 a = a + 3 * n
 for j = 1, m do
-  local place = tonumber(A[a + 2*j - 1])
+  local place, dropped = tonumber(A[a + 2*j - 1]), A[a + 2*j] == '2'
   s = -place
   bodies[j] = {}
-  if total == 0 then call('HLEN', K[place]) else bodies[j] = call('HMGET', K[place], unpack(all)) end
+  if total == 0 or dropped then
+    call('HLEN', K[place])
+  else
+    bodies[j] = call('HMGET', K[place], unpack(all))
+  end
 end
 for i = 1, n do
   local list = tallies[i]
@@ -84,7 +88,27 @@ for i = 1, n do
     else
       fits(v, '1')
       list[j] = false
+      permit('HINCRBY', K[-s])
+      permit('HGET', K[-s])
     end
+  end
+  if #list > 0 then permit('HSET', K[-s]) end
+end
+-- Nor may a command be refused once something is written.
+for i = 1, n do
+  if i ~= own and #names[i] > 0 then
+    s = -A[a - 3*n + 3*i - 2]
+    permit(skipped[i] and 'ZREM' or 'ZREMRANGEBYRANK', from[i])
+  end
+end
+if to and total > 0 then
+  s = -target
+  permit('ZADD', to)
+end
+for j = 1, m do
+  if total > 0 and A[a + 2*j] ~= '0' then
+    s = -A[a + 2*j - 1]
+    permit('HDEL', K[-s])
   end
 end
 for i = 1, n do
@@ -119,7 +143,7 @@ for i = 1, n do
   if #plain > 0 then call('HSET', K[place], unpack(plain)) end
 end
 for j = 1, m do
-  if total > 0 and A[a + 2*j] == '1' then
+  if total > 0 and A[a + 2*j] ~= '0' then
     s = -A[a + 2*j - 1]
     call('HDEL', K[A[a + 2*j - 1] + 0], unpack(all))
   end

@@ -1,9 +1,10 @@
 //! What one connection is to watch, what it has told, and what is to be done about both.
 
+mod dirty;
 mod work;
 
-use self::work::Job;
-pub(super) use self::work::{Cover, Work};
+pub(super) use self::work::{Cover, Work, is_within};
+use self::{dirty::Dirty, work::Job};
 use super::{
     deadlines::Deadlines,
     look::Look,
@@ -12,7 +13,7 @@ use super::{
 };
 use crate::error::{Answer, Failure};
 use bytes::Bytes;
-use kv_core::{Key, Value};
+use kv_core::{ErrorKind, Key, Value};
 use redis::{PushInfo, PushKind, Value as Reply};
 use std::{
     collections::{HashMap, HashSet},
@@ -39,9 +40,9 @@ pub(super) struct Board {
     pub(super) ranges: Topics,
     channels: Topics,
     last_id: u64,
-    /// Keys that changed and were not looked at since.
-    dirty: HashMap<Bytes, Told>,
-    /// Keys whose end was told before the push that is certain to come.
+    dirty: Dirty,
+    /// Keys whose end was told by a look. The look made the server delete them, and the push of
+    /// that comes with the look's answer, behind it at the latest: before any further answer.
     owed: HashSet<Bytes>,
     deadlines: Deadlines,
     /// Counts the times when all that was known of keys became worthless.
@@ -63,13 +64,6 @@ pub(super) struct Board {
     missed: HashSet<u64>,
 }
 
-/// What was told already about a key that is to be looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Told {
-    Nothing,
-    Delete,
-}
-
 /// Keys to look at, and why.
 pub(super) struct Reading {
     round: u64,
@@ -78,7 +72,8 @@ pub(super) struct Reading {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
-    Pushed(Told),
+    /// So many pushes that may be for a change that was not told yet.
+    Pushed(u32),
     Due,
 }
 
@@ -135,6 +130,10 @@ impl Board {
                 Kind::Ranges => {
                     self.ranges.remove(name);
                     self.stale_since.get_or_insert(now);
+                    // Pushes of keys that nobody watches are not taken in.
+                    let mut owed = std::mem::take(&mut self.owed);
+                    owed.retain(|key| self.is_watched(key));
+                    self.owed = owed;
                 }
             }
         }
@@ -188,19 +187,19 @@ impl Board {
         }
     }
 
-    /// Some keys to look at now.
+    /// Some keys to look at now. Neither kind holds up the other.
     pub(super) fn take_reading(&mut self, now: Duration) -> Option<Reading> {
-        let dirty: Vec<_> = self.dirty.keys().take(CHUNK).cloned().collect();
-        let mut items = Vec::with_capacity(dirty.len());
-        for key in dirty {
+        let mut items = Vec::new();
+        while items.len() < CHUNK
+            && let Some((key, untold)) = self.dirty.take()
+        {
             self.deadlines.set(&key, None, usize::MAX);
-            if let Some(told) = self.dirty.remove(&key)
-                && self.is_watched(&key)
-            {
-                items.push((key, Cause::Pushed(told)));
+            if self.is_watched(&key) {
+                items.push((key, Cause::Pushed(untold)));
             }
         }
-        while items.len() < CHUNK
+        let most = items.len() + CHUNK;
+        while items.len() < most
             && let Some(key) = self.deadlines.take_due(now)
         {
             if self.is_watched(&key) {
@@ -216,6 +215,7 @@ impl Board {
         if reading.round != self.round {
             return;
         }
+        self.answered();
         for ((key, cause), look) in reading.items.into_iter().zip(looks) {
             if let Look::Refused(failure) = &look {
                 self.refuse(&key, failure);
@@ -228,20 +228,23 @@ impl Board {
                 }
                 // A push that has come meanwhile may be for a change behind this look: it is looked
                 // at for itself, though the same end is then told twice.
-                (Cause::Pushed(Told::Nothing), Look::Missing) => self.tell(&key, Change::Delete),
+                (Cause::Pushed(1..), Look::Missing) => self.tell(&key, Change::Delete),
                 (Cause::Due, Look::Missing) => {
                     self.tell(&key, Change::Delete);
-                    let watched = self.is_watched(&key);
-                    match self.dirty.get_mut(&key) {
-                        Some(told) => *told = Told::Delete,
-                        // Without a watcher nobody would take it off again.
-                        None if watched => drop(self.owed.insert(key)),
-                        None => {}
+                    // One push is for this end; what further ones are for is to be told still.
+                    // Without a watcher nobody would take it off again.
+                    if !self.dirty.explain(&key) && self.is_watched(&key) {
+                        self.owed.insert(key);
                     }
                 }
                 _ => {}
             }
         }
+    }
+
+    /// The server has answered: what it pushed before has come.
+    pub(super) fn answered(&mut self) {
+        self.owed.clear();
     }
 
     /// Remembers when a key ends, should it end by itself.
@@ -279,7 +282,14 @@ impl Board {
     /// Has all keys looked at: what a server that pushes nothing takes.
     pub(super) fn touch_all(&mut self) {
         let keys = self.keys.names().cloned();
-        self.dirty.extend(keys.map(|key| (key, Told::Nothing)));
+        keys.for_each(|key| self.dirty.add(key, 1));
+    }
+
+    /// Has all who watch ranges read again.
+    pub(super) fn resync_ranges(&self) {
+        let watchers = self.watchers.values();
+        let concerned = watchers.filter(|it| it.kind == Kind::Ranges);
+        concerned.for_each(|it| it.resync());
     }
 
     pub(super) fn next_deadline(&self) -> Option<Duration> {
@@ -302,11 +312,11 @@ impl Board {
         if key.is_empty() || !self.is_watched(&key) {
             return;
         }
-        let told = match self.owed.remove(&key) {
-            true => Told::Delete,
-            false => Told::Nothing,
+        let untold = match self.owed.remove(&key) {
+            true => 0,
+            false => 1,
         };
-        self.dirty.insert(key, told);
+        self.dirty.add(key, untold);
         if self.dirty.len() > MOST_DIRTY && self.ranges.names().next().is_some() {
             self.forget(|_| true);
         }
@@ -341,8 +351,13 @@ impl Board {
         self.missed.extend(concerned.map(|it| it.id));
     }
 
-    fn refuse(&mut self, key: &Bytes, failure: &Failure) {
-        // In a range, a key that this user may not see is none of his.
+    pub(super) fn refuse(&mut self, key: &Bytes, failure: &Failure) {
+        // In a range, a key that this user may not see is none of his; what became of one that
+        // another server has we cannot tell.
+        if failure.kind() != ErrorKind::Denied {
+            let subscribers = self.ranges.around(key).flat_map(|it| it.subscribers());
+            subscribers.for_each(|it| it.resync());
+        }
         if let Some(topic) = self.keys.get_mut(key) {
             // No push is armed: who comes next has to look for himself.
             topic.ready = false;

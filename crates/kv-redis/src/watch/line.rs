@@ -42,7 +42,7 @@ pub(super) struct Line {
     pub(super) client: Client,
     pub(super) settings: Settings,
     runtime: Handle,
-    started: Stopwatch,
+    pub(super) started: Stopwatch,
     state: Mutex<State>,
     /// Told when there is something to do.
     wake: Notify,
@@ -54,6 +54,8 @@ struct State {
     epoch: u64,
     link: Link,
     idle_since: Option<Duration>,
+    /// Whether the last step was for those who join.
+    settled: bool,
 }
 
 enum Link {
@@ -80,6 +82,7 @@ impl Line {
             epoch: 0,
             link: Link::Asleep,
             idle_since: None,
+            settled: false,
         };
         Self {
             role,
@@ -215,17 +218,14 @@ impl Line {
             let now = self.now();
             if !server.pushes() && now >= poll_at {
                 poll_at = now + POLL.mul_f64(0.75 + fastrand::f64() / 2.0);
-                self.with(|board| {
-                    board.touch_all();
-                    server.forget_unwatched(board);
-                });
+                self.with(|board| server.begin_round(board, now));
             }
             match self.step(epoch, now) {
                 Step::Settle(work) => {
                     let work = server.settle(*work).await?;
                     heard = self.now();
                     self.with(|board| {
-                        server.remember(&work, heard);
+                        server.remember(board, &work, heard);
                         board.finish(work, heard);
                     });
                 }
@@ -235,6 +235,11 @@ impl Line {
                     self.with(|board| server.tell(board, reading, looks, heard));
                 }
                 Step::Wait(until) => {
+                    if let Some(looks) = server.sweep().await? {
+                        heard = self.now();
+                        self.with(|board| server.swept(board, looks, heard));
+                        continue;
+                    }
                     let mut until = until.min(heard + QUIET);
                     if !server.pushes() {
                         until = until.min(poll_at);
@@ -245,6 +250,7 @@ impl Line {
                     if !woken && self.now() >= heard + QUIET {
                         server.ping().await?;
                         heard = self.now();
+                        self.with(Board::answered);
                     }
                 }
                 Step::Lost => return Err(Failure::connection_closed()),
@@ -255,34 +261,10 @@ impl Line {
 
     fn step(&self, epoch: u64, now: Duration) -> Step {
         let mut state = self.state.lock();
-        if state.epoch != epoch {
-            return Step::Lost;
+        match state.epoch == epoch {
+            true => state.next(now),
+            false => Step::Lost,
         }
-        if state.board.watchers.is_empty() {
-            let since = *state.idle_since.get_or_insert(now);
-            if now >= since + LINGER {
-                state.fall_asleep();
-                return Step::Done;
-            }
-        }
-        if state
-            .board
-            .stale_since
-            .is_some_and(|since| now >= since + LINGER)
-        {
-            state.board.stale_since = None;
-            state.board.uncovered = true;
-        }
-        if let Some(work) = state.board.take_work() {
-            return Step::Settle(Box::new(work));
-        }
-        if let Some(reading) = state.board.take_reading(now) {
-            return Step::Read(reading);
-        }
-        let lingering = state.idle_since.into_iter().chain(state.board.stale_since);
-        let ends = lingering.map(|since| since + LINGER);
-        let next = ends.chain(state.board.next_deadline()).min();
-        Step::Wait(next.unwrap_or(Duration::MAX))
     }
 
     fn begin(&self) -> u64 {
@@ -305,6 +287,37 @@ impl Line {
 }
 
 impl State {
+    fn next(&mut self, now: Duration) -> Step {
+        let board = &mut self.board;
+        if board.watchers.is_empty() {
+            let since = *self.idle_since.get_or_insert(now);
+            if now >= since + LINGER {
+                self.fall_asleep();
+                return Step::Done;
+            }
+        }
+        if board.stale_since.is_some_and(|since| now >= since + LINGER) {
+            board.stale_since = None;
+            board.uncovered = true;
+        }
+        // However many join, those who watch are told what changes.
+        let settled = std::mem::take(&mut self.settled);
+        if !settled && let Some(work) = board.take_work() {
+            self.settled = true;
+            return Step::Settle(Box::new(work));
+        }
+        if let Some(reading) = board.take_reading(now) {
+            return Step::Read(reading);
+        }
+        if settled {
+            return Step::Wait(now);
+        }
+        let lingering = self.idle_since.into_iter().chain(board.stale_since);
+        let ends = lingering.map(|since| since + LINGER);
+        let next = ends.chain(board.next_deadline()).min();
+        Step::Wait(next.unwrap_or(Duration::MAX))
+    }
+
     /// The next subscriber finds nothing of the connection that ends.
     fn fall_asleep(&mut self) {
         self.epoch += 1;
@@ -313,5 +326,39 @@ impl State {
         if !matches!(self.link, Link::Closed) {
             self.link = Link::Asleep;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use redis::{PushInfo, PushKind, Value as Reply};
+
+    #[test]
+    fn those_who_join_do_not_hold_up_those_who_watch() {
+        let mut state = State {
+            board: Board::default(),
+            epoch: 0,
+            link: Link::Asleep,
+            idle_since: None,
+            settled: false,
+        };
+        let key = || Bytes::from("k");
+        let _watching = state.board.join(Kind::Keys, vec![key()]);
+        state.board.push(PushInfo {
+            kind: PushKind::Invalidate,
+            data: vec![Reply::Array(vec![Reply::BulkString(key().to_vec())])],
+        });
+        let steps: Vec<_> = (0..3)
+            .map(|number| {
+                let name = Bytes::from(format!("{number}"));
+                let _joining = state.board.join(Kind::Keys, vec![name]);
+                state.next(Duration::ZERO)
+            })
+            .collect();
+        assert!(matches!(
+            &steps[..],
+            [Step::Settle(_), Step::Read(_), Step::Settle(_)]
+        ));
     }
 }

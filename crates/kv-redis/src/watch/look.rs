@@ -4,7 +4,7 @@
 //! missing or is of a type that the look does not fit.
 
 use crate::{
-    decode, encode,
+    cluster, decode, encode,
     error::{Answer, Failure},
 };
 use bytes::Bytes;
@@ -34,7 +34,7 @@ pub(super) enum Look {
     },
     /// It came or went while we looked: another push is under way.
     Torn,
-    /// The server does not permit this user the key.
+    /// The server does not permit this user the key, or in a cluster another one has it.
     Refused(Failure),
 }
 
@@ -48,10 +48,22 @@ pub(super) fn ask(key: &Bytes, ask: Ask) -> impl Iterator<Item = Cmd> {
 pub(super) fn read(replies: &mut impl Iterator<Item = Reply>, ask: Ask) -> Answer<Look> {
     let mut next = || replies.next().ok_or_else(Failure::unexpected_reply);
     let content = match ask {
-        Ask::Content => Some(decode::single(next()?).and_then(decode::string)),
+        Ask::Content => Some(next()?),
         Ask::Presence => None,
     };
-    let millis = match decode::single(next()?).and_then(decode::integer) {
+    let millis = next()?;
+    if let Some(sent_back) = content
+        .iter()
+        .chain([&millis])
+        .find(|it| cluster::is_sent_back(it))
+    {
+        let failure = decode::single(sent_back.clone()).err();
+        return failure
+            .map(Look::Refused)
+            .ok_or_else(Failure::unexpected_reply);
+    }
+    let content = content.map(|it| decode::single(it).and_then(decode::string));
+    let millis = match decode::single(millis).and_then(decode::integer) {
         Err(failure) if failure.kind() == ErrorKind::Denied => return Ok(Look::Refused(failure)),
         millis => millis?,
     };

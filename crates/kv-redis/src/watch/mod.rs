@@ -1,7 +1,8 @@
 //! Streams of changes, without any configuration of the server.
 //!
-//! At most two connections beside the store's own serve all subscribers. Both are opened for the
-//! first subscriber, restored when they are lost, and closed when nobody has watched for a while.
+//! At most two connections to a server, beside the store's own, serve all subscribers. Both are
+//! opened for the first subscriber, restored when they are lost, and closed when nobody has watched
+//! for a while. In a cluster this holds for each server; what is where is up to `cluster`.
 //!
 //! One is for *names*. Channels are subscribed to. Keys are tracked in the server's usual mode: a
 //! look at a key, also at a missing one, arms one push for its next change, and the look that
@@ -16,28 +17,42 @@
 //! deadline. So each look takes the deadline along, and a look at that moment makes the server
 //! delete the key. In ranges this goes for keys that were written while they were watched.
 //!
-//! A server that refuses tracking has its keys looked at four times a second.
+//! Where the server refuses tracking, keys are looked at four times a second, and so are, in rounds
+//! through `SCAN`, all keys of ranges, as often as a tenth of the time allows.
+//!
+//! # What tracking does not do
+//!
+//! - A stream that is dropped leaves its keys in the server's table until their next change: single
+//!   keys cannot be taken off. The push of that change finds nobody here and is dropped; the table
+//!   is bounded by the server's `tracking-table-max-keys`.
+//! - It knows no database. A change of a key of the same name in another one is pushed as well, and
+//!   takes ours off the table, so the look that follows is needed to arm it again. That look tells
+//!   what is in our database: a value that did not change, or a missing key to be gone. To keep
+//!   that silent would also hide a key that came and went before the look.
+//! - `SWAPDB` is not pushed.
+//! - A server that holds writes back (`CLIENT PAUSE`), or a replica, tells a key to be missing when
+//!   its deadline passes, and deletes it, with a push, later.
 
 mod board;
 mod deadlines;
 mod line;
 mod look;
 mod poll;
+mod rounds;
 mod server;
 mod subscriber;
+mod sweep;
 mod topics;
 
-use self::{
-    line::{Line, Role},
-    subscriber::Kind,
-};
-use crate::{encode, handshake::Settings, link::Link};
+use self::line::{Line, Role};
+pub(crate) use self::subscriber::{Kind, Subscription};
+use crate::{encode, error::Answer, handshake::Settings, link::Link};
 use bytes::Bytes;
 use kv_core::{Error, ErrorKind, Events, Key, Outcome, Prefix, Result, Value, Watch};
 use redis::Client;
 use std::{collections::HashSet, sync::Arc};
 
-/// The connections that watch.
+/// The connections that watch one server.
 pub(crate) struct Watches {
     names: Arc<Line>,
     ranges: Arc<Line>,
@@ -51,6 +66,20 @@ impl Watches {
             names: line(Role::Names),
             ranges: line(Role::Ranges),
         }
+    }
+
+    /// A subscription to distinct names that is live when this ends well. What is returned holds
+    /// nothing of these connections but the one that it needs.
+    pub(crate) fn subscribe(
+        &self,
+        kind: Kind,
+        names: Vec<Bytes>,
+    ) -> impl Future<Output = Answer<Subscription>> + Send + use<> {
+        let line = Arc::clone(match kind {
+            Kind::Keys | Kind::Channels => &self.names,
+            Kind::Ranges => &self.ranges,
+        });
+        async move { line.subscribe(kind, names).await }
     }
 
     /// Ends all subscriptions and both connections.
@@ -68,14 +97,13 @@ impl Drop for Watches {
 }
 
 pub(crate) async fn watch(link: &Link, watch: Watch) -> Result<Events> {
-    let watches = link.watches()?;
-    let (line, kind, names) = match watch {
-        Watch::Keys(keys) => (&watches.names, Kind::Keys, distinct(keys)),
-        Watch::Channels(channels) => (&watches.names, Kind::Channels, distinct(channels)),
+    let (kind, names) = match watch {
+        Watch::Keys(keys) => (Kind::Keys, distinct(keys)),
+        Watch::Channels(channels) => (Kind::Channels, distinct(channels)),
         Watch::Prefixes(prefixes) => {
             let prefixes = prefixes.as_slice().iter().map(Prefix::as_bytes);
             let names = prefixes.map(Bytes::copy_from_slice);
-            (&watches.ranges, Kind::Ranges, names.collect())
+            (Kind::Ranges, names.collect())
         }
         _ => return Err(Error::unsupported("watch")),
     };
@@ -83,8 +111,7 @@ pub(crate) async fn watch(link: &Link, watch: Watch) -> Result<Events> {
         let message = "a watch needs at least one key, prefix or channel";
         return Err(Error::new(ErrorKind::InvalidArgument, message).with_outcome(Outcome::Final));
     }
-    let names = names.into_iter().collect();
-    Ok(Box::pin(line.subscribe(kind, names).await?))
+    Ok(link.watch(kind, names.into_iter().collect()).await?)
 }
 
 pub(crate) async fn notify(link: &Link, channel: &Key, payload: &Value) -> Result<()> {

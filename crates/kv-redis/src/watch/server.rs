@@ -5,6 +5,7 @@ use super::{
     line::{Line, Role},
     look::{self, Ask, Look},
     poll::Seen,
+    sweep::Sweep,
 };
 use crate::{
     decode, encode,
@@ -12,7 +13,7 @@ use crate::{
     handshake::{self, Opened, Settings},
 };
 use bytes::Bytes;
-use kv_core::ErrorKind;
+use kv_core::{ErrorKind, Stopwatch};
 use redis::{
     AsyncConnectionConfig, Cmd, Pipeline, PushInfo, Value as Reply, aio::MultiplexedConnection,
 };
@@ -26,8 +27,18 @@ pub(super) struct Server {
     connection: MultiplexedConnection,
     role: Role,
     settings: Settings,
-    /// What was seen of each key, on a server that pushes no changes.
-    seen: Option<Seen>,
+    pub(super) started: Stopwatch,
+    pub(super) source: Source,
+}
+
+/// How changes become known.
+pub(super) enum Source {
+    /// The server pushes them.
+    Pushes,
+    /// Keys are looked at every now and then: what was seen of each.
+    Looks(Seen),
+    /// So are all keys of ranges.
+    Sweeps(Sweep),
 }
 
 impl Server {
@@ -53,18 +64,36 @@ impl Server {
             connection,
             role: line.role,
             settings,
-            seen: None,
+            started: line.started,
+            source: Source::Pushes,
         };
-        if server.role == Role::Names {
-            let pushes = tracks && server.track().await?;
-            server.seen = (!pushes).then(Seen::default);
-        }
+        let pushes = match server.role {
+            Role::Names => tracks && server.track().await?,
+            Role::Ranges => tracks,
+        };
+        server.source = match server.role {
+            _ if pushes => Source::Pushes,
+            Role::Names => Source::Looks(Seen::default()),
+            Role::Ranges => Source::Sweeps(Sweep::default()),
+        };
         Ok(server)
     }
 
     /// Whether changes are pushed; else the keys are to be looked at every now and then.
     pub(super) fn pushes(&self) -> bool {
-        self.seen.is_none()
+        matches!(self.source, Source::Pushes)
+    }
+
+    /// Has all keys looked at, on a server that pushes nothing.
+    pub(super) fn begin_round(&mut self, board: &mut Board, now: Duration) {
+        match &mut self.source {
+            Source::Pushes => {}
+            Source::Looks(seen) => {
+                board.touch_all();
+                seen.retain(|key| board.is_watched(key));
+            }
+            Source::Sweeps(sweep) => sweep.begin(now),
+        }
     }
 
     pub(super) async fn ping(&mut self) -> Answer<()> {
@@ -85,7 +114,7 @@ impl Server {
     /// Looks at keys; in the mode for names this arms the next push for each.
     pub(super) async fn look(&mut self, items: &[(Bytes, Cause)]) -> Answer<Vec<Look>> {
         let wanted = |cause: &Cause| match (self.role, cause, self.pushes()) {
-            (Role::Names, Cause::Pushed(_), _) | (Role::Names, _, false) => Ask::Content,
+            (Role::Names, Cause::Pushed(_), _) | (_, _, false) => Ask::Content,
             _ => Ask::Presence,
         };
         let items: Vec<_> = items
@@ -103,31 +132,26 @@ impl Server {
         looks: Vec<Look>,
         now: Duration,
     ) {
-        let Some(seen) = &mut self.seen else {
-            board.found(reading, looks, now);
-            return;
-        };
-        for ((key, _), look) in reading.items.into_iter().zip(looks) {
-            board.expect_end(&key, &look, now);
-            if let Some(change) = seen.compare(&key, look, now) {
-                board.tell(&key, change);
+        match &mut self.source {
+            Source::Pushes => board.found(reading, looks, now),
+            Source::Looks(seen) => {
+                for ((key, _), look) in reading.items.into_iter().zip(looks) {
+                    seen.tell(board, &key, look, now);
+                }
+            }
+            Source::Sweeps(_) => {
+                let keys = reading.items.into_iter().map(|(key, _)| key);
+                self.swept(board, keys.zip(looks).collect(), now);
             }
         }
     }
 
-    /// Remembers what the looks that armed the keys found.
-    pub(super) fn remember(&mut self, work: &Work, now: Duration) {
-        if let Some(seen) = &mut self.seen {
+    /// Remembers what the looks that armed the keys found, and tells those who watched before.
+    pub(super) fn remember(&mut self, board: &mut Board, work: &Work, now: Duration) {
+        if let Source::Looks(seen) = &mut self.source {
             for ((key, _), look) in work.arm.iter().zip(&work.found) {
-                seen.compare(key, look.clone(), now);
+                seen.tell(board, key, look.clone(), now);
             }
-        }
-    }
-
-    /// Drops what was seen of keys that nobody watches any more.
-    pub(super) fn forget_unwatched(&mut self, board: &Board) {
-        if let Some(seen) = &mut self.seen {
-            seen.retain(|key| board.is_watched(key));
         }
     }
 
@@ -143,7 +167,14 @@ impl Server {
 
     async fn ask_for(&mut self, work: &mut Work) -> Answer<()> {
         if let Some(cover) = &work.cover {
-            self.cover(cover).await?;
+            match self.cover(cover).await {
+                // Who may not list keys learns of no ranges; those of before stay.
+                Err(failure) if failure.kind() == ErrorKind::Denied && !self.pushes() => {
+                    work.cover = None;
+                    work.shut = Some(failure);
+                }
+                covered => covered?,
+            }
         }
         self.switch("UNSUBSCRIBE", &work.unsubscribe).await?;
         let refused = self.switch("SUBSCRIBE", &work.subscribe).await?;
@@ -167,6 +198,9 @@ impl Server {
 
     /// Changes the ranges. They can be added to, but not taken from.
     async fn cover(&mut self, Cover { before, after }: &Cover) -> Answer<()> {
+        if !self.pushes() {
+            return self.learn(after).await;
+        }
         let shrinks = before.iter().any(|range| !after.contains(range));
         let added: Vec<_> = match shrinks {
             true => after.iter().collect(),
@@ -189,11 +223,7 @@ impl Server {
         let mut both = Pipeline::with_capacity(2);
         both.atomic().add_command(off).add_command(on);
         let sent = self.connection.send_packed_commands(&both, 3, 1).await;
-        let answers = self.judge(sent)?;
-        answers
-            .into_iter()
-            .map(decode::single)
-            .try_for_each(|it| it.map(drop))
+        all_done(self.judge(sent)?)
     }
 
     /// Subscribes to channels or unsubscribes; answers which ones the server does not permit.
@@ -218,7 +248,7 @@ impl Server {
         Ok(refused)
     }
 
-    async fn look_at(&mut self, items: &[(Bytes, Ask)]) -> Answer<Vec<Look>> {
+    pub(super) async fn look_at(&mut self, items: &[(Bytes, Ask)]) -> Answer<Vec<Look>> {
         let mut commands = Vec::with_capacity(2 * items.len());
         items
             .iter()
@@ -267,7 +297,7 @@ impl Server {
         Ok(())
     }
 
-    async fn command(&mut self, command: &Cmd) -> Answer<Reply> {
+    pub(super) async fn command(&mut self, command: &Cmd) -> Answer<Reply> {
         let sent = self.connection.send_packed_command(command).await;
         decode::single(self.judge(sent)?)
     }
@@ -293,5 +323,35 @@ impl Server {
             true => Failure::timeout(self.settings.response_timeout),
             false => Failure::sending(&error),
         })
+    }
+}
+
+/// Whether a transaction was executed, and each of its commands well.
+fn all_done(replies: Vec<Reply>) -> Answer<()> {
+    for reply in replies {
+        let answers = decode::list(decode::single(reply)?)?;
+        answers
+            .into_iter()
+            .try_for_each(|it| decode::single(it).map(drop))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::all_done;
+    use redis::parse_redis_value;
+
+    #[test]
+    fn a_command_that_fails_within_a_transaction_is_a_failure() {
+        let ask = |text: &str| all_done(vec![parse_redis_value(text.as_bytes()).unwrap()]);
+        assert!(ask("*2\r\n+OK\r\n+OK\r\n").is_ok());
+        for failed in [
+            "*2\r\n+OK\r\n-ERR Prefix overlaps\r\n",
+            "-EXECABORT Transaction discarded\r\n",
+            "_\r\n",
+        ] {
+            assert!(ask(failed).is_err(), "{failed}");
+        }
     }
 }

@@ -19,7 +19,7 @@ const ROOM: usize = 1024;
 
 /// What a receiver watches; the names are distinct.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Keys,
     Ranges,
     Channels,
@@ -128,6 +128,11 @@ impl Subscriber {
         std::iter::from_fn(|| queue.next()).collect()
     }
 
+    #[cfg(test)]
+    pub(super) fn has_ended(&self) -> bool {
+        !matches!(self.queue.lock().end, End::Open)
+    }
+
     fn queue(&self, change: impl FnOnce(&mut Queue)) {
         let mut queue = self.queue.lock();
         change(&mut queue);
@@ -171,7 +176,7 @@ impl Queue {
 }
 
 /// A receiver's end; dropping it frees what was kept for it here and on the server.
-pub(super) struct Subscription {
+pub(crate) struct Subscription {
     pub(super) line: Arc<Line>,
     pub(super) subscriber: Arc<Subscriber>,
 }

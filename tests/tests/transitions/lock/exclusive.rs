@@ -131,6 +131,10 @@ async fn a_fence_keeps_earlier_holders_out(site: Site) {
     assert!(!site.commit(fenced_delete(&resource, 8)).await.applied);
     assert!(site.commit(fenced_delete(&resource, 10)).await.applied);
     assert_eq!(site.kv.hget(&resource, "v").await.unwrap(), None);
+    // What is left of it ends, unless something is written again.
+    let left = site.kv.time_to_live(&resource).await.unwrap();
+    let day = Duration::from_secs(DAY);
+    assert!(matches!(left, TimeToLive::In(left) if left <= day && left > day / 2));
     assert!(!site.commit(fenced_put(&resource, 9, "nine")).await.applied);
     assert!(
         site.commit(fenced_put(&resource, 11, "eleven"))
@@ -141,6 +145,8 @@ async fn a_fence_keeps_earlier_holders_out(site: Site) {
         site.kv.hget(&resource, "v").await.unwrap(),
         Some(Value::from("eleven"))
     );
+    let left = site.kv.time_to_live(&resource).await.unwrap();
+    assert_eq!(left, TimeToLive::NoExpiry);
 }
 
 crate::on_each_store! {

@@ -232,20 +232,24 @@ fn arrive(lock: &Lock, participant: &str) -> Txn {
 
 /// At the resource, in its own group: a later holder's write is never undone by an earlier one.
 fn fenced_put(resource: &Key, fence: u64, text: &str) -> Txn {
-    fenced(resource, fence).then(Op::HSet {
-        key: resource.clone(),
-        fields: vec![
-            ("v".into(), value(text)),
-            ("fence".into(), mark(fence.to_string())),
-        ],
-    })
+    fenced(resource, fence)
+        .then(Op::HSet {
+            key: resource.clone(),
+            fields: vec![
+                ("v".into(), value(text)),
+                ("fence".into(), mark(fence.to_string())),
+            ],
+        })
+        .then(persist(resource.clone()))
 }
 
-/// The fence stays, so that it is not forgotten with the value.
+/// The fence stays for a day, so that it is not forgotten with the value: longer than a holder that
+/// lost its lease can take to find out.
 fn fenced_delete(resource: &Key, fence: u64) -> Txn {
     fenced(resource, fence)
         .then(hdel(resource.clone(), "v"))
         .then(hset(resource.clone(), "fence", mark(fence.to_string())))
+        .then(expire(resource.clone(), DAY))
 }
 
 fn fenced(resource: &Key, fence: u64) -> Txn {

@@ -281,11 +281,11 @@ fn change(queue: &Queue, task: &Task, version: Option<&str>, next: &str, body: &
         })
 }
 
-/// Tasks whose time to be kept is over, with all that belongs to them.
+/// Tasks whose time to be kept is over, with all that belongs to them; nobody wants to read it.
 fn collect(queue: &Queue, set: &str) -> ZMove {
     ["task", "meta", "tally", "result"].into_iter().fold(
-        ZMove::new(50).from(queue.key(set), RelativeScore::NOW),
-        |step, hash| step.with(queue.key(hash), Fate::Take),
+        ZMove::new(200).from(queue.key(set), RelativeScore::NOW),
+        |step, hash| step.with(queue.key(hash), Fate::Drop),
     )
 }
 

@@ -80,7 +80,7 @@ impl Generator<'_> {
             let hash = self.of(group, Family::Hash);
             let named = step.hashes.iter().any(|it| it.key == hash);
             if !named && !is_set(&hash) && !tallies.contains(&hash) {
-                let fate = material::pick(&mut self.rng, &[Fate::Keep, Fate::Take]);
+                let fate = material::pick(&mut self.rng, &[Fate::Keep, Fate::Take, Fate::Drop]);
                 step = step.with(hash, fate);
             }
         }
@@ -90,7 +90,7 @@ impl Generator<'_> {
                 _ => RelativeScore::Exact(material::score(&mut self.rng)),
             };
             step = step.to(target, score);
-            if self.rng.u8(0..3) == 0 {
+            if self.rng.bool() {
                 step = step.capacity(self.rng.u64(0..8));
             }
         }

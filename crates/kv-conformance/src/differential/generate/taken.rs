@@ -58,7 +58,7 @@ impl Taken {
             Op::ZRemRange { .. } => {
                 self.elements(key, How::SortedSet, []) && self.ranges.insert(key.clone())
             }
-            Op::Expire { .. } => {
+            Op::Expire { .. } | Op::Persist { .. } => {
                 self.keys.get(key) != Some(&How::Whole) && self.expired.insert(key.clone())
             }
             _ => {

@@ -158,8 +158,11 @@ impl Generator<'_> {
                 key: self.any(group),
                 expiry: material::expiry(&mut self.rng, self.now),
             },
-            80..83 => Op::Notify(self.notice()),
-            83..88 => self.on_a_token(group),
+            80..82 => Op::Persist {
+                key: self.any(group),
+            },
+            82..84 => Op::Notify(self.notice()),
+            84..88 => self.on_a_token(group),
             _ => Op::Read(self.read(group)),
         }
     }

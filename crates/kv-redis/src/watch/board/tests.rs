@@ -28,7 +28,19 @@ fn invalidated(data: Reply) -> PushInfo {
 }
 
 fn pushed() -> PushInfo {
-    invalidated(Reply::Array(vec![Reply::BulkString(b"k".to_vec())]))
+    pushed_key("k")
+}
+
+fn pushed_key(key: &str) -> PushInfo {
+    invalidated(Reply::Array(vec![Reply::BulkString(key.into())]))
+}
+
+fn present(seconds: Option<u64>) -> Look {
+    Look::Present {
+        value: None,
+        left: seconds.map(Duration::from_secs),
+        dump: None,
+    }
 }
 
 /// The look at the deadline that finds nothing.
@@ -137,9 +149,127 @@ fn who_comes_to_a_refused_key_looks_for_himself() {
     let now = Duration::from_millis(10);
     board.push(pushed());
     let reading = board.take_reading(now).unwrap();
-    let denied = Failure::new(kv_core::ErrorKind::Denied, kv_core::Outcome::Final, "no");
+    let denied = Failure::new(ErrorKind::Denied, kv_core::Outcome::Final, "no");
     board.found(reading, vec![Look::Refused(denied)], now);
     // The first one was ended but is not dropped yet; another comes.
     let (_second, live) = board.join(Kind::Keys, vec![key()]);
     assert!(live.is_some(), "must be armed, not live at once");
+}
+
+/// The pushes of an end and of a SET behind it come together, before the look at the deadline is
+/// answered.
+#[test]
+fn the_push_of_an_end_hides_no_other_that_comes_with_it() {
+    let (mut board, subscriber) = watched();
+    let now = Duration::from_secs(2);
+    let reading = board.take_reading(now).unwrap();
+    board.push(pushed());
+    board.push(pushed());
+    board.found(reading, vec![Look::Missing], now);
+    assert_eq!(subscriber.take().len(), 1, "the end");
+    // The other deletes it again before our next look.
+    let reading = board.take_reading(now).unwrap();
+    board.found(reading, vec![Look::Missing], now);
+    assert_eq!(subscriber.take().len(), 1, "the last change");
+}
+
+/// A server that holds writes back tells a key to be gone and deletes it, with a push, much later.
+#[test]
+fn an_end_without_a_push_hides_no_later_one() {
+    let (mut board, subscriber) = watched();
+    let (_other, _live) = board.join(Kind::Keys, vec![Bytes::from("other")]);
+    end(&mut board);
+    assert_eq!(subscriber.take().len(), 1);
+    // The answer to another question: what was pushed before it has come.
+    let now = Duration::from_secs(3);
+    board.push(pushed_key("other"));
+    let reading = board.take_reading(now).unwrap();
+    board.found(reading, vec![Look::Missing], now);
+    assert_eq!(push_finds_nothing(&mut board, &subscriber), 1);
+}
+
+/// A board with a live subscriber of "a:" and one of "b:".
+fn two_ranges() -> (Board, Arc<Subscriber>, Arc<Subscriber>) {
+    let mut board = Board::default();
+    let (first, _live) = board.join(Kind::Ranges, vec![Bytes::from("a:")]);
+    let (second, _live) = board.join(Kind::Ranges, vec![Bytes::from("b:")]);
+    let work = board.take_work().unwrap();
+    board.finish(work, Duration::ZERO);
+    (board, first, second)
+}
+
+/// A key of "a:" is written, and a look at its deadline finds that it ended.
+fn end_in_range(board: &mut Board) {
+    board.push(pushed_key("a:k"));
+    let reading = board.take_reading(Duration::ZERO).unwrap();
+    board.found(reading, vec![present(Some(1))], Duration::ZERO);
+    let now = Duration::from_secs(2);
+    let reading = board.take_reading(now).unwrap();
+    board.found(reading, vec![Look::Missing], now);
+}
+
+/// What a push tells that finds nothing.
+fn told_in_range(board: &mut Board, subscriber: &Subscriber) -> usize {
+    let now = Duration::from_secs(2);
+    board.push(pushed_key("a:k"));
+    let reading = board.take_reading(now).unwrap();
+    board.found(reading, vec![Look::Missing], now);
+    subscriber.take().len()
+}
+
+#[test]
+fn ranges_that_shrink_expect_no_push_of_before() {
+    let (mut board, first, second) = two_ranges();
+    end_in_range(&mut board);
+    board.leave(&second, Duration::ZERO);
+    board.uncovered = true;
+    let work = board.take_work().unwrap();
+    // Between OFF and ON the push was lost.
+    board.finish(work, Duration::ZERO);
+    assert_eq!(first.take(), [kv_core::Event::Resync]);
+    assert_eq!(told_in_range(&mut board, &first), 1);
+}
+
+#[test]
+fn who_comes_back_to_a_range_misses_no_end() {
+    let (mut board, first, _second) = two_ranges();
+    end_in_range(&mut board);
+    // The server still tells of the range, but nobody listens.
+    board.leave(&first, Duration::ZERO);
+    board.push(pushed_key("a:k"));
+    let (again, _live) = board.join(Kind::Ranges, vec![Bytes::from("a:")]);
+    let work = board.take_work().unwrap();
+    board.finish(work, Duration::ZERO);
+    assert_eq!(told_in_range(&mut board, &again), 1);
+}
+
+#[test]
+fn busy_keys_do_not_hold_up_the_others() {
+    let mut board = Board::default();
+    let names: Vec<_> = (0..4 * CHUNK).map(|it| format!("{it}")).collect();
+    let watched = names.iter().map(|it| Bytes::from(it.clone())).collect();
+    let (_subscriber, _live) = board.join(Kind::Keys, watched);
+    names.iter().for_each(|it| board.push(pushed_key(it)));
+    let mut looked_at = HashSet::new();
+    for _ in 0..4 {
+        let reading = board.take_reading(Duration::ZERO).unwrap();
+        let keys: Vec<_> = reading.items.iter().map(|(key, _)| key.clone()).collect();
+        board.found(reading, vec![present(None); keys.len()], Duration::ZERO);
+        for key in keys {
+            board.push(pushed_key(str::from_utf8(&key).unwrap()));
+            looked_at.insert(key);
+        }
+    }
+    assert_eq!(looked_at.len(), names.len());
+}
+
+#[test]
+fn busy_keys_do_not_hold_up_ends() {
+    let (mut board, _subscriber) = watched();
+    let busy: Vec<_> = (0..2 * CHUNK).map(|it| format!("{it}")).collect();
+    let names = busy.iter().map(|it| Bytes::from(it.clone())).collect();
+    let (_other, _live) = board.join(Kind::Keys, names);
+    busy.iter().for_each(|it| board.push(pushed_key(it)));
+    let reading = board.take_reading(Duration::from_secs(2)).unwrap();
+    assert!(reading.items.contains(&(key(), Cause::Due)));
 }

@@ -30,6 +30,8 @@ pub(in crate::watch) struct Work {
     pub(in crate::watch) found: Vec<Look>,
     /// Names that the server does not permit.
     pub(in crate::watch) refused: HashMap<Bytes, Failure>,
+    /// Why the server tells of no further ranges, should it be so.
+    pub(in crate::watch) shut: Option<Failure>,
 }
 
 pub(in crate::watch) struct Cover {
@@ -80,6 +82,7 @@ impl Board {
             missed: std::mem::take(&mut self.missed),
             found: Vec::new(),
             refused: HashMap::new(),
+            shut: None,
         })
     }
 
@@ -97,6 +100,11 @@ impl Board {
                 }
             }
         }
+        if let Some(failure) = &work.shut {
+            let shut = self.ranges.iter_mut().filter(|(_, topic)| !topic.ready);
+            let subscribers = shut.flat_map(|(_, topic)| topic.subscribers());
+            subscribers.for_each(|it| it.end(failure.clone()));
+        }
         // Otherwise all is asked once more: they are live after that, and may have missed more.
         if work.round != self.round {
             self.missed.extend(work.missed);
@@ -104,7 +112,10 @@ impl Board {
             return;
         }
         for job in work.jobs {
-            let refused = job.names.iter().find_map(|it| work.refused.get(it));
+            let refused = job.names.iter().find_map(|it| match &work.shut {
+                Some(failure) if !is_within(it, &self.covered) => Some(failure),
+                _ => work.refused.get(it),
+            });
             let _ = job.done.send(refused.cloned().map_or(Ok(()), Err));
         }
         for id in work.missed {
@@ -130,9 +141,9 @@ impl Board {
         }
         if let Some(Cover { after, .. }) = &work.cover {
             self.covered.clone_from(after);
-            for (name, topic) in self.ranges.iter_mut() {
-                topic.ready = after.iter().any(|range| name.starts_with(range));
-            }
+        }
+        for (name, topic) in self.ranges.iter_mut() {
+            topic.ready = is_within(name, &self.covered);
         }
     }
 
@@ -149,7 +160,14 @@ impl Board {
             let waiting: HashSet<u64> = self.jobs.iter().map(|job| job.id).collect();
             let concerned = self.watchers.keys().filter(|id| !waiting.contains(id));
             self.missed.extend(concerned);
+            // So is the push of an end that was told.
+            self.owed.clear();
         }
         (before != after).then_some(Cover { before, after })
     }
+}
+
+/// Whether a key or range lies in one of these ranges.
+pub(in crate::watch) fn is_within(name: &[u8], ranges: &[Bytes]) -> bool {
+    ranges.iter().any(|range| name.starts_with(range))
 }
