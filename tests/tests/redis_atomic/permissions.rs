@@ -127,6 +127,22 @@ fn steps() -> Vec<(&'static str, Vec<Op>)> {
                 fields: fields(),
             }],
         ),
+        (
+            "hset",
+            vec![
+                Op::HSet {
+                    key: key("h"),
+                    fields: Vec::new(),
+                },
+                Op::HSet {
+                    key: key("h"),
+                    fields: vec![
+                        ("x".into(), Value::from("v").into()),
+                        ("y".into(), Value::from("v").into()),
+                    ],
+                },
+            ],
+        ),
         ("zadd", vec![zadd("z", &[("x", 1.0)])]),
         ("zadd", vec![zadd("z", &[("x", 1.0), ("y", 2.0)])]),
         (

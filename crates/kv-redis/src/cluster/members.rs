@@ -280,8 +280,10 @@ impl Members {
         let keep = |node: &Arc<Node>| owners.iter().any(|it| Arc::ptr_eq(&it.node, node));
         // Who is asked to wait for a slot on its way is not among the owners yet.
         state.nodes.retain(|_, node| keep(node) | node.was_sought());
-        let same = topology.has_same_owners(&before);
-        self.topology.store(Arc::new(topology));
+        let topology = Arc::new(topology);
+        // A slot may have been seen elsewhere since; then this is a change back.
+        let replaced = self.topology.swap(Arc::clone(&topology));
+        let same = topology.has_same_owners(&replaced);
         drop(state);
         if !same {
             self.tell_of_change();

@@ -42,7 +42,7 @@ pub(crate) fn generate(shape: &Shape) -> String {
     let last = shape.when.len() + shape.then.len();
     let early_first = early.as_ref().map(|(step, _)| {
         format!(
-            " if not w and s>{step} and s<={last} then local at=s local fine,sooner=pcall(early,k,a) if fine then s=at else e=sooner end end"
+            " if not w and s>{step} and s<={last} then local was=s local fine,sooner=pcall(early,k,a) if fine then s=was else e=sooner end end"
         )
     });
     let early = early.map(|(_, check)| format!("local function early(k,a)\n{check}end\n"));
@@ -188,8 +188,8 @@ impl Branch {
             writes += 1;
             done.push_str(if writes == 1 { " w=true\n" } else { "\n" });
         }
-        // So is a command that has no other beside it, and one that the conditions needed.
-        if needed.len() == 1 {
+        // So is a command that has no other step beside it, and one that the conditions needed.
+        if needed.len() == 1 && writes == 1 {
             needed.clear();
         }
         // Who may send to a channel was asked before.
