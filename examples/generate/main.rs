@@ -1,12 +1,12 @@
 //! Writes the tables that are generated from code, or with `--check` tells whether they are true.
 
 use kv_core::{Access, COMMANDS, Capabilities, Repeat, Store};
+use kv_etcd::EtcdStore;
 use kv_memory::MemoryStore;
 use kv_redis::RedisStore;
 use std::{error::Error, fmt::Write, fs, path::Path, process::ExitCode};
 
-const BEGIN: &str =
-    "<!-- generated: providers and commands (cargo run -p kv-examples --example generate) -->\n";
+const BEGIN: &str = "<!-- generated: providers and commands (cargo xtask example generate) -->\n";
 const END: &str = "<!-- end of generated -->";
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
@@ -18,9 +18,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         return Ok(ExitCode::SUCCESS);
     }
     if check {
-        eprintln!(
-            "README.md: the generated tables are stale; run `cargo run -p kv-examples --example generate`"
-        );
+        eprintln!("README.md: the generated tables are stale; run `cargo xtask example generate`");
         return Ok(ExitCode::FAILURE);
     }
     fs::write(&path, new)?;
@@ -43,6 +41,10 @@ fn tables() -> Result<String, Box<dyn Error>> {
         (
             "Redis Cluster",
             RedisStore::from_url("redis-cluster://localhost")?.capabilities(),
+        ),
+        (
+            "etcd",
+            EtcdStore::from_url("etcd://localhost")?.capabilities(),
         ),
     ];
     let mut out = String::from("\n| command | access | repeatable | needs |");

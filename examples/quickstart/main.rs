@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release --example quickstart                     # in memory, no server
 //! cargo run --release --example quickstart -- --store default_redis
+//! cargo xtask example quickstart --store default_etcd          # with the feature, and a server
 //! cargo run --release --example quickstart -- my-tasks.jsonl   # or `-` for standard input
 //! ```
 
@@ -55,7 +56,7 @@ async fn main() -> ExitCode {
             }
             if error.downcast_ref().is_some_and(is_unreachable) {
                 eprintln!(
-                    "a server of your own is named by KV_REDIS_URL; `cargo xtask example quickstart --store default_redis` brings one along"
+                    "a server of your own is named by KV_REDIS_URL or KV_ETCD_URL; `cargo xtask example quickstart --store NAME` brings one along"
                 );
             }
             ExitCode::FAILURE

@@ -58,7 +58,7 @@ async fn main() -> ExitCode {
             }
             if error.downcast_ref().is_some_and(is_unreachable) {
                 eprintln!(
-                    "a server of your own is named by KV_REDIS_URL; `cargo xtask example rendezvous --store default_redis` brings one along"
+                    "a server of your own is named by KV_REDIS_URL or KV_ETCD_URL; `cargo xtask example rendezvous --store NAME` brings one along"
                 );
             }
             ExitCode::FAILURE

@@ -5,6 +5,10 @@
 #[allow(dead_code, unused_imports)]
 mod process;
 
+mod etcd;
+
+pub use self::etcd::{Etcd, EtcdCluster, Peers};
+
 use self::process::{RedisCluster, RedisOptions, RedisServer};
 use std::{
     env, io,
@@ -133,10 +137,14 @@ impl Cluster {
 }
 
 fn binary() -> PathBuf {
-    let Some(binary) = env::var_os("KV_REDIS_SERVER").map(PathBuf::from) else {
+    from_variable("KV_REDIS_SERVER", "redis-server")
+}
+
+fn from_variable(variable: &str, program: &str) -> PathBuf {
+    let Some(binary) = env::var_os(variable).map(PathBuf::from) else {
         panic!(
-            "KV_REDIS_SERVER is not set: this test needs the path of a redis-server; \
-             `cargo xtask test` finds or downloads one"
+            "{variable} is not set: this test needs the path of {program}; `cargo xtask test` finds \
+             or downloads one"
         );
     };
     binary
@@ -144,6 +152,6 @@ fn binary() -> PathBuf {
 
 fn done(what: &str, result: io::Result<()>) {
     if let Err(error) = result {
-        panic!("cannot {what} the Redis server: {error}");
+        panic!("cannot {what} the server: {error}");
     }
 }

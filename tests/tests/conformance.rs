@@ -2,14 +2,15 @@
 //! `memory/bare/A-03 set then get`.
 //!
 //! Redis comes in three columns: one server, a cluster of two primaries, and one server behind a proxy
-//! that holds every piece back, for the sections where order matters most. `KV_MATRIX=full` puts the
-//! first under each layer alone, too, and everything through the proxy.
+//! that holds every piece back, for the sections where order matters most. etcd comes in one.
+//! `KV_MATRIX=full` puts both servers under each layer alone, too, and everything through the proxy.
 
 use kv_conformance::{
     Fixture, Settings, Tenancy,
     proxy::{FaultProxy, Mode},
 };
 use kv_core::{Kv, KvBuilder, Layer, Store, layer_fn};
+use kv_etcd::{EtcdConfig, EtcdStore};
 use kv_memory::{MemoryConfig, MemoryStore};
 use kv_redis::{RedisConfig, RedisStore};
 use kv_tests::server::Cluster;
@@ -30,9 +31,10 @@ fn main() -> ExitCode {
     let mut args = libtest_mimic::Arguments::from_args();
     // Most cases wait for a deadline, not for a processor.
     args.test_threads.get_or_insert(16);
-    let Ok(url) = env::var("KV_REDIS_URL") else {
+    let (Ok(redis), Ok(etcd)) = (env::var("KV_REDIS_URL"), env::var("KV_ETCD_URL")) else {
         eprintln!(
-            "the conformance tests need a Redis server: run cargo xtask test, or set KV_REDIS_URL"
+            "the conformance tests need a Redis server and an etcd: run cargo xtask test, or set \
+             KV_REDIS_URL and KV_ETCD_URL"
         );
         return ExitCode::FAILURE;
     };
@@ -40,7 +42,7 @@ fn main() -> ExitCode {
         Ok("full") => Matrix::Full,
         _ => Matrix::Usual,
     };
-    match run(&args, &url, matrix) {
+    match run(&args, &Servers { redis, etcd }, matrix) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("the stacks could not be built: {error}");
@@ -49,9 +51,15 @@ fn main() -> ExitCode {
     }
 }
 
+/// Where they are.
+struct Servers {
+    redis: String,
+    etcd: String,
+}
+
 fn run(
     args: &libtest_mimic::Arguments,
-    url: &str,
+    servers: &Servers,
     matrix: Matrix,
 ) -> Result<ExitCode, Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -59,6 +67,7 @@ fn run(
         .enable_all()
         .build()?;
     let cluster = Cluster::start();
+    let url = &servers.redis;
     let server: SocketAddr = address(url)?;
     let proxy = runtime.block_on(FaultProxy::start(server))?;
     proxy.set(Mode::Delay(DELAY));
@@ -72,9 +81,11 @@ fn run(
     for stack in [&bare, &full] {
         fixtures.push(redis("redis", stack, url));
         fixtures.push(redis("cluster", stack, &cluster.url()));
+        fixtures.push(etcd(stack, &servers.etcd));
     }
     if matrix == Matrix::Full {
         fixtures.extend(layers.iter().map(|stack| redis("redis", stack, url)));
+        fixtures.extend(layers.iter().map(|stack| etcd(stack, &servers.etcd)));
     }
     let delayed = redis("delayed", &full, &behind_proxy);
     let trials = |fixture| kv_conformance::trials(fixture, runtime.handle());
@@ -222,6 +233,38 @@ fn redis(column: &str, stack: &Stack, url: &str) -> Fixture {
     })
     .settings(settings)
 }
+
+/// Below a root of its own, so that one server does for all runs.
+fn etcd(stack: &Stack, url: &str) -> Fixture {
+    let mut config = EtcdConfig::from_url(url);
+    config.root = Some(format!("conformance-{:016x}/", fastrand::u64(..)));
+    // What a busy machine does to deadlines is another test's matter.
+    config.response_timeout = Duration::from_secs(10);
+    config.conflict_timeout = Duration::from_secs(30);
+    // There is one clock here.
+    config.max_clock_skew = Duration::ZERO;
+    if matches!(stack.limits, Limits::Low) {
+        config.max_key_bytes = LOW_KEY.get();
+        config.max_value_bytes = LOW_VALUE.get();
+    }
+    let stack = stack.clone();
+    // Readers look at the clock; but what is held goes with its lease.
+    let settings = stack.settings.clone();
+    let settings = settings
+        .slack(Duration::from_millis(50))
+        .held_slack(HELD)
+        // Where writers meet, etcd takes more exchanges, and each writes to its log.
+        .case_deadline(Duration::from_secs(180));
+    Fixture::new(format!("etcd/{}", stack.name), move || {
+        let (config, stack) = (config.clone(), stack.clone());
+        async move { connect(EtcdStore::new(config)?, stack).await }
+    })
+    .settings(settings)
+}
+
+/// How late a lease may be: a bucket of two seconds, full seconds twice, and the half a second in which
+/// etcd looks for what has ended; the rest is for a busy machine.
+const HELD: Duration = Duration::from_secs(6);
 
 async fn connect(store: impl Store, stack: Stack) -> kv_core::Result<Kv> {
     let builder = stack

@@ -61,8 +61,10 @@ fn benchmarks(flags: &flags::Bench) -> Result<Command> {
     if flags.smoke {
         cargo.arg("--smoke");
     }
-    let (variable, binary) = services::redis_binary()?;
-    cargo.args(&flags.names).env(variable, binary);
+    cargo
+        .args(&flags.names)
+        .envs([services::redis_binary()?])
+        .envs(services::etcd_binaries()?);
     Ok(cargo)
 }
 

@@ -12,7 +12,7 @@ use std::{
 const DEFAULT_SECONDS: u64 = 60;
 
 pub(crate) fn run(flags: &flags::Chaos) -> Result<ExitCode> {
-    let services = Services::redis()?;
+    let services = Services::all()?;
     // Building does not count as chaos.
     cargo::run(fault_tests()?.arg("--no-run"))?;
 

@@ -33,11 +33,8 @@ enum Outcome {
     Skipped(String),
 }
 
-/// The quickstart's arguments for the Redis store of `config/settings.toml`.
-const REDIS_STORE: [&str; 2] = ["--store", "default_redis"];
-
 /// One feature set throughout, so that nothing is built twice.
-const STEPS: [Step; 12] = [
+const STEPS: [Step; 13] = [
     Step {
         name: "fmt",
         run: fmt,
@@ -52,7 +49,7 @@ const STEPS: [Step; 12] = [
     },
     Step {
         name: "setup",
-        run: || done(setup::run(&flags::Setup { all: false })),
+        run: || done(setup::run()),
     },
     Step {
         name: "clippy",
@@ -76,7 +73,11 @@ const STEPS: [Step; 12] = [
     },
     Step {
         name: "quickstart, redis",
-        run: quickstart_on_redis,
+        run: || quickstart_on("default_redis"),
+    },
+    Step {
+        name: "quickstart, etcd",
+        run: || quickstart_on("default_etcd"),
     },
     Step {
         name: "generated docs",
@@ -168,10 +169,11 @@ fn quickstart_on_memory() -> Result<Outcome> {
     done(cargo::run(cargo.args(["run", "--example", "quickstart"])))
 }
 
-fn quickstart_on_redis() -> Result<Outcome> {
+/// On a store of `config/settings.toml`.
+fn quickstart_on(store: &str) -> Result<Outcome> {
     let quickstart = flags::Example {
         name: "quickstart".to_owned(),
-        arguments: REDIS_STORE.map(OsString::from).to_vec(),
+        arguments: ["--store", store].map(OsString::from).to_vec(),
     };
     if example::run(&quickstart)? != ExitCode::SUCCESS {
         bail!("the example `quickstart` failed");
@@ -183,24 +185,25 @@ fn quickstart_on_redis() -> Result<Outcome> {
 fn generated_docs() -> Result<Outcome> {
     let packages = metadata::read()?;
     let examples = metadata::package(&packages, example::PACKAGE)?;
-    if !examples
-        .targets_of_kind("example")
-        .any(|example| example.name == "generate")
-    {
+    let mut all = examples.targets_of_kind("example");
+    let Some(generate) = all.find(|example| example.name == "generate") else {
         return Ok(Outcome::Skipped(
             "there is no example `generate`".to_owned(),
         ));
-    }
+    };
+    let features = generate.required_features.join(",");
     let arguments = [
         "run",
         "--package",
         example::PACKAGE,
         "--example",
         "generate",
+        "--features",
+        &features,
         "--",
         "--check",
     ];
-    done(cargo::run(cargo::command()?.args(arguments)))
+    done(cargo::run(cargo::with_protoc()?.args(arguments)))
 }
 
 fn bench_smoke() -> Result<Outcome> {

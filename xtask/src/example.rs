@@ -1,15 +1,28 @@
-//! `example`: an example with a Redis server beside it.
+//! `example`: an example with a server beside it.
 
 use crate::{cargo, flags, metadata, services::Services};
 use anyhow::{Result, bail};
-use std::process::{Command, ExitCode};
+use std::{
+    ffi::OsString,
+    process::{Command, ExitCode},
+};
 
 /// The package of the examples.
 pub(crate) const PACKAGE: &str = "kv-examples";
 
+/// The feature of the examples, and of the factory, that brings the provider.
+const ETCD: &str = "etcd";
+
 pub(crate) fn run(flags: &flags::Example) -> Result<ExitCode> {
-    let services = Services::redis()?;
-    let mut command = command(&flags.name)?;
+    let mut services = Services::default();
+    let mut features = Vec::new();
+    if store(&flags.arguments).is_some_and(|store| store.contains(ETCD)) {
+        services.find_etcd()?;
+        features.push(ETCD.to_owned());
+    } else {
+        services.find_redis()?;
+    }
+    let mut command = command(&flags.name, features)?;
     command.arg("--").args(&flags.arguments);
     for (name, value) in services.variables() {
         // Many programs know this name for it.
@@ -21,8 +34,22 @@ pub(crate) fn run(flags: &flags::Example) -> Result<ExitCode> {
     cargo::run_for_code(&mut command)
 }
 
-/// `cargo run` of an example, with the features that it needs.
-fn command(name: &str) -> Result<Command> {
+/// The store that an example is told to use: `--store NAME` or `--store=NAME`.
+fn store(arguments: &[OsString]) -> Option<String> {
+    let mut arguments = arguments.iter().map(|it| it.to_string_lossy());
+    while let Some(argument) = arguments.next() {
+        if argument == "--store" {
+            return arguments.next().map(Into::into);
+        }
+        if let Some(name) = argument.strip_prefix("--store=") {
+            return Some(name.to_owned());
+        }
+    }
+    None
+}
+
+/// `cargo run` of an example, with these features and those that it needs.
+fn command(name: &str, mut features: Vec<String>) -> Result<Command> {
     let packages = metadata::read()?;
     let package = metadata::package(&packages, PACKAGE)?;
     let examples: Vec<_> = package.targets_of_kind("example").collect();
@@ -38,8 +65,27 @@ fn command(name: &str) -> Result<Command> {
     };
     let mut cargo = cargo::with_protoc()?;
     cargo.args(["run", "--release", "--package", PACKAGE, "--example", name]);
-    if !example.required_features.is_empty() {
-        cargo.args(["--features", &example.required_features.join(",")]);
+    features.extend(example.required_features.iter().cloned());
+    if !features.is_empty() {
+        cargo.args(["--features", &features.join(",")]);
     }
     Ok(cargo)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_store_is_found_however_it_is_written() {
+        let named =
+            |arguments: &[&str]| store(&arguments.iter().map(OsString::from).collect::<Vec<_>>());
+        for arguments in [
+            &["--store", "default_etcd"][..],
+            &["tasks.jsonl", "--store=default_etcd"],
+        ] {
+            assert_eq!(named(arguments).as_deref(), Some("default_etcd"));
+        }
+        assert_eq!(named(&["default_etcd", "--store"]), None);
+    }
 }

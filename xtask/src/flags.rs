@@ -21,14 +21,14 @@ pub(crate) enum Verb {
     Chaos(Chaos),
     /// Check everything, in the order of what fails fastest.
     Ci(Ci),
-    /// Run an example with a Redis server beside it.
+    /// Run an example with a Redis server beside it, or etcd for a store that is named after it.
     Example(Example),
     /// Print the path of `protoc`.
     Protoc,
     /// Run servers until Ctrl-C or the end of the input, or for as long as a command runs.
     Services(Services),
     /// Find the servers and tools; download what is missing (Debian, Ubuntu), without root.
-    Setup(Setup),
+    Setup,
     /// Run all tests, with servers.
     Test(Test),
     /// Check the rules of the house.
@@ -81,19 +81,15 @@ pub(crate) struct Services {
     /// Start a Redis Cluster of two primaries too: `KV_REDIS_CLUSTER_URL`.
     #[arg(long)]
     pub(crate) cluster: bool,
-    /// Start etcd too.
+    /// Start an etcd of one node too: `KV_ETCD_URL`.
     #[arg(long)]
     pub(crate) etcd: bool,
+    /// Start an etcd cluster of three nodes too: `KV_ETCD_CLUSTER_URL`.
+    #[arg(long)]
+    pub(crate) etcd_cluster: bool,
     /// A command to run with the servers' addresses in its environment.
     #[arg(last = true)]
     pub(crate) command: Vec<OsString>,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct Setup {
-    /// etcd too.
-    #[arg(long)]
-    pub(crate) all: bool,
 }
 
 #[derive(Args, Debug, Default)]

@@ -18,7 +18,7 @@ mod metadata;
 mod project;
 mod protoc;
 // The `tests` package shares this file and uses what we do not: pausing, restarting, passwords.
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 mod server;
 mod services;
 mod setup;
@@ -52,7 +52,7 @@ fn run(verb: &Verb) -> Result<ExitCode> {
         Verb::Example(flags) => example::run(flags),
         Verb::Protoc => protoc::run(),
         Verb::Services(flags) => services::run(flags),
-        Verb::Setup(flags) => setup::run(flags),
+        Verb::Setup => setup::run(),
         Verb::Test(flags) => test::run(flags),
         Verb::Tidy => tidy::run(),
     }

@@ -1,4 +1,4 @@
-//! A Redis server of one's own: on a free loopback port, in a temporary directory, gone with its owner.
+//! Servers of one's own, Redis and etcd: on a free loopback port, in a temporary directory, gone with its owner.
 //!
 //! Only std is used here, because the `tests` package includes this very file by its path; for the
 //! same reason the modules below name their files.
@@ -8,18 +8,25 @@ mod cluster;
 #[path = "server/directory.rs"]
 mod directory;
 #[path = "server/etcd.rs"]
-pub(crate) mod etcd;
+mod etcd;
+#[path = "server/etcd_cluster.rs"]
+mod etcd_cluster;
 #[path = "server/options.rs"]
 mod options;
 #[path = "server/probe.rs"]
 mod probe;
+#[path = "server/signals.rs"]
+mod signals;
 #[path = "server/supervised.rs"]
 mod supervised;
 
 pub(crate) use cluster::RedisCluster;
+pub(crate) use etcd::{EtcdOptions, EtcdServer};
+pub(crate) use etcd_cluster::{EtcdCluster, PeerRoute};
 pub(crate) use options::RedisOptions;
 
 use directory::Directory;
+use signals::Process;
 use std::{
     fs, io,
     net::TcpListener,
@@ -100,9 +107,7 @@ impl RedisServer {
 
     /// Whether the process is there; a paused one is.
     pub(crate) fn is_running(&self) -> bool {
-        self.process
-            .as_ref()
-            .is_some_and(|process| !process.has_ended())
+        self.signals().is_running()
     }
 
     /// What the server logged since it was first started.
@@ -114,74 +119,45 @@ impl RedisServer {
     /// Ends the server at once, as a crash would (SIGKILL), and returns when it is gone.
     /// Does nothing if it is gone already.
     pub(crate) fn kill(&self) -> io::Result<()> {
-        self.signal("KILL")?;
-        self.wait_for_end(PATIENCE)
+        self.signals().kill()
     }
 
     /// Stops the process without closing anything (SIGSTOP): its connections hang.
     pub(crate) fn pause(&self) -> io::Result<()> {
-        self.signal("STOP")?;
-        // The signal is on its way when `kill` returns; a command sent now might still be answered.
-        let deadline = Instant::now() + PATIENCE;
-        while supervised::is_paused(self.pid) == Some(false) {
-            give_up_after(deadline, "redis-server did not stop on SIGSTOP")?;
-        }
-        Ok(())
+        self.signals().pause()
     }
 
     /// Lets a paused process go on (SIGCONT).
     pub(crate) fn resume(&self) -> io::Result<()> {
-        self.signal("CONT")
+        self.signals().resume()
     }
 
     /// Ends the server in an orderly way if it is still there, and starts it again on the same
     /// port and directory: what an append-only file holds is there again, all else is not.
     pub(crate) fn restart(&mut self) -> io::Result<()> {
-        self.resume()?;
-        self.signal("TERM")?;
-        if self.wait_for_end(PATIENCE / 4).is_err() {
-            self.kill()?;
-        }
+        self.signals().end()?;
         if let Some(process) = self.process.take() {
             process.make_way()?;
         }
-        let deadline = Instant::now() + PATIENCE;
-        let (process, pid) = loop {
-            match launch(
+        let (process, pid) = on_the_same_port(|| {
+            launch(
                 &self.binary,
                 &self.options,
                 self.port,
                 self.directory.path(),
-            ) {
-                Ok(started) => break started,
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                    give_up_after(deadline, &error.to_string())?;
-                }
-                Err(error) => return Err(error),
-            }
-        };
+            )
+        })?;
         self.process = Some(process);
         self.pid = pid;
         Ok(())
     }
 
-    /// Nothing is sent to a process that has ended: its id may be another's by now.
-    fn signal(&self, name: &str) -> io::Result<()> {
-        if !self.is_running() {
-            return Ok(());
+    fn signals(&self) -> Process<'_> {
+        Process {
+            supervised: self.process.as_ref(),
+            pid: self.pid,
+            name: "redis-server",
         }
-        match supervised::signal(self.pid, name) {
-            Err(_) if !self.is_running() => Ok(()),
-            sent => sent,
-        }
-    }
-
-    fn wait_for_end(&self, patience: Duration) -> io::Result<()> {
-        let deadline = Instant::now() + patience;
-        while self.is_running() {
-            give_up_after(deadline, "redis-server does not end")?;
-        }
-        Ok(())
     }
 }
 
@@ -243,6 +219,19 @@ fn on_a_free_port<T>(mut start: impl FnMut(u16) -> io::Result<T>) -> io::Result<
         match start(port) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && attempt < PORT_ATTEMPTS => {
                 attempt += 1;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Calls `start` until nobody else is on the port that a server had before.
+fn on_the_same_port<T>(mut start: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match start() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                give_up_after(deadline, &error.to_string())?;
             }
             result => return result,
         }

@@ -2,11 +2,12 @@
 
 use crate::{
     cargo, flags, interrupt,
-    server::{RedisCluster, RedisOptions, RedisServer, etcd::EtcdServer},
+    server::{EtcdCluster, EtcdOptions, EtcdServer, RedisCluster, RedisOptions, RedisServer},
     tools,
 };
 use anyhow::{Context as _, Result, bail};
 use std::{
+    collections::BTreeMap,
     env,
     ffi::OsString,
     io,
@@ -19,12 +20,16 @@ use std::{
 const LOOK: Duration = Duration::from_millis(500);
 
 pub(crate) fn run(flags: &flags::Services) -> Result<ExitCode> {
-    let mut services = Services::fresh_redis()?;
+    let mut services = Services::default();
+    services.start_redis()?;
     if flags.cluster {
-        services.add_cluster()?;
+        services.start_redis_cluster()?;
     }
     if flags.etcd {
-        services.add_etcd()?;
+        services.start_etcd()?;
+    }
+    if flags.etcd_cluster {
+        services.start_etcd_cluster()?;
     }
     if let Some((program, arguments)) = flags.command.split_first() {
         let mut command = Command::new(program);
@@ -39,68 +44,96 @@ pub(crate) fn run(flags: &flags::Services) -> Result<ExitCode> {
 }
 
 /// Running servers, and the variables by which others find them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Services {
     redis: Option<RedisServer>,
-    cluster: Option<RedisCluster>,
+    redis_cluster: Option<RedisCluster>,
     etcd: Option<EtcdServer>,
-    variables: Vec<(&'static str, OsString)>,
+    etcd_cluster: Option<EtcdCluster>,
+    variables: BTreeMap<&'static str, OsString>,
 }
 
 impl Services {
-    /// The server that `KV_REDIS_URL` names if it is set, else one of our own.
-    pub(crate) fn redis() -> Result<Self> {
-        match env::var_os("KV_REDIS_URL").filter(|url| !url.is_empty()) {
+    /// One server of each kind: those that `KV_REDIS_URL` and `KV_ETCD_URL` name, else our own.
+    pub(crate) fn all() -> Result<Self> {
+        let mut services = Self::default();
+        services.find_redis()?;
+        services.find_etcd()?;
+        Ok(services)
+    }
+
+    /// The Redis server that `KV_REDIS_URL` names if it is set, else one of our own.
+    pub(crate) fn find_redis(&mut self) -> Result<()> {
+        match given("KV_REDIS_URL") {
             Some(url) => {
-                eprintln!("using the Redis server of KV_REDIS_URL");
-                let variables = vec![redis_binary()?, ("KV_REDIS_URL", url)];
-                Ok(Self {
-                    redis: None,
-                    cluster: None,
-                    etcd: None,
-                    variables,
-                })
+                self.variables.insert("KV_REDIS_URL", url);
+                self.variables.extend([redis_binary()?]);
+                Ok(())
             }
-            None => Self::fresh_redis(),
+            None => self.start_redis(),
         }
     }
 
-    /// A Redis server of our own.
-    pub(crate) fn fresh_redis() -> Result<Self> {
-        let binary = redis_binary()?;
-        let redis = RedisServer::start(binary.1.as_ref(), RedisOptions::default())
-            .context("cannot start redis-server")?;
-        let url = ("KV_REDIS_URL", redis.url().into());
-        Ok(Self {
-            redis: Some(redis),
-            cluster: None,
-            etcd: None,
-            variables: vec![binary, url],
-        })
+    /// The etcd that `KV_ETCD_URL` names if it is set, else one of our own.
+    pub(crate) fn find_etcd(&mut self) -> Result<()> {
+        match given("KV_ETCD_URL") {
+            Some(url) => {
+                self.variables.insert("KV_ETCD_URL", url);
+                self.variables.extend(etcd_binaries()?);
+                Ok(())
+            }
+            None => self.start_etcd(),
+        }
     }
 
     /// What to set for a command that uses the servers.
     pub(crate) fn variables(&self) -> impl Iterator<Item = (&'static str, OsString)> {
-        self.variables.iter().cloned()
+        self.variables
+            .iter()
+            .map(|(name, value)| (*name, value.clone()))
+    }
+
+    fn start_redis(&mut self) -> Result<()> {
+        let binary = redis_binary()?;
+        let redis = RedisServer::start(binary.1.as_ref(), RedisOptions::default())
+            .context("cannot start redis-server")?;
+        self.variables
+            .extend([binary, ("KV_REDIS_URL", redis.url().into())]);
+        self.redis = Some(redis);
+        Ok(())
     }
 
     /// A Redis Cluster of two primaries.
-    fn add_cluster(&mut self) -> Result<()> {
+    fn start_redis_cluster(&mut self) -> Result<()> {
         let binary = redis_binary()?.1;
         let cluster = RedisCluster::start(binary.as_ref());
         let cluster = cluster.context("cannot start a Redis Cluster")?;
         self.variables
-            .push(("KV_REDIS_CLUSTER_URL", cluster.url().into()));
-        self.cluster = Some(cluster);
+            .insert("KV_REDIS_CLUSTER_URL", cluster.url().into());
+        self.redis_cluster = Some(cluster);
         Ok(())
     }
 
-    fn add_etcd(&mut self) -> Result<()> {
-        let binary = tools::ensure(&tools::ETCD, &tools::ETCD_SERVER)?.path;
-        let etcd = EtcdServer::start(&binary).context("cannot start etcd")?;
-        self.variables.push(("KV_ETCD", binary.into()));
-        self.variables.push(("KV_ETCD_URL", etcd.url().into()));
+    /// An etcd of one node.
+    fn start_etcd(&mut self) -> Result<()> {
+        let binaries = etcd_binaries()?;
+        let etcd = EtcdServer::start(binaries[0].1.as_ref(), &EtcdOptions::default())
+            .context("cannot start etcd")?;
+        self.variables.extend(binaries);
+        self.variables.insert("KV_ETCD_URL", etcd.url().into());
         self.etcd = Some(etcd);
+        Ok(())
+    }
+
+    /// An etcd cluster of three nodes.
+    fn start_etcd_cluster(&mut self) -> Result<()> {
+        let binaries = etcd_binaries()?;
+        let cluster = EtcdCluster::start(binaries[0].1.as_ref(), &EtcdOptions::default())
+            .context("cannot start an etcd cluster")?;
+        self.variables.extend(binaries);
+        self.variables
+            .insert("KV_ETCD_CLUSTER_URL", cluster.url().into());
+        self.etcd_cluster = Some(cluster);
         Ok(())
     }
 
@@ -115,16 +148,38 @@ impl Services {
             if self.redis.as_ref().is_some_and(|redis| !redis.is_running()) {
                 bail!("redis-server has ended by itself");
             }
-            let nodes = self.cluster.iter().flat_map(RedisCluster::nodes);
-            if nodes.into_iter().any(|node| !node.is_running()) {
+            let mut nodes = self.redis_cluster.iter().flat_map(RedisCluster::nodes);
+            if nodes.any(|node| !node.is_running()) {
                 bail!("a node of the Redis Cluster has ended by itself");
             }
-            if self.etcd.as_ref().is_some_and(|etcd| !etcd.is_running()) {
-                bail!("etcd has ended by itself");
+            let cluster = self.etcd_cluster.iter().flat_map(EtcdCluster::nodes);
+            if self
+                .etcd
+                .iter()
+                .chain(cluster)
+                .any(|node| !node.is_running())
+            {
+                bail!("an etcd has ended by itself");
             }
         }
         Ok(())
     }
+}
+
+/// Where `etcd` and `etcdctl` are, in this order.
+pub(crate) fn etcd_binaries() -> Result<[(&'static str, OsString); 2]> {
+    let find = |tool| Ok::<_, anyhow::Error>(tools::ensure(&tools::ETCD, tool)?.path.into());
+    Ok([
+        ("KV_ETCD", find(&tools::ETCD_SERVER)?),
+        ("KV_ETCDCTL", find(&tools::ETCD_CTL)?),
+    ])
+}
+
+/// A server that somebody else has started.
+fn given(variable: &str) -> Option<OsString> {
+    let url = env::var_os(variable).filter(|url| !url.is_empty())?;
+    eprintln!("using the server of {variable}");
+    Some(url)
 }
 
 /// Where `redis-server` is, for us and for tests that start their own.

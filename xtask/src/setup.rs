@@ -1,17 +1,12 @@
 //! `setup`: finds every tool, downloads what is missing, and shows them all.
 
-use crate::{flags, table, tools};
+use crate::{table, tools};
 use anyhow::Result;
 use std::process::ExitCode;
 
-pub(crate) fn run(flags: &flags::Setup) -> Result<ExitCode> {
-    let bundles: &[&tools::Bundle] = if flags.all {
-        &[&tools::REDIS, &tools::ETCD]
-    } else {
-        &[&tools::REDIS]
-    };
+pub(crate) fn run() -> Result<ExitCode> {
     let mut rows = vec![table::row(["tool", "version", "path", "from"])];
-    for bundle in bundles {
+    for bundle in [&tools::REDIS, &tools::ETCD] {
         for tool in bundle.tools {
             rows.push(row(&tools::ensure(bundle, tool)?));
         }

@@ -9,7 +9,7 @@ use anyhow::Result;
 use std::{ffi::OsString, process::ExitCode};
 
 pub(crate) fn run(flags: &flags::Test) -> Result<ExitCode> {
-    let services = Services::redis()?;
+    let services = Services::all()?;
     let mut cargo = cargo::with_protoc()?;
     cargo.arg("test");
     // Cargo would let `--workspace` win over the package that was asked for.

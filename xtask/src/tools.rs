@@ -55,7 +55,7 @@ pub(crate) static ETCD_SERVER: Tool = Tool {
     version: "--version",
     aliases: &["etcd"],
 };
-static ETCD_CTL: Tool = Tool {
+pub(crate) static ETCD_CTL: Tool = Tool {
     name: "etcdctl",
     variable: "KV_ETCDCTL",
     version: "version",

@@ -53,8 +53,9 @@ pub(crate) struct StoreArgs {
     /// The user in whose name to call.
     #[arg(long, global = true)]
     pub(crate) user: Option<String>,
-    /// A bare store instead: redis://host:6379/0, rediss://…, unix:///run/redis.sock. Keys are then
-    /// those on the store, without a configured prefix.
+    /// A bare store instead: redis://host:6379/0, rediss://…, unix:///run/redis.sock, and with the
+    /// feature `etcd` etcd://host:2379,host:2379. Keys are then those on the store, without a
+    /// configured prefix.
     #[arg(
         long,
         global = true,

@@ -113,6 +113,9 @@ pub struct Settings {
     /// How late a key may end, beyond the store's own granularity; a second by default. A store that
     /// judges deadlines whenever it is asked sets zero and is tested more sharply.
     pub slack: Duration,
+    /// How much later still a key may end that is held by the store's clock alone; nothing by default.
+    /// For stores that end such keys in batches.
+    pub held_slack: Duration,
     /// The deadline that a layer of the stack gives to writes that say nothing about one. At least
     /// ten minutes, or cases that expect a key to stay will not find it.
     pub unset_ttl: Option<Duration>,
@@ -121,6 +124,9 @@ pub struct Settings {
     /// The longest value that the suite sends, in bytes; 4 MiB by default. Where the store's limit is
     /// higher, the refusal of one byte more is not tried.
     pub max_value_test: usize,
+    /// How many members a move takes in one step if so many are due; 200 by default. One that takes less
+    /// than it was asked for tells that there is more.
+    pub most_moved: usize,
     /// How long a case may take before it counts as hung; a minute by default.
     pub case_deadline: Duration,
 }
@@ -139,9 +145,11 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             slack: Duration::from_secs(1),
+            held_slack: Duration::ZERO,
             unset_ttl: None,
             tenancy: Tenancy::Shared,
             max_value_test: 4 << 20,
+            most_moved: 200,
             case_deadline: Duration::from_secs(60),
         }
     }
@@ -152,6 +160,13 @@ impl Settings {
     #[must_use]
     pub fn slack(mut self, slack: Duration) -> Self {
         self.slack = slack;
+        self
+    }
+
+    /// With this much more lateness allowed for the end of a held key.
+    #[must_use]
+    pub fn held_slack(mut self, slack: Duration) -> Self {
+        self.held_slack = slack;
         self
     }
 
@@ -173,6 +188,13 @@ impl Settings {
     #[must_use]
     pub fn max_value_test(mut self, bytes: usize) -> Self {
         self.max_value_test = bytes;
+        self
+    }
+
+    /// With moves of at least this many members in one step.
+    #[must_use]
+    pub fn most_moved(mut self, members: usize) -> Self {
+        self.most_moved = members;
         self
     }
 

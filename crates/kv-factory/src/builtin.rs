@@ -10,16 +10,44 @@ use std::{sync::Arc, time::Duration};
 pub(crate) fn feature_of(provider: &str) -> Option<&'static str> {
     match provider {
         "memory" if !cfg!(feature = "memory") => Some("memory"),
+        "etcd" if !cfg!(feature = "etcd") => Some("etcd"),
         "redis" if !cfg!(feature = "redis") => Some("redis"),
         _ => None,
     }
 }
+
+/// The provider of a URL scheme that is known, whether it is compiled in or not.
+pub(crate) fn provider_of_scheme(scheme: &str) -> Option<&'static str> {
+    let schemes: [(&'static str, &[&str]); 3] = [
+        ("etcd", ETCD_SCHEMES),
+        ("memory", MEMORY_SCHEMES),
+        ("redis", REDIS_SCHEMES),
+    ];
+    let found = schemes
+        .iter()
+        .find(|(_, schemes)| schemes.contains(&scheme));
+    found.map(|(provider, _)| *provider)
+}
+
+const ETCD_SCHEMES: &[&str] = &["etcd", "etcds"];
+const MEMORY_SCHEMES: &[&str] = &["memory"];
+const REDIS_SCHEMES: &[&str] = &[
+    "redis",
+    "rediss",
+    "redis+unix",
+    "unix",
+    "valkey",
+    "valkeys",
+    "valkey+unix",
+];
 
 pub(crate) fn registry() -> Registry {
     let mut registry = Registry::default();
     // The names differ, so none of these can fail.
     #[cfg(feature = "memory")]
     let _ = registry.add_provider("memory", Arc::new(memory::Memory));
+    #[cfg(feature = "etcd")]
+    let _ = registry.add_provider("etcd", Arc::new(etcd::Etcd));
     #[cfg(feature = "redis")]
     let _ = registry.add_provider("redis", Arc::new(redis::Redis));
     let _ = registry.add_wrapper("default_ttl", Arc::new(DefaultTtlBuilder));
@@ -42,7 +70,7 @@ mod memory {
         }
 
         fn schemes(&self) -> &[&str] {
-            &["memory"]
+            super::MEMORY_SCHEMES
         }
 
         fn is_shared(&self) -> bool {
@@ -57,6 +85,26 @@ mod memory {
                 ));
             }
             self.build(url.query_fields())
+        }
+    }
+}
+
+#[cfg(feature = "etcd")]
+mod etcd {
+    use crate::{ProviderBuilder, Settings};
+    use kv_core::{Kv, KvBuilder, Result};
+    use kv_etcd::{EtcdConfig, EtcdStore};
+
+    pub(super) struct Etcd;
+
+    impl ProviderBuilder for Etcd {
+        fn build(&self, settings: Settings) -> Result<KvBuilder> {
+            let config: EtcdConfig = settings.parse()?;
+            Ok(Kv::builder(EtcdStore::new(config)?))
+        }
+
+        fn schemes(&self) -> &[&str] {
+            super::ETCD_SCHEMES
         }
     }
 }
@@ -76,15 +124,7 @@ mod redis {
         }
 
         fn schemes(&self) -> &[&str] {
-            &[
-                "redis",
-                "rediss",
-                "redis+unix",
-                "unix",
-                "valkey",
-                "valkeys",
-                "valkey+unix",
-            ]
+            super::REDIS_SCHEMES
         }
     }
 }

@@ -5,8 +5,8 @@ use crate::{Instance, Settings, registry::Registry};
 use kv_core::{Error, ErrorKind, Result};
 use kv_wrappers::KeySettings;
 
-/// The fields that say where the server is; a provider with none of them is known by all its fields.
-const ADDRESS: [&str; 9] = [
+/// The fields that say where the data are: the server, and what on it; a provider with none of them is known by all its fields.
+const ADDRESS: [&str; 10] = [
     "uri",
     "url",
     "host",
@@ -16,6 +16,7 @@ const ADDRESS: [&str; 9] = [
     "db",
     "database",
     "endpoints",
+    "root",
 ];
 
 /// How a store with a key resolver lays out its keys, and where.

@@ -1,6 +1,6 @@
 //! Providers and wrappers by name. Other crates add theirs.
 
-use crate::{Instance, Settings, StoreUrl, fault::Fault, hint::instead};
+use crate::{Instance, Settings, StoreUrl, builtin, fault::Fault, hint::instead};
 use kv_core::{Error, ErrorKind, KvBuilder, Layer, Result};
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -132,7 +132,7 @@ impl Registry {
             return Ok(Arc::clone(builder));
         }
         let known = self.providers.keys().map(String::as_str);
-        Err(match crate::builtin::feature_of(name) {
+        Err(match builtin::feature_of(name) {
             Some(feature) => not_compiled(name, feature),
             None => Fault::unknown("provider", name, "registered", known),
         })
@@ -152,6 +152,14 @@ impl Registry {
         owner
             .and_then(|name| self.providers.get(name))
             .ok_or_else(|| {
+                let provider = builtin::provider_of_scheme(scheme);
+                let missing = provider.and_then(|it| Some((it, builtin::feature_of(it)?)));
+                if let Some((provider, feature)) = missing {
+                    let message = format!(
+                        "the provider `{provider}` of the URL scheme `{scheme}` is not compiled in; turn on the feature `{feature}` of kv-factory"
+                    );
+                    return Error::new(ErrorKind::Config, message);
+                }
                 let known = self.schemes.keys().map(String::as_str);
                 let instead = instead(scheme, "known schemes", known);
                 let message = format!("unknown URL scheme `{scheme}`{instead}");

@@ -36,7 +36,7 @@ async fn case_154_unknown_names_are_answered_with_the_known_ones() {
     let provider = "[default.database.kvstore.a]\nprovider = { backend = \"memroy\" }";
     let text = refused(provider).await;
     let place = "unknown provider `memroy` in `default.database.kvstore.a.provider.backend`";
-    let hint = "; did you mean `memory`? registered: memory, redis";
+    let hint = "; did you mean `memory`? registered: etcd, memory, redis";
     assert_eq!(text, format!("{place}{hint}"));
     assert_eq!(
         refused(&memory("{ name = \"default_tll\" }")).await,
@@ -224,7 +224,7 @@ async fn case_157_urls_open_bare_stores_and_bad_schemes_list_the_known() {
     let error = factory.open_url("http://h").await.unwrap_err().to_string();
     assert_eq!(
         error,
-        "unknown URL scheme `http`; known schemes: memory, redis, redis+unix, rediss, unix, valkey, valkey+unix, valkeys"
+        "unknown URL scheme `http`; known schemes: etcd, etcds, memory, redis, redis+unix, rediss, unix, valkey, valkey+unix, valkeys"
     );
 }
 

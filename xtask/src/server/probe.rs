@@ -46,6 +46,29 @@ pub(super) fn etcd(port: u16) -> bool {
     })
 }
 
+/// Whether the etcd that listens for peers at `port` belongs to a cluster with a member of this name:
+/// another one may have been faster at taking the port.
+pub(super) fn etcd_is(port: u16, name: &str) -> bool {
+    let request = "GET /members HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    exchange(port, request.as_bytes()).is_ok_and(|reply| reply.contains(&format!("\"{name}\"")))
+}
+
+/// Whether the etcd at `port` takes itself for the leader.
+pub(super) fn etcd_leads(port: u16) -> bool {
+    let request = "POST /v3/maintenance/status HTTP/1.1\r\nHost: localhost\r\n\
+                   Content-Type: application/json\r\nContent-Length: 2\r\n\
+                   Connection: close\r\n\r\n{}";
+    let Ok(reply) = exchange(port, request.as_bytes()) else {
+        return false;
+    };
+    let field = |name: &str| {
+        let (_, rest) = reply.split_once(&format!("\"{name}\":\""))?;
+        rest.split('"').next()
+    };
+    // Without a leader there is no such field.
+    field("leader").is_some_and(|leader| Some(leader) == field("member_id"))
+}
+
 /// Sends all of the request and reads until the server closes the connection.
 fn exchange(port: u16, request: &[u8]) -> io::Result<String> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));

@@ -45,6 +45,7 @@ const TAIL_LINES: usize = 15;
 #[derive(Debug)]
 pub(super) struct Supervised {
     shell: Child,
+    id: u32,
     pipe: Option<ChildStdin>,
     ended: PathBuf,
     log: PathBuf,
@@ -79,18 +80,23 @@ impl Supervised {
         if let Some(output) = shell.stdout.take() {
             BufReader::new(output).read_line(&mut line)?;
         }
-        let id = line.trim();
-        if id.is_empty() {
+        let Ok(id) = line.trim().parse() else {
             return Err(io::Error::other("sh ended before it started anything"));
-        }
+        };
         let ended = directory.join(format!("ended.{id}"));
         Ok(Self {
             shell,
+            id,
             pipe,
             ended,
             log,
             log_start,
         })
+    }
+
+    /// The program's process, as long as it has not ended.
+    pub(super) fn id(&self) -> u32 {
+        self.id
     }
 
     /// Without its directory the program is as good as gone, and nothing could tell us its end.

@@ -57,7 +57,11 @@ pub(super) fn read(root: &Path) -> Result<Vec<Source>> {
         for entry in fs::read_dir(&directory).with_context(cannot)? {
             let entry = entry.with_context(cannot)?;
             let kind = entry.file_type().with_context(cannot)?;
-            if kind.is_dir() && entry.file_name() != "target" && entry.file_name() != ".git" {
+            // In a worktree, `.git` is a file.
+            if entry.file_name() == ".git" || entry.file_name() == "target" {
+                continue;
+            }
+            if kind.is_dir() {
                 left.push(entry.path());
             }
             if kind.is_file() && entry.metadata().with_context(cannot)?.len() <= LARGEST {

@@ -93,6 +93,41 @@ impl Bench {
         what: &str,
         written: Written,
         lifetime: Duration,
+        present: F,
+    ) -> Verdict
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Verdict<bool>>,
+    {
+        self.ends_by(what, written, lifetime, Duration::ZERO, present)
+            .await
+    }
+
+    /// The same for something that is held by the store's clock alone.
+    ///
+    /// # Errors
+    /// As [`ends_in_time`](Self::ends_in_time).
+    pub async fn held_ends_in_time<F, Fut>(
+        &self,
+        what: &str,
+        written: Written,
+        lifetime: Duration,
+        present: F,
+    ) -> Verdict
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Verdict<bool>>,
+    {
+        let more = self.settings().held_slack;
+        self.ends_by(what, written, lifetime, more, present).await
+    }
+
+    async fn ends_by<F, Fut>(
+        &self,
+        what: &str,
+        written: Written,
+        lifetime: Duration,
+        more: Duration,
         mut present: F,
     ) -> Verdict
     where
@@ -102,7 +137,7 @@ impl Bench {
         let due = written
             .before
             .saturating_add(lifetime.saturating_sub(self.skew()));
-        let late = self.granularity() + self.skew() + self.settings().slack;
+        let late = self.granularity() + self.skew() + self.settings().slack + more;
         let latest = written.after.saturating_add(lifetime + late);
         loop {
             let before = self.now().await?;

@@ -5,7 +5,9 @@ use crate::{
     bench::{Bench, together},
     failure::{Verdict, ensure, ensure_eq},
 };
-use kv_core::{Fate, Guard, Key, Kv, Member, Moved, RelativeScore, ScoreRange, Txn, Value, ZMove};
+use kv_core::{
+    Fate, Guard, Key, Kv, Member, Moved, RelativeScore, ScoreRange, Stopwatch, Txn, Value, ZMove,
+};
 use std::{collections::BTreeSet, time::Duration};
 
 cases! {
@@ -68,8 +70,12 @@ impl Queue {
 
 async fn leases(b: Bench) -> Verdict {
     let q = Queue::new(&b);
-    let (long, short) = (Duration::from_secs(600), Duration::from_millis(200));
+    let other = b.open().await?;
+    let watch = Stopwatch::start();
     b.kv.zadd(&q.due, [("a", 1), ("b", 2)]).await?;
+    // Long enough for a few calls, however slow they are.
+    let short = Duration::from_millis(200).max(watch.elapsed() * 20);
+    let long = Duration::from_secs(600);
     b.kv.hset(&q.body, "a", "body a").await?;
 
     let first = b.kv.zmove(q.claim(1, short)).await?;
@@ -83,15 +89,18 @@ async fn leases(b: Bench) -> Verdict {
     let end = first.now.saturating_add(short);
 
     // Until the lease ends only the other one is to be had, by whomever.
-    let second = b.open().await?.zmove(q.claim(9, long)).await?;
-    if second.now < end {
-        let taken: Vec<_> = second.members.iter().map(|it| &it.member).collect();
-        ensure_eq!(
-            taken,
-            [&Member::from("b")],
-            "what a second claimer gets meanwhile"
-        );
-    }
+    let second = other.zmove(q.claim(9, long)).await?;
+    ensure!(
+        second.now < end,
+        "the second of two calls came {:?} after the first",
+        second.now.saturating_since(first.now)
+    );
+    let taken: Vec<_> = second.members.iter().map(|it| &it.member).collect();
+    ensure_eq!(
+        taken,
+        [&Member::from("b")],
+        "what a second claimer gets meanwhile"
+    );
     loop {
         let again = b.kv.zmove(q.claim(9, long)).await?;
         match again.members.as_slice() {

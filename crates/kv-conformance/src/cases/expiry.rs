@@ -72,8 +72,11 @@ fn follow(b: Bench, way: usize, ttl: Ttl, lifetime: Duration) -> Followed {
         let key = b.key(format!("{way}:{}", lifetime.as_micros()));
         let ((), written) = b.written(b.kv.set_for(&key, "x", ttl)).await?;
         let present = || async { Ok(b.kv.get(&key).await?.is_some()) };
-        b.ends_in_time(&format!("the key with {ttl:?}"), written, lifetime, present)
-            .await
+        let what = format!("the key with {ttl:?}");
+        match ttl {
+            Ttl::Held(_) => b.held_ends_in_time(&what, written, lifetime, present).await,
+            _ => b.ends_in_time(&what, written, lifetime, present).await,
+        }
     })
 }
 

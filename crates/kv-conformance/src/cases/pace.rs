@@ -8,7 +8,7 @@ use crate::{
     bench::{Bench, pause},
     failure::{Verdict, ensure, ensure_eq},
 };
-use kv_core::{LimitState, Rule, StateWrite, Throttle, Timestamp};
+use kv_core::{LimitState, Rule, StateWrite, Stopwatch, Throttle, Timestamp};
 use std::time::Duration;
 
 cases! {
@@ -72,6 +72,18 @@ impl Model {
     }
 }
 
+/// This span, or longer where fewer than some twenty calls fit.
+async fn at_pace(b: &Bench, span: Duration) -> Verdict<Duration> {
+    let request = one(&b.key("paced"), slow(9)?);
+    let watch = Stopwatch::start();
+    for _ in 0..3 {
+        b.kv.throttle(request.clone()).await?;
+    }
+    // Rules take whole microseconds, and a pace of milliseconds does.
+    let millis = u64::try_from(watch.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Ok(span.max(Duration::from_millis(millis.saturating_mul(7))))
+}
+
 async fn burst_and_pace(b: Bench) -> Verdict {
     let key = b.key("slow");
     let request = one(&key, slow(3)?);
@@ -98,12 +110,14 @@ async fn burst_and_pace(b: Bench) -> Verdict {
     );
 
     // 3 in 100 ms do not divide evenly.
-    let rule = Rule::gcra(3, Duration::from_millis(100), 2)?;
+    let span = at_pace(&b, Duration::from_millis(100)).await?;
+    let rule = Rule::gcra(3, span, 2)?;
     let mut model = Model::new(one(&b.key("quick"), rule));
-    let (allowed, denied) = model.follow(&b, Duration::from_millis(400)).await?;
+    let (allowed, denied) = model.follow(&b, span * 4).await?;
     ensure!(
         allowed > 3 && denied > 0,
-        "{allowed} allowed and {denied} denied in 400ms at 3 in 100ms"
+        "{allowed} allowed and {denied} denied in {:?} at 3 in {span:?}",
+        span * 4
     );
     let promised = loop {
         let answer = model.ask(&b).await?;
@@ -117,7 +131,7 @@ async fn burst_and_pace(b: Bench) -> Verdict {
 }
 
 async fn fixed_window(b: Bench) -> Verdict {
-    let length = Duration::from_millis(150);
+    let length = at_pace(&b, Duration::from_millis(150)).await?;
     let mut model = Model::new(one(&b.key("a"), Rule::fixed(5, length)?));
     let (allowed, denied) = model.follow(&b, length * 3).await?;
     ensure!(
@@ -128,7 +142,7 @@ async fn fixed_window(b: Bench) -> Verdict {
 }
 
 async fn sliding_counter(b: Bench) -> Verdict {
-    let length = Duration::from_millis(150);
+    let length = at_pace(&b, Duration::from_millis(150)).await?;
     let rule = Rule::sliding_counter(5, length)?;
     let mut model = Model::new(one(&b.key("a"), rule));
     let (allowed, denied) = model.follow(&b, length * 4).await?;

@@ -9,9 +9,6 @@ use kv_core::{
 };
 use std::{collections::BTreeSet, fmt::Write, time::Duration};
 
-/// How far apart two stores' deadlines may be: their clocks differ and they are asked in turn.
-const TOLERANCE: Duration = Duration::from_secs(60);
-
 /// What a store answered.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Answer {
@@ -47,9 +44,10 @@ impl Answer {
         }
     }
 
-    pub(super) fn agrees(&self, other: &Self) -> bool {
+    /// Whether it is the same, but for this much of a remaining lifetime.
+    pub(super) fn agrees(&self, other: &Self, tolerance: Duration) -> bool {
         let close = match (self.lifetime, other.lifetime) {
-            (Some(one), Some(another)) => one.abs_diff(another) <= TOLERANCE,
+            (Some(one), Some(another)) => one.abs_diff(another) <= tolerance,
             (one, another) => one == another,
         };
         close && self.text == other.text && !other.spoilt

@@ -6,6 +6,7 @@ mod taken;
 mod txns;
 
 use super::{
+    Common,
     lane::{Clocked, Lane},
     material,
     step::Step,
@@ -23,7 +24,7 @@ pub(super) struct Generator<'a> {
     rng: Rng,
     keys: Vec<Key>,
     groups: Vec<Group>,
-    can: CapabilitySet,
+    common: Common,
     now: Timestamp,
     /// What was last written, so that comparisons sometimes hold.
     written: HashMap<Key, Value>,
@@ -55,13 +56,13 @@ const FAMILIES: [Family; 4] = [
 ];
 
 impl<'a> Generator<'a> {
-    pub(super) fn new(lane: &'a Lane, can: CapabilitySet) -> Self {
+    pub(super) fn new(lane: &'a Lane, common: Common) -> Self {
         Self {
             lane,
             rng: Rng::with_seed(lane.seed()),
             keys: lane.keys(),
             groups: groups(lane),
-            can,
+            common,
             now: lane.now(),
             written: HashMap::new(),
             fields: HashMap::new(),
@@ -87,7 +88,7 @@ impl<'a> Generator<'a> {
             Step::Call(command) => command.needs(),
             Step::ScanAll { .. } => CapabilitySet::NONE.with(Capability::Scan),
         };
-        needs.iter().all(|it| self.can.has(it))
+        needs.iter().all(|it| self.common.can.has(it))
     }
 
     fn audit(&self) -> Vec<Step> {

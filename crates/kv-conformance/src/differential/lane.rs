@@ -1,6 +1,7 @@
 use super::{answer::Answer, material, step::Step, summary::Summary, tokens::Tokens};
 use futures_util::future::{join_all, try_join_all};
-use kv_core::{Key, Kv, Prefix, Prefixes, Result, Timestamp};
+use kv_core::{CapabilitySet, Key, Kv, Prefix, Prefixes, Result, Timestamp};
+use std::time::Duration;
 
 /// A part of the test with keys of its own, so that it can run beside the others.
 #[derive(Clone, Debug)]
@@ -10,6 +11,7 @@ pub(super) struct Lane {
     home: String,
     /// When the test began, by the reference's clock.
     now: Timestamp,
+    tolerance: Duration,
 }
 
 /// Keys whose content is told by a store's clock.
@@ -33,7 +35,13 @@ impl Lane {
             number,
             home: format!("diff.{seed}.{number}:"),
             now,
+            tolerance: Duration::from_secs(60),
         }
+    }
+
+    /// With this much difference allowed between remaining lifetimes.
+    pub(super) fn tolerance(self, tolerance: Duration) -> Self {
+        Self { tolerance, ..self }
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -98,7 +106,7 @@ impl Lane {
 
     /// Runs the steps one by one, each on all stores.
     pub(super) async fn run(&self, steps: &[Step], stores: &[&Kv]) -> Result<Summary, Parting> {
-        let mut summary = Summary::new(self.seed);
+        let mut summary = Summary::new(self.seed, CapabilitySet::ALL);
         let mut tokens: Vec<Tokens> = stores.iter().map(|_| Tokens::default()).collect();
         for (index, step) in steps.iter().enumerate() {
             let mut answers = join_all(stores.iter().map(|kv| step.execute(kv, self.now))).await;
@@ -106,7 +114,8 @@ impl Lane {
                 tokens.judge(answer);
             }
             let (first, others) = answers.split_first().expect("there is a reference");
-            if first.spoilt() || !others.iter().all(|other| first.agrees(other)) {
+            let agrees = |other: &Answer| first.agrees(other, self.tolerance);
+            if first.spoilt() || !others.iter().all(agrees) {
                 return Err(Parting { index, answers });
             }
             summary.note(step.name(), first);

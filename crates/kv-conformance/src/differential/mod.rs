@@ -19,7 +19,7 @@ mod tokens;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use kv_core::{Capability, CapabilitySet, Kv, Result, Timestamp};
-use std::{error, fmt};
+use std::{error, fmt, time::Duration};
 
 pub use self::{
     mismatch::{Mismatch, Said},
@@ -44,6 +44,8 @@ pub struct Differential {
     seed: u64,
     commands: usize,
     lanes: usize,
+    tolerance: Duration,
+    most_moved: u32,
 }
 
 impl Differential {
@@ -53,6 +55,8 @@ impl Differential {
             seed,
             commands: 10_000,
             lanes: 16,
+            tolerance: Duration::from_secs(60),
+            most_moved: 200,
         }
     }
 
@@ -70,6 +74,22 @@ impl Differential {
         self
     }
 
+    /// With this much difference allowed between remaining lifetimes; a minute by default. The trace's
+    /// are hours apart, so that less than one still tells a wrong lifetime from a late one.
+    #[must_use]
+    pub fn tolerance(mut self, tolerance: Duration) -> Self {
+        self.tolerance = tolerance;
+        self
+    }
+
+    /// With moves, and removals of ranges in transactions, of at most this many members: what all stores
+    /// do in one step; 200 by default.
+    #[must_use]
+    pub fn most_moved(mut self, members: u32) -> Self {
+        self.most_moved = members;
+        self
+    }
+
     /// Runs the trace on all stores. Commands that one of them lacks are left out of it.
     ///
     /// It writes below prefixes of its own, which name the seed, and clears them before and after.
@@ -79,12 +99,15 @@ impl Differential {
     /// [`Failure::Store`] if a store could not be asked for its time or be cleared.
     pub async fn run(&self, reference: &Kv, others: &[Kv]) -> Result<Summary, Failure> {
         let stores: Vec<&Kv> = [reference].into_iter().chain(others).collect();
-        let can = common(&stores);
+        let common = Common {
+            can: common(&stores),
+            most_moved: self.most_moved,
+        };
         let now = reference.now().await?;
         let mut running: FuturesUnordered<_> = (0..self.lanes)
-            .map(|number| self.lane(number, can, now, &stores))
+            .map(|number| self.lane(number, common, now, &stores))
             .collect();
-        let mut summary = Summary::new(self.seed);
+        let mut summary = Summary::new(self.seed, common.can);
         while let Some(ended) = running.next().await {
             match ended? {
                 Ok(lane) => summary.add(&lane),
@@ -102,12 +125,12 @@ impl Differential {
     async fn lane(
         &self,
         number: usize,
-        can: CapabilitySet,
+        common: Common,
         now: Timestamp,
         stores: &[&Kv],
     ) -> Result<Result<Summary, Box<Divergence>>> {
-        let lane = Lane::new(self.seed, number, now);
-        let steps = Generator::new(&lane, can).trace(self.commands.div_ceil(self.lanes));
+        let lane = Lane::new(self.seed, number, now).tolerance(self.tolerance);
+        let steps = Generator::new(&lane, common).trace(self.commands.div_ceil(self.lanes));
         lane.clear(stores).await?;
         let ended = lane.run(&steps, stores).await;
         lane.clear(stores).await?;
@@ -159,7 +182,13 @@ impl From<kv_core::Error> for Failure {
     }
 }
 
-/// What all stores can do.
+/// What all stores do.
+#[derive(Clone, Copy, Debug)]
+struct Common {
+    can: CapabilitySet,
+    most_moved: u32,
+}
+
 fn common(stores: &[&Kv]) -> CapabilitySet {
     let all = Capability::ALL.iter().copied();
     all.filter(|&it| stores.iter().all(|kv| kv.capabilities().has(it)))

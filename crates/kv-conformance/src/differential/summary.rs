@@ -1,5 +1,5 @@
 use super::answer::Answer;
-use kv_core::{COMMANDS, ErrorKind};
+use kv_core::{COMMANDS, CapabilitySet, ErrorKind};
 use std::{collections::BTreeMap, fmt};
 
 /// What a differential test that passed did.
@@ -18,6 +18,8 @@ pub struct Summary {
     pub by_command: BTreeMap<&'static str, u64>,
     /// Replies that were errors, by kind.
     pub by_error: BTreeMap<String, u64>,
+    /// What all stores can do.
+    pub can: CapabilitySet,
 }
 
 /// What a run must reach to have tested something: shares of all commands.
@@ -41,7 +43,7 @@ impl Default for Floors {
 }
 
 impl Summary {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64, can: CapabilitySet) -> Self {
         Self {
             seed,
             commands: 0,
@@ -49,6 +51,7 @@ impl Summary {
             telling: 0,
             by_command: BTreeMap::new(),
             by_error: BTreeMap::new(),
+            can,
         }
     }
 
@@ -74,10 +77,11 @@ impl Summary {
         }
     }
 
-    /// The commands of the table that were not called.
+    /// The commands of the table that were not called, though all stores have them.
     pub fn uncalled(&self) -> Vec<&'static str> {
-        let names = COMMANDS.iter().map(|spec| spec.name);
-        names
+        let there = COMMANDS.iter().filter(|spec| self.can.has(spec.needs));
+        there
+            .map(|spec| spec.name)
             .filter(|name| !self.by_command.contains_key(name))
             .collect()
     }

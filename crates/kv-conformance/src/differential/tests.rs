@@ -1,4 +1,6 @@
-use super::{Differential, Failure, Floors, Mismatch, Summary, generate::Generator, lane::Lane};
+use super::{
+    Common, Differential, Failure, Floors, Mismatch, Summary, generate::Generator, lane::Lane,
+};
 use kv_core::{
     COMMANDS, Capabilities, Capability, CapabilitySet, Cursor, Key, Kv, Layer, Prefixes, Reply,
     Result, ScanFrom, ScanPage, SetOptions, SetReply, Store, Timestamp, Value, layer_fn,
@@ -9,6 +11,10 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+const EVERYTHING: Common = Common {
+    can: CapabilitySet::ALL,
+    most_moved: 200,
+};
 const EPOCH: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
 
 /// Unconditional strings without deadlines: the least on which a trace makes sense.
@@ -184,7 +190,7 @@ async fn what_happens_only_once_is_told_with_its_history() {
 fn a_seed_always_makes_the_same_trace() {
     let trace = |seed| {
         let lane = Lane::new(seed, 0, EPOCH);
-        let steps = Generator::new(&lane, CapabilitySet::ALL).trace(500);
+        let steps = Generator::new(&lane, EVERYTHING).trace(500);
         format!("{steps:?}").replace(&format!("diff.{seed}."), "")
     };
     assert_eq!(trace(1), trace(1));
@@ -194,7 +200,7 @@ fn a_seed_always_makes_the_same_trace() {
 #[test]
 fn a_trace_calls_every_command_of_the_table() {
     let lane = Lane::new(1, 0, EPOCH);
-    let steps = Generator::new(&lane, CapabilitySet::ALL).trace(6_000);
+    let steps = Generator::new(&lane, EVERYTHING).trace(6_000);
     let called: BTreeSet<_> = steps.iter().map(|step| step.name()).collect();
     for spec in COMMANDS {
         assert!(called.contains(spec.name), "{} is never called", spec.name);
@@ -203,7 +209,7 @@ fn a_trace_calls_every_command_of_the_table() {
 
 #[test]
 fn a_run_that_tested_little_is_refused() {
-    let mut summary = Summary::new(0);
+    let mut summary = Summary::new(0, CapabilitySet::ALL);
     summary.commands = 100;
     let refusal = |summary: &Summary| summary.check(Floors::default()).unwrap_err();
     assert!(refusal(&summary).contains("never called"));

@@ -43,6 +43,7 @@ async fn names_that_nobody_knows() {
 
 fn registered<'a>(more: &[&'a str]) -> String {
     let mut names: Vec<&'a str> = more.to_vec();
+    names.extend(cfg!(feature = "etcd").then_some("etcd"));
     names.extend(cfg!(feature = "memory").then_some("memory"));
     names.extend(cfg!(feature = "redis").then_some("redis"));
     names.sort_unstable();
@@ -311,5 +312,18 @@ fn a_types_own_words_are_not_passed_on() {
             "`default.s.x`: the value is refused by its type; it is not shown here"
         );
         assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+    }
+}
+
+#[cfg(not(feature = "etcd"))]
+#[tokio::test]
+async fn a_provider_that_is_not_compiled_in_names_its_feature() {
+    let table = "[default.database.kvstore.a.provider]\nbackend = \"etcd\"";
+    let url = factory("").open_url("etcd://h:1,h:2").await.unwrap_err();
+    for told in [open(table).await, url.to_string()] {
+        assert!(
+            told.starts_with("the provider `etcd` ") && told.contains("the feature `etcd`"),
+            "{told}"
+        );
     }
 }

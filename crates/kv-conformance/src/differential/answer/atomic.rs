@@ -96,8 +96,10 @@ fn of_txn(reply: &TxnReply, now: Timestamp) -> String {
         OpReply::Token(token) => format!("a token {}", *token > 0),
         OpReply::Time(time) => instant(Some(*time)),
         OpReply::Ttl(TimeToLive::In(span)) => {
-            // All lifetimes of a trace are whole hours, and it is shorter than half of one.
-            format!("about {:.0} h", span.as_secs_f64() / 3600.0)
+            // All lifetimes of a trace are whole hours, and it is shorter than a quarter of one; what is
+            // held may end late.
+            let hours = span.as_secs_f64() / 3600.0;
+            format!("about {:.0} h", (hours - 0.75).ceil())
         }
         other => format!("{other:?}"),
     });

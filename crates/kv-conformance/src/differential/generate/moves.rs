@@ -44,7 +44,7 @@ impl Generator<'_> {
     }
 
     pub(super) fn zmove(&mut self, group: &Group) -> Command {
-        let limit = material::pick(&mut self.rng, &[1, 1, 2, 3, 7, 200]);
+        let limit = self.limit_of_step(&[1, 1, 2, 3, 7, 200]);
         let mut step = ZMove::new(limit);
         for _ in 0..material::pick(&mut self.rng, &[0, 0, 0, 1, 2]) {
             let guard = self.guard(group);
@@ -97,6 +97,11 @@ impl Generator<'_> {
         Command::ZMove {
             step: Box::new(step.order(ClaimOrder::Strict)),
         }
+    }
+
+    /// One of these, as far as all stores take it in one step.
+    pub(super) fn limit_of_step(&mut self, pool: &[u32]) -> u32 {
+        material::pick(&mut self.rng, pool).min(self.common.most_moved)
     }
 
     fn max(&mut self) -> RelativeScore {

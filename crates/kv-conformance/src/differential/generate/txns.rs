@@ -152,7 +152,7 @@ impl Generator<'_> {
             70..76 => Op::ZRemRange {
                 key: self.of(group, Family::SortedSet),
                 range: material::relative_range(&mut self.rng),
-                limit: material::pick(&mut self.rng, &[1, 1, 2, 7, 200]),
+                limit: self.limit_of_step(&[1, 1, 2, 7, 200]),
             },
             76..80 => Op::Expire {
                 key: self.any(group),

@@ -1,0 +1,9 @@
+//! What a process remembers to save exchanges. Nothing is answered from it.
+
+use crate::{fences::Fences, records::Records};
+
+#[derive(Default)]
+pub(crate) struct Hints {
+    pub(crate) records: Records,
+    pub(crate) fences: Fences,
+}

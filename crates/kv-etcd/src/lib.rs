@@ -1,0 +1,29 @@
+#![doc = include_str!("../README.md")]
+
+mod batch;
+mod commit;
+mod config;
+mod deadlines;
+mod error;
+mod fences;
+mod hashes;
+mod hints;
+mod layout;
+mod leases;
+mod link;
+mod number;
+mod optimistic;
+mod place;
+mod records;
+mod scan;
+mod store;
+mod strings;
+mod throttle;
+mod watch;
+mod zmove;
+mod zsets;
+
+pub use self::{
+    config::{EtcdConfig, EtcdTls},
+    store::EtcdStore,
+};

@@ -1,0 +1,252 @@
+//! The one way to the servers: every exchange goes through here, under a deadline.
+
+use crate::{
+    config::{EtcdConfig, EtcdTls, Target},
+    error::{Answer, Failure},
+    layout::Range,
+};
+use arc_swap::ArcSwapOption;
+use etcd_client::{
+    Certificate, Client, ConnectOptions, DeleteOptions, DeleteResponse, GetOptions, GetResponse,
+    Identity, KvClient, LeaseClient, PutOptions, PutResponse, ResponseHeader, TlsOptions, Txn,
+    TxnResponse, WatchClient,
+};
+use kv_core::{Error, ErrorKind, Outcome, Result};
+use std::{sync::Arc, time::Duration};
+use tokio::time::timeout;
+
+/// The largest answer that is taken. etcd keeps requests below 1.5 MiB, but a range of many keys can
+/// be any size.
+const LARGEST_ANSWER: usize = 64 << 20;
+
+/// How many changes back an operator who compacts is not expected to keep.
+const LONG_HISTORY: i64 = 1_000_000;
+
+/// The way to the servers, while it is connected.
+#[derive(Default)]
+pub(crate) struct Link {
+    connected: ArcSwapOption<Connected>,
+}
+
+struct Connected {
+    client: Client,
+    kv: KvClient,
+    lease: LeaseClient,
+    endpoints: Vec<String>,
+    options: ConnectOptions,
+    response_timeout: Duration,
+}
+
+impl Link {
+    /// Connects; there is no connection unless a server has answered.
+    pub(crate) async fn connect(&self, config: &EtcdConfig, target: &Target) -> Result<()> {
+        let options = options(config, target).await?;
+        let limit = config.connect_timeout;
+        let opening = async {
+            let connecting = Client::connect(&target.endpoints, Some(options.clone())).await;
+            let client = connecting.map_err(|error| Failure::connecting(&error))?;
+            let mut kv = client.kv_client().max_decoding_message_size(LARGEST_ANSWER);
+            // Connections are opened by the first call; a key that nobody writes is read.
+            let probe = kv.get("\0", Some(GetOptions::new().with_keys_only())).await;
+            match probe.map_err(|error| Failure::connecting(&error)) {
+                // A user who may not read this key is one all the same.
+                Err(failure)
+                    if failure.kind() == ErrorKind::Denied && target.username.is_some() => {}
+                Err(failure) => return Err(failure),
+                Ok(found) => warn_of_history(&mut kv, &found).await,
+            }
+            Ok(Connected {
+                kv,
+                lease: client.lease_client(),
+                endpoints: target.endpoints.clone(),
+                options,
+                response_timeout: config.response_timeout,
+                client,
+            })
+        };
+        let opened = timeout(limit, opening).await.unwrap_or_else(|_| {
+            let message = format!("no server answered within {limit:?}");
+            Err(Failure::new(
+                ErrorKind::Unavailable,
+                Outcome::NotApplied,
+                message,
+            ))
+        });
+        let connected = opened.map_err(|failure| {
+            Error::from(failure).with_context("endpoints", target.endpoints.join(","))
+        })?;
+        self.connected.store(Some(Arc::new(connected)));
+        Ok(())
+    }
+
+    /// Ends the connections once the calls under way are done.
+    pub(crate) fn close(&self) {
+        self.connected.store(None);
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connected.load().is_some()
+    }
+
+    /// The driver's own client.
+    pub(crate) fn client(&self) -> Answer<Client> {
+        Ok(self.connected()?.client.clone())
+    }
+
+    /// A connection of its own to one of the members, for streams and what belongs to them; the turn
+    /// tells which. Its streams end when the member loses its leader. Other calls have no use for
+    /// that: they are done as soon as there is a leader again.
+    pub(crate) async fn dial(&self, turn: usize) -> Answer<(KvClient, WatchClient)> {
+        let connected = self.connected()?;
+        let endpoint = &connected.endpoints[turn % connected.endpoints.len()];
+        let options = connected.options.clone().with_require_leader(true);
+        let client = Client::connect([endpoint], Some(options)).await;
+        let client = client.map_err(|error| Failure::connecting(&error))?;
+        let watch = client.watch_client();
+        Ok((
+            client.kv_client(),
+            watch.max_decoding_message_size(LARGEST_ANSWER),
+        ))
+    }
+
+    pub(crate) async fn get(
+        &self,
+        key: Vec<u8>,
+        options: Option<GetOptions>,
+    ) -> Answer<GetResponse> {
+        let connected = self.connected()?;
+        let mut kv = connected.kv.clone();
+        let answer = connected.within(kv.get(key, options)).await;
+        answer.map_err(Failure::of_a_read)
+    }
+
+    pub(crate) async fn list(&self, range: &Range, options: GetOptions) -> Answer<GetResponse> {
+        let options = options.with_range(range.to_key.clone());
+        self.get(range.from_key.clone(), Some(options)).await
+    }
+
+    pub(crate) async fn put(
+        &self,
+        key: Vec<u8>,
+        value: Vec<u8>,
+        options: Option<PutOptions>,
+    ) -> Answer<PutResponse> {
+        let connected = self.connected()?;
+        let mut kv = connected.kv.clone();
+        connected.within(kv.put(key, value, options)).await
+    }
+
+    pub(crate) async fn delete(&self, range: Range) -> Answer<DeleteResponse> {
+        let connected = self.connected()?;
+        let mut kv = connected.kv.clone();
+        let options = DeleteOptions::new().with_range(range.to_key);
+        connected
+            .within(kv.delete(range.from_key, Some(options)))
+            .await
+    }
+
+    pub(crate) async fn txn(&self, txn: Txn) -> Answer<TxnResponse> {
+        let connected = self.connected()?;
+        let mut kv = connected.kv.clone();
+        connected.within(kv.txn(txn)).await
+    }
+
+    /// A lease that lives for at least so many seconds; answers its id.
+    pub(crate) async fn grant(&self, seconds: i64) -> Answer<i64> {
+        let connected = self.connected()?;
+        let mut lease = connected.lease.clone();
+        let granted = connected.within(lease.grant(seconds, None)).await;
+        // One whose answer is lost holds no keys and ends by itself.
+        Ok(granted.map_err(Failure::of_a_read)?.id())
+    }
+
+    /// For how many more seconds a lease lives; `None` if it is not there.
+    pub(crate) async fn lease_left(&self, id: i64) -> Answer<Option<Duration>> {
+        let connected = self.connected()?;
+        let mut lease = connected.lease.clone();
+        let told = connected.within(lease.time_to_live(id, None)).await;
+        let left = told.map_err(Failure::of_a_read)?.ttl();
+        Ok(u64::try_from(left).ok().map(Duration::from_secs))
+    }
+
+    fn connected(&self) -> Answer<Arc<Connected>> {
+        self.connected.load_full().ok_or_else(Failure::closed)
+    }
+}
+
+impl Connected {
+    async fn within<T>(
+        &self,
+        exchange: impl Future<Output = std::result::Result<T, etcd_client::Error>>,
+    ) -> Answer<T> {
+        match timeout(self.response_timeout, exchange).await {
+            Ok(answer) => answer.map_err(|error| Failure::sending(&error)),
+            Err(_) => Err(Failure::timeout(self.response_timeout)),
+        }
+    }
+}
+
+/// Tells operators of servers that keep all versions of all keys: those get slower with every write
+/// and full in the end.
+async fn warn_of_history(kv: &mut KvClient, found: &GetResponse) {
+    let now = found.header().map_or(0, ResponseHeader::revision);
+    if now < LONG_HISTORY {
+        return;
+    }
+    let ancient = GetOptions::new()
+        .with_keys_only()
+        .with_revision(now - LONG_HISTORY + 1);
+    if kv.get("\0", Some(ancient)).await.is_ok() {
+        tracing::warn!(
+            revision = now,
+            "etcd keeps every version of the last {LONG_HISTORY} changes or more; run it with \
+             --auto-compaction-mode=periodic --auto-compaction-retention=5m, or it gets slow and full"
+        );
+    }
+}
+
+async fn options(config: &EtcdConfig, target: &Target) -> Result<ConnectOptions> {
+    let mut options = ConnectOptions::new()
+        .with_connect_timeout(config.connect_timeout)
+        .with_keep_alive(config.keep_alive, config.response_timeout)
+        .with_keep_alive_while_idle(true)
+        .with_tcp_keepalive(config.keep_alive);
+    if let (Some(username), Some(password)) = (&target.username, &target.password) {
+        options = options
+            .with_user(username, password)
+            .with_auto_token_refresh(true);
+    }
+    if target.tls {
+        let settings = config.tls.clone().unwrap_or_default();
+        options = options.with_tls(tls(&settings).await?);
+    }
+    Ok(options)
+}
+
+async fn tls(settings: &EtcdTls) -> Result<TlsOptions> {
+    let read = async |field: &'static str, path: &std::path::Path| {
+        let path = path.to_owned();
+        let reading = tokio::task::spawn_blocking(move || std::fs::read(path));
+        let read = reading.await.map_err(std::io::Error::other).flatten();
+        read.map_err(|error| {
+            let message = format!("cannot read `tls.{field}`: {error}");
+            Error::new(ErrorKind::Config, message).with_outcome(Outcome::Final)
+        })
+    };
+    let mut tls = TlsOptions::new();
+    tls = match &settings.ca_file {
+        Some(path) => tls.ca_certificate(Certificate::from_pem(read("ca_file", path).await?)),
+        None => tls.with_native_roots(),
+    };
+    if let (Some(certificate), Some(key)) = (&settings.cert_file, &settings.key_file) {
+        let certificate = read("cert_file", certificate).await?;
+        tls = tls.identity(Identity::from_pem(
+            certificate,
+            read("key_file", key).await?,
+        ));
+    }
+    Ok(match &settings.domain {
+        Some(domain) => tls.domain_name(domain),
+        None => tls,
+    })
+}

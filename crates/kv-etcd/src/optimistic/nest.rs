@@ -1,0 +1,119 @@
+//! Transactions of more operations than etcd takes in one.
+//!
+//! A transaction may hold others. Of each level, the longest of its three lists counts against the
+//! limit, and what is left is the limit of each transaction inside it, whatever the others hold: 40
+//! transactions of 88 operations are one atomic step of 3,520.
+
+use super::run::MOST_OPS;
+use etcd_client::{Txn, TxnOp, TxnOpResponse, TxnResponse};
+
+/// How many operations stand side by side where they are nested.
+const WIDTH: usize = 40;
+
+/// How the operations of one transaction are laid out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    width: usize,
+}
+
+impl Shape {
+    /// Of a transaction with so many conditions, operations and reads instead of them; `None` if
+    /// etcd takes no such transaction.
+    pub(super) fn of(conditions: usize, ops: usize, otherwise: usize) -> Option<Self> {
+        let most = ops.max(otherwise);
+        let width = match most <= MOST_OPS {
+            true => MOST_OPS,
+            false => conditions.max(WIDTH),
+        };
+        let fits = conditions <= MOST_OPS && most <= room(width, MOST_OPS);
+        fits.then_some(Self { width })
+    }
+
+    /// The same where operations are transactions themselves, which need room below their level.
+    pub(super) fn around(conditions: usize, ops: usize, otherwise: usize) -> Option<Self> {
+        Self::of(conditions, ops.max(MOST_OPS + 1), otherwise)
+    }
+
+    /// The operations of the outermost level.
+    pub(super) fn nest(self, ops: Vec<TxnOp>) -> Vec<TxnOp> {
+        nest(ops, self.width, MOST_OPS)
+    }
+}
+
+/// The answers in the order of so many operations, however they were nested.
+pub(super) fn answers(response: &TxnResponse, shape: Shape, ops: usize) -> Vec<TxnOpResponse> {
+    let mut flat = Vec::with_capacity(ops);
+    unnest(response, ops, shape.width, MOST_OPS, &mut flat);
+    flat
+}
+
+fn unnest(
+    response: &TxnResponse,
+    ops: usize,
+    width: usize,
+    limit: usize,
+    flat: &mut Vec<TxnOpResponse>,
+) {
+    if ops <= width {
+        flat.extend(response.op_responses());
+        return;
+    }
+    let inner = limit - width;
+    let share = ops.div_ceil(width);
+    let mut rest = ops;
+    for answer in response.op_responses() {
+        let TxnOpResponse::Txn(nested) = answer else {
+            return;
+        };
+        match share <= inner {
+            true => flat.extend(nested.op_responses()),
+            false => unnest(&nested, share.min(rest), inner / 2, inner, flat),
+        }
+        rest -= share.min(rest);
+    }
+}
+
+/// How many operations fit a level of this width.
+fn room(width: usize, limit: usize) -> usize {
+    let inner = limit - width;
+    match inner {
+        0 => width,
+        1 => width * inner,
+        _ => width * inner.max(room(inner / 2, inner)),
+    }
+}
+
+fn nest(ops: Vec<TxnOp>, width: usize, limit: usize) -> Vec<TxnOp> {
+    if ops.len() <= width {
+        return ops;
+    }
+    let inner = limit - width;
+    let share = ops.len().div_ceil(width);
+    let mut ops = ops.into_iter();
+    let mut nested = Vec::with_capacity(width);
+    loop {
+        let part: Vec<_> = ops.by_ref().take(share).collect();
+        if part.is_empty() {
+            return nested;
+        }
+        let part = match share <= inner {
+            true => part,
+            false => nest(part, inner / 2, inner),
+        };
+        nested.push(TxnOp::txn(Txn::new().and_then(part)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fits_is_known_before_it_is_sent() {
+        let fits = |conditions, ops| Shape::of(conditions, ops, 0).is_some();
+        assert!(fits(0, 128) && fits(128, 128) && fits(2, 3_520) && fits(100, 2_800));
+        assert!(fits(40, 70_000));
+        assert!(fits(127, 127) && !fits(127, 129) && !fits(128, 129) && !fits(129, 1));
+        assert!(Shape::of(128, 1, 129).is_none());
+    }
+}

@@ -1,0 +1,374 @@
+//! Moving due members between sorted sets.
+
+mod each;
+mod whole;
+
+use self::each::Moving;
+use crate::{
+    error::{Answer, Failure},
+    layout::{Kind, header, score},
+    number,
+    optimistic::{Done, Interrupt, Optimist, Planned, Query, Seen, Slot, View, What},
+    zsets::parse,
+};
+use kv_core::{ClaimOrder, Key, Member, Moved, Result, Score, Source, Value, ZMove, ZMoved};
+use std::collections::HashSet;
+
+/// How many conditions a move may come to; etcd takes 128. What is beyond waits for the next call.
+const CONDITIONS: usize = 120;
+/// From how many times as many members claimers choose that need not take the lowest.
+const SPREAD: u64 = 8;
+
+/// How often a move is tried of whose members others took every single one meanwhile.
+const TRIES: u32 = 20;
+
+/// Moves members.
+pub(crate) async fn zmove(store: &Optimist, step: Box<ZMove>) -> Result<ZMoved> {
+    let first = step.sources.first().map(|source| &source.key);
+    let about = |failure: Failure| match first {
+        Some(key) => failure.about(key),
+        None => failure.into(),
+    };
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let (planned, done) = plan(store, &step).await.map_err(about)?;
+        let planned = planned.map_err(|(failure, key)| failure.about(&key))?;
+        let wanted = planned.moved.members.len();
+        let moved = planned.resolve(&done).map_err(about)?;
+        if !moved.members.is_empty() || wanted == 0 || tries >= TRIES {
+            return Ok(moved);
+        }
+    }
+}
+
+async fn plan(store: &Optimist, step: &ZMove) -> Answer<(Judged<PlannedMove>, Done)> {
+    let group = step.sources.first().map_or(&b""[..], |it| it.key.group());
+    // Chosen once, so that running the plan again chooses the same.
+    let seed = fastrand::u64(..);
+    let plan = |view: &mut View<'_>| Move { step, seed }.run(view);
+    match step.order {
+        // Those who all want the same members had better wait for each other.
+        ClaimOrder::Strict => store.run_in_turn(group, plan).await,
+        ClaimOrder::Relaxed => store.run(group, plan).await,
+    }
+}
+
+/// A move to plan.
+struct Move<'a> {
+    step: &'a ZMove,
+    seed: u64,
+}
+
+/// A move that was planned.
+struct PlannedMove {
+    moved: ZMoved,
+    written: Written,
+    /// Where the first of what is left in each source is read, how long the prefix of its index is,
+    /// and up to which score members are due.
+    left: Vec<(Slot, usize, Score)>,
+}
+
+/// Whether members move on their own conditions or all together.
+#[derive(Clone, Copy, PartialEq)]
+enum How {
+    Each,
+    Whole,
+}
+
+/// How the members are moved, in their order.
+enum Written {
+    /// All or none; where the bodies of each are read.
+    Whole(Vec<Vec<Option<Slot>>>),
+    /// Each for itself.
+    Each(Vec<Moving>),
+}
+
+/// A member that is due.
+struct Due {
+    source: usize,
+    score: Score,
+    member: Member,
+    tally: Option<i64>,
+}
+
+type Judged<T> = std::result::Result<T, (Failure, Key)>;
+
+impl Move<'_> {
+    fn run(&self, view: &mut View<'_>) -> Planned<Judged<PlannedMove>> {
+        let step = self.step;
+        for guard in &step.when {
+            match view.holds(guard) {
+                Ok(true) => {}
+                Ok(false) => {
+                    let moved = ZMoved::refused(view.now);
+                    return Ok(Ok(PlannedMove {
+                        moved,
+                        written: Written::Each(Vec::new()),
+                        left: Vec::new(),
+                    }));
+                }
+                Err(Interrupt::Failed(failure)) => return Ok(Err((failure, guard.key().clone()))),
+                Err(other) => return Err(other),
+            }
+        }
+        if let Err(refused) = self.check_types(view)? {
+            return Ok(Err(refused));
+        }
+        let how = match self.can_move_each(view)? {
+            true => How::Each,
+            false => How::Whole,
+        };
+        let mut due = self.due(view, how)?;
+        if let Err(refused) = self.count(view, &mut due, how)? {
+            return Ok(Err(refused));
+        }
+        let written = match how {
+            How::Each => Written::Each(self.write_each(view, &due)?),
+            How::Whole => Written::Whole(self.write(view, &due)?),
+        };
+        let left = self.look_at_the_rest(view)?;
+        let after = step.target.as_ref().map(|_| step.score.at(view.now));
+        let members = due.into_iter().map(|due| {
+            let mut moved = Moved::new(due.member, due.source, due.score);
+            (moved.after, moved.tally) = (after, due.tally);
+            moved
+        });
+        let moved = ZMoved::new(members.collect(), view.now, None, false);
+        Ok(Ok(PlannedMove {
+            moved,
+            written,
+            left,
+        }))
+    }
+
+    fn check_types(&self, view: &mut View<'_>) -> Planned<Judged<()>> {
+        let step = self.step;
+        let sets = step.sources.iter().map(|it| &it.key).chain(&step.target);
+        let tallies = step.sources.iter().filter_map(|it| it.tally.as_ref());
+        let hashes = tallies.chain(step.hashes.iter().map(|it| &it.key));
+        let all = sets
+            .map(|key| (key, Kind::SortedSet))
+            .chain(hashes.map(|key| (key, Kind::Hash)));
+        let all: Vec<_> = all.collect();
+        let raw: Vec<_> = all
+            .iter()
+            .map(|(key, _)| key.as_bytes())
+            .flat_map(|key| [view.layout.string(key), view.layout.record(key)])
+            .collect();
+        view.expect(raw);
+        for (key, kind) in all {
+            match view.structure(key, kind) {
+                Ok(_) => {}
+                Err(Interrupt::Failed(failure)) => return Ok(Err((failure, key.clone()))),
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// What is to move: from each source its lowest members, each member once.
+    fn due(&self, view: &mut View<'_>, how: How) -> Planned<Vec<Due>> {
+        let step = self.step;
+        let mut room = usize::MAX;
+        if let (Some(target), Some(capacity)) = (&step.target, step.capacity) {
+            let index = view.layout.index(target.as_bytes());
+            let count = view.count(&index)?;
+            // Others may take some out meanwhile, which does no harm; but none may come in.
+            view.rely_unwritten(index);
+            room = usize::try_from(capacity.saturating_sub(count)).unwrap_or(usize::MAX);
+        }
+        let most = match how {
+            How::Each => step.limit as usize,
+            How::Whole => (step.limit as usize).min(self.conditions_left(view)),
+        };
+        let mut chosen: HashSet<Member> = HashSet::new();
+        let mut due: Vec<Due> = Vec::new();
+        for (source, from) in step.sources.iter().enumerate() {
+            // What is in the target already takes no room there.
+            let counts = step.target.as_ref() != Some(&from.key);
+            let left = most - due.len();
+            let wanted = if counts { left.min(room) } else { left };
+            if wanted == 0 {
+                continue;
+            }
+            // So many of them that enough are left without those of the sources before.
+            let found = self.lowest(view, from, wanted + due.len())?;
+            let before = due.len();
+            for (member, score) in found {
+                if due.len() - before == wanted {
+                    break;
+                }
+                if chosen.insert(member.clone()) {
+                    if how == How::Whole {
+                        let key = from.key.as_bytes();
+                        let entry = view.layout.entry(key, score, member.as_bytes());
+                        view.point(&entry)?;
+                    }
+                    due.push(Due {
+                        source,
+                        score,
+                        member,
+                        tally: None,
+                    });
+                }
+            }
+            if counts {
+                room -= due.len() - before;
+            }
+        }
+        Ok(due)
+    }
+
+    /// How many members there is room for in one transaction.
+    fn conditions_left(&self, view: &View<'_>) -> usize {
+        let step = self.step;
+        let each = 1
+            + usize::from(step.sources.iter().any(|it| it.tally.is_some()))
+            + usize::from(step.target.is_some());
+        let (conditions, ..) = view.size();
+        (CONDITIONS.saturating_sub(conditions + 4 * step.sources.len()) / each).max(1)
+    }
+
+    /// The lowest due members of a source, or, if any will do, some of the due ones.
+    fn lowest(
+        &self,
+        view: &mut View<'_>,
+        from: &Source,
+        wanted: usize,
+    ) -> Planned<Vec<(Member, Score)>> {
+        let key = &from.key;
+        let max = from.max.at(view.now);
+        let range = view.layout.scores(key.as_bytes(), None, score::behind(max));
+        let limit = wanted as u64 * spread(self.step.order);
+        let listed = view.head(key, &range, limit)?;
+        let entries = &listed.entries;
+        // Whole blocks, so that two claimers that choose differently never meet.
+        let blocks = entries.len().div_ceil(wanted).max(1);
+        let start = (self.seed as usize % blocks) * wanted;
+        let taken = &entries[start.min(entries.len())..(start + wanted).min(entries.len())];
+        if self.step.order == ClaimOrder::Strict {
+            // Nothing lower may come in before the move is made; with none left, nothing at all.
+            view.rely_unwritten(match taken.last() {
+                Some((last, _)) if taken.len() == wanted => range.up_to(last),
+                _ => range,
+            });
+        }
+        let parse = |(raw, _): &(Vec<u8>, Seen)| Ok(parse(view.layout, key, raw)?);
+        taken.iter().map(parse).collect()
+    }
+
+    /// Counts each move where its source has a tally.
+    fn count(&self, view: &mut View<'_>, due: &mut [Due], how: How) -> Planned<Judged<()>> {
+        let tally = |it: &Due| {
+            Some((
+                self.step.sources[it.source].tally.as_ref()?,
+                it.member.as_bytes().to_vec(),
+            ))
+        };
+        let fields: Vec<_> = due.iter().filter_map(tally).collect();
+        let raw: Vec<_> = fields
+            .iter()
+            .map(|(key, member)| view.layout.field(key.as_bytes(), member))
+            .collect();
+        view.expect(raw);
+        for due in due {
+            let Some(key) = &self.step.sources[due.source].tally else {
+                continue;
+            };
+            let raw = view.layout.field(key.as_bytes(), due.member.as_bytes());
+            let seen = match how {
+                How::Each => view.glance(&raw)?,
+                How::Whole => view.point(&raw)?,
+            };
+            let text = seen
+                .map(|seen| header::decode(seen.value, seen.revision))
+                .transpose()?;
+            let sum = match text.map(|text| number::parse(&text.value)) {
+                None => 1,
+                Some(None) => return Ok(Err((Failure::not_an_integer(), key.clone()))),
+                Some(Some(count)) => match count.checked_add(1) {
+                    Some(sum) => sum,
+                    None => return Ok(Err((Failure::overflow(), key.clone()))),
+                },
+            };
+            due.tally = Some(sum);
+        }
+        Ok(Ok(()))
+    }
+
+    /// Has the first of what is left in each source read, as part of the move.
+    fn look_at_the_rest(&self, view: &mut View<'_>) -> Planned<Vec<(Slot, usize, Score)>> {
+        let now = view.now;
+        let rest = self.step.sources.iter().map(|source| {
+            let range = view.layout.index(source.key.as_bytes());
+            let prefix = range.from_key.len();
+            let slot = view.read(Query {
+                range,
+                limit: 1,
+                what: What::Keys,
+            });
+            (slot, prefix, source.max.at(now))
+        });
+        Ok(rest.collect())
+    }
+}
+
+impl PlannedMove {
+    fn resolve(self, done: &Done) -> std::result::Result<ZMoved, Failure> {
+        let Self {
+            mut moved,
+            written,
+            left,
+        } = self;
+        let planned = std::mem::take(&mut moved.members).into_iter();
+        match written {
+            Written::Whole(bodies) => {
+                for (mut member, slots) in planned.zip(bodies) {
+                    member.bodies = read(done, slots)?;
+                    moved.members.push(member);
+                }
+            }
+            Written::Each(moving) => {
+                for (mut member, Moving { group, bodies }) in planned.zip(moving) {
+                    // Others may have taken it.
+                    if let Some(done) = done.group(group)? {
+                        member.bodies = read(&done, bodies)?;
+                        moved.members.push(member);
+                    }
+                }
+            }
+        }
+        for (slot, prefix, max) in left {
+            let first = done.listing(slot)?.entries.pop();
+            let lowest =
+                first.and_then(|(key, _)| score::decode(*key.get(prefix..)?.first_chunk()?));
+            let Some(lowest) = lowest else {
+                continue;
+            };
+            moved.next = Some(moved.next.map_or(lowest, |next| lowest.min(next)));
+            moved.more |= lowest <= max;
+        }
+        Ok(moved)
+    }
+}
+
+fn read(done: &Done, bodies: Vec<Option<Slot>>) -> Answer<Vec<Option<Value>>> {
+    let read = |slot: Option<Slot>| slot.map_or(Ok(None), |slot| body(done, slot));
+    bodies.into_iter().map(read).collect()
+}
+
+fn body(done: &Done, slot: Slot) -> Answer<Option<Value>> {
+    let found = done.listing(slot)?.entries.pop();
+    let content = found
+        .map(|(_, seen)| header::decode(seen.value, seen.revision))
+        .transpose()?;
+    Ok(content.map(|content| Value::new(content.value)))
+}
+
+fn spread(order: ClaimOrder) -> u64 {
+    match order {
+        ClaimOrder::Strict => 1,
+        ClaimOrder::Relaxed => SPREAD,
+    }
+}

@@ -1,0 +1,167 @@
+//! What is told of keys, ranges and channels.
+
+use crate::site::{Site, channels, delete, keys, message, next, nothing_but, put, ranges, until};
+use etcd_client::DeleteOptions;
+use kv_core::Event;
+
+#[tokio::test]
+async fn keys_and_ranges_tell_strings_with_their_values() {
+    let site = Site::start().await;
+    for watch in [keys(["k", "\0k"]), ranges(["k", "\0"]), ranges([""])] {
+        site.other.set("k", "before").await.unwrap();
+        let mut events = site.kv.watch(watch).await.unwrap();
+        site.other.set("j", "other").await.unwrap();
+        site.other.set("k", "1").await.unwrap();
+        assert_eq!(told(&mut events).await, put("k", Some("1")));
+        site.other.delete("k").await.unwrap();
+        assert_eq!(told(&mut events).await, delete("k"));
+        site.other.set("\0k", "2").await.unwrap();
+        assert_eq!(told(&mut events).await, put("\0k", Some("2")));
+        site.other.delete("\0k").await.unwrap();
+        assert_eq!(told(&mut events).await, delete("\0k"));
+        // What comes while nobody reads is told as one.
+        for round in 0..50 {
+            site.other.set("k", round.to_string()).await.unwrap();
+        }
+        crate::site::next_is(&mut events, &put("k", Some("49"))).await;
+    }
+}
+
+/// The next event that is not of a key which only some of them watch.
+async fn told(events: &mut kv_core::Events) -> Event {
+    loop {
+        let event = next(events).await;
+        if event != put("j", Some("other")) {
+            return event;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_structure_tells_without_a_value_and_ends_with_its_last_element() {
+    let site = Site::start().await;
+    let mut key = site.kv.watch(keys(["h"])).await.unwrap();
+    let mut range = site.kv.watch(ranges(["h"])).await.unwrap();
+    for events in [&mut key, &mut range] {
+        let there = put("h", None);
+        site.write_field("h", "f").await;
+        assert_eq!(next(events).await, there);
+        site.write_field("h", "g").await;
+        assert_eq!(crate::site::next_is(events, &there).await, []);
+        site.delete_field("h", "f").await;
+        crate::site::next_is(events, &there).await;
+        site.delete_field("h", "g").await;
+        let before = crate::site::next_is(events, &delete("h")).await;
+        assert!(before.iter().all(|it| *it == there), "{before:?}");
+        nothing_but(events, &site.other, "h").await;
+        site.other.delete("h").await.unwrap();
+        assert_eq!(next(events).await, delete("h"));
+    }
+}
+
+#[tokio::test]
+async fn a_structure_comes_to_light_when_the_string_above_it_is_deleted() {
+    let site = Site::start().await;
+    site.write_field("k", "f").await;
+    let mut key = site.kv.watch(keys(["k"])).await.unwrap();
+    let mut range = site.kv.watch(ranges(["k"])).await.unwrap();
+    let mut raw = site.raw.clone();
+    raw.put("k", "v", None).await.unwrap();
+    for events in [&mut key, &mut range] {
+        assert_eq!(next(events).await, put("k", Some("v")));
+    }
+    raw.delete("k", None).await.unwrap();
+    for events in [&mut key, &mut range] {
+        assert_eq!(next(events).await, put("k", None));
+    }
+    // All of it at once.
+    let all = DeleteOptions::new().with_range([0xff]);
+    raw.delete([0], Some(all)).await.unwrap();
+    for events in [&mut key, &mut range] {
+        assert_eq!(next(events).await, delete("k"));
+    }
+}
+
+#[tokio::test]
+async fn messages_come_all_and_in_order() {
+    let site = Site::start().await;
+    let mut one = site.kv.watch(channels(["c"])).await.unwrap();
+    let mut both = site.kv.watch(channels(["c", "d"])).await.unwrap();
+    site.other.notify("d", "first").await.unwrap();
+    for number in 0..200 {
+        site.other.notify("c", number.to_string()).await.unwrap();
+    }
+    assert_eq!(next(&mut both).await, message("d", "first"));
+    for number in 0..200 {
+        let wanted = message("c", &number.to_string());
+        assert_eq!(next(&mut one).await, wanted);
+        assert_eq!(next(&mut both).await, wanted);
+    }
+    // A channel is no key, and a message that is collected is no message.
+    assert!(!site.other.exists("c").await.unwrap());
+    let everything = DeleteOptions::new().with_range([1]);
+    let collected = site.raw.clone().delete([0], Some(everything)).await;
+    assert_eq!(collected.unwrap().deleted(), 2);
+    site.other.notify("c", "last").await.unwrap();
+    assert_eq!(next(&mut one).await, message("c", "last"));
+}
+
+#[tokio::test]
+async fn who_does_not_read_is_told_to_read_again() {
+    let site = Site::start().await;
+    let mut range = site.kv.watch(ranges(["r:"])).await.unwrap();
+    let mut channel = site.kv.watch(channels(["c"])).await.unwrap();
+    let mut other = site.kv.watch(ranges([""])).await.unwrap();
+    for number in 0..1500 {
+        site.other.set(format!("r:{number}"), "v").await.unwrap();
+        site.other.notify("c", number.to_string()).await.unwrap();
+    }
+    // What comes last has been told to everybody when it has been told to one.
+    site.other.set("last", "v").await.unwrap();
+    crate::site::next_is(&mut other, &put("last", Some("v"))).await;
+    assert_eq!(next(&mut range).await, Event::Resync);
+    let mut expected = 0;
+    loop {
+        match next(&mut channel).await {
+            Event::Resync => break,
+            event => assert_eq!(event, message("c", &expected.to_string())),
+        }
+        expected += 1;
+    }
+    assert!((1000..1500).contains(&expected), "{expected}");
+}
+
+#[tokio::test]
+async fn one_stream_serves_all_and_what_nobody_watches_is_freed() {
+    let site = Site::start().await;
+    assert_eq!((site.watches().await, site.streams().await), (0, 0));
+    let one = site.kv.watch(keys(["k"])).await.unwrap();
+    let same = site.kv.watch(keys(["k"])).await.unwrap();
+    assert_eq!((site.watches().await, site.streams().await), (3, 1));
+    let range = site.kv.watch(ranges(["k"])).await.unwrap();
+    let channel = site.kv.watch(channels(["k"])).await.unwrap();
+    assert_eq!((site.watches().await, site.streams().await), (7, 1));
+    drop(one);
+    let mut same = same;
+    nothing_but(&mut same, &site.other, "k").await;
+    assert_eq!(site.watches().await, 7);
+    drop(same);
+    until("the key is freed", async || site.watches().await == 4).await;
+    drop(range);
+    until("the range is freed", async || site.watches().await == 1).await;
+    drop(channel);
+    until("the stream is freed", async || site.streams().await == 0).await;
+    assert_eq!(site.watches().await, 0);
+    // And opened again.
+    let mut again = site.kv.watch(keys(["k"])).await.unwrap();
+    nothing_but(&mut again, &site.other, "k").await;
+    site.kv.close().await;
+    assert!(next_fails(&mut again).await);
+    until("all is freed", async || site.streams().await == 0).await;
+}
+
+async fn next_fails(events: &mut kv_core::Events) -> bool {
+    futures_util::StreamExt::next(events)
+        .await
+        .is_some_and(|it| it.is_err())
+}
