@@ -10,7 +10,7 @@
 //! notice, half a second or so.
 
 use crate::{error::Answer, link::Link};
-use kv_core::Stopwatch;
+use kv_core::{Stopwatch, Timestamp};
 use parking_lot::Mutex;
 use std::{collections::BTreeMap, time::Duration};
 
@@ -19,9 +19,15 @@ const NARROWEST: Duration = Duration::from_secs(2);
 /// etcd takes no longer ones; what lives longer has no lease and is never collected.
 const LONGEST: Duration = Duration::from_secs(9_000_000_000);
 
+/// By how much the two clocks may drift apart before all leases are forgotten.
+const DRIFT: Duration = Duration::from_secs(1);
+
 /// The leases of one process.
 pub(crate) struct Leases {
     started: Stopwatch,
+    /// When that was, by a clock that goes on while the machine sleeps. A stopwatch stands still
+    /// then, and leases would seem to last longer than they do.
+    began: Mutex<Option<Timestamp>>,
     /// By the end of their buckets, as a span since the start.
     granted: Mutex<BTreeMap<Bucket, i64>>,
     /// One grant at a time: those who need the same lease then find it.
@@ -39,17 +45,19 @@ impl Leases {
     pub(crate) fn new() -> Self {
         Self {
             started: Stopwatch::start(),
+            began: Mutex::default(),
             granted: Mutex::default(),
             granting: tokio::sync::Mutex::default(),
         }
     }
 
-    /// A lease that lives for at least this long; 0, which is none, for what lives longer than
-    /// leases do.
-    pub(crate) async fn lasting(&self, link: &Link, span: Duration) -> Answer<i64> {
+    /// A lease that lives for at least this long from now; 0, which is none, for what lives longer
+    /// than leases do.
+    pub(crate) async fn lasting(&self, link: &Link, now: Timestamp, span: Duration) -> Answer<i64> {
         if span > LONGEST / 2 {
             return Ok(0);
         }
+        self.notice_sleep(now, self.started.elapsed());
         if let Some(id) = self.find(span) {
             return Ok(id);
         }
@@ -77,6 +85,19 @@ impl Leases {
     #[cfg(test)]
     fn count(&self) -> usize {
         self.granted.lock().len()
+    }
+
+    /// Forgets all leases if the machine has slept, or its clock was set.
+    fn notice_sleep(&self, now: Timestamp, elapsed: Duration) {
+        let elapsed = i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX);
+        let began = Timestamp::from_micros(now.as_micros().saturating_sub(elapsed));
+        let mut known = self.began.lock();
+        let drift = known.map(|it| it.as_micros().abs_diff(began.as_micros()));
+        if drift.is_some_and(|drift| u128::from(drift) <= DRIFT.as_micros()) {
+            return;
+        }
+        *known = Some(began);
+        self.granted.lock().clear();
     }
 
     fn find(&self, span: Duration) -> Option<i64> {
@@ -116,6 +137,20 @@ mod tests {
                 assert!(late <= allowed, "{now:?} {span:?} {bucket:?}");
             }
         }
+    }
+
+    #[test]
+    fn leases_are_forgotten_when_the_machine_has_slept() {
+        let leases = Leases::new();
+        let second = |it: u64| Duration::from_secs(it);
+        let wall = |it: i64| Timestamp::from_micros(it * 1_000_000);
+        leases.notice_sleep(wall(1_000), second(10));
+        let bucket = Bucket::of(second(10), second(60));
+        leases.granted.lock().insert(bucket, 7);
+        leases.notice_sleep(wall(1_050), second(60));
+        assert_eq!(leases.count(), 1);
+        leases.notice_sleep(wall(5_000), second(70));
+        assert_eq!(leases.count(), 0);
     }
 
     #[test]

@@ -145,7 +145,9 @@ impl Optimist {
                     continue;
                 }
                 Err(Interrupt::Unleased(span)) => {
-                    let lease = self.leases.lasting(&self.link, span + self.skew).await?;
+                    let lasting = span + self.skew;
+                    let granting = self.leases.lasting(&self.link, self.clock.now(), lasting);
+                    let lease = granting.await?;
                     leases.granted.insert(span, lease);
                     continue;
                 }
