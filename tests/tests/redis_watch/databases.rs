@@ -2,6 +2,7 @@
 //! in ours.
 
 use crate::site::{Site, delete, keys, next, next_is, nothing_but, put, ranges};
+use kv_core::Event;
 
 #[tokio::test]
 async fn a_change_in_another_database_tells_what_is_in_ours() {
@@ -47,6 +48,7 @@ async fn a_polled_key_is_that_of_our_database() {
     site.other.set("k", "ours").await.unwrap();
     let mut key = kv.watch(keys(["k"])).await.unwrap();
     let mut range = kv.watch(ranges(["k"])).await.unwrap();
+    assert_eq!(next(&mut range).await, Event::Resync);
     another.set("k", "theirs").await.unwrap();
     another.set("kk", "theirs").await.unwrap();
     nothing_but(&mut key, &site.other, "k").await;

@@ -9,5 +9,6 @@ mod faults;
 mod load;
 mod messages;
 mod polled;
+mod polled_far;
 mod ranges;
 mod site;

@@ -9,9 +9,9 @@ use kv_core::{Capability, ErrorKind, Event, Events, Kv, Lifetime, SetOptions, Tt
 use std::{collections::HashMap, time::Duration};
 use tokio::time::timeout;
 
-const RULES: &str = "~* &* +@all -client|tracking";
+pub(crate) const RULES: &str = "~* &* +@all -client|tracking";
 
-fn ttl(millis: u64) -> SetOptions {
+pub(crate) fn ttl(millis: u64) -> SetOptions {
     Ttl::In(Lifetime::new(Duration::from_millis(millis)).unwrap()).into()
 }
 
@@ -65,7 +65,7 @@ async fn a_range_is_polled() {
     site.other.set("r:old", "v").await.unwrap();
     let kv = site.user(RULES).await;
     assert!(!kv.capabilities().has(Capability::PushedChanges));
-    let mut events = kv.watch(ranges(["r:"])).await.unwrap();
+    let mut events = joined(&kv, ["r:"]).await;
     let events = &mut events;
     let other = &site.other;
     for sibling in ["r", "ra:1", "b:r:", "{r:x}"] {
@@ -112,7 +112,7 @@ async fn the_end_of_a_key_in_a_polled_range_is_told_and_never_early() {
         .set_with("r:before", "v", ttl(1500))
         .await
         .unwrap();
-    let mut events = kv.watch(ranges(["r:"])).await.unwrap();
+    let mut events = joined(&kv, ["r:"]).await;
     assert_eq!(next(&mut events).await, delete("r:before"));
     for _ in 0..3 {
         site.other.set_with("r:k", "v", ttl(1500)).await.unwrap();
@@ -135,11 +135,11 @@ async fn polled_ranges_may_overlap_come_and_go() {
     for key in ["a:b:1", "a:1", "c:1", "[*]1", "*"] {
         site.other.set(key, "v").await.unwrap();
     }
-    let mut inner = kv.watch(ranges(["a:b:"])).await.unwrap();
-    let mut odd = kv.watch(ranges(["[*]"])).await.unwrap();
+    let mut inner = joined(&kv, ["a:b:"]).await;
+    let mut odd = joined(&kv, ["[*]"]).await;
     nothing_but(&mut inner, &site.other, "a:b:1").await;
     nothing_but(&mut odd, &site.other, "[*]1").await;
-    let mut outer = kv.watch(ranges(["a:", "c:"])).await.unwrap();
+    let mut outer = joined(&kv, ["a:", "c:"]).await;
     assert_eq!(next(&mut inner).await, Event::Resync);
     assert_eq!(next(&mut odd).await, Event::Resync);
     nothing_but(&mut outer, &site.other, "a:1").await;
@@ -151,7 +151,7 @@ async fn polled_ranges_may_overlap_come_and_go() {
     assert_eq!(next(&mut inner).await, Event::Resync);
     nothing_but(&mut inner, &site.other, "a:b:2").await;
     // The whole store.
-    let mut all = kv.watch(ranges([""])).await.unwrap();
+    let mut all = joined(&kv, [""]).await;
     nothing_but(&mut all, &site.other, "anything").await;
     site.other.delete("c:1").await.unwrap();
     assert_eq!(next(&mut all).await, delete("c:1"));
@@ -161,7 +161,7 @@ async fn polled_ranges_may_overlap_come_and_go() {
 async fn a_mirror_of_a_polled_range_ends_equal() {
     let site = Site::start().await;
     let kv = site.user(RULES).await;
-    let mut events = kv.watch(ranges(["m:"])).await.unwrap();
+    let mut events = joined(&kv, ["m:"]).await;
     let write = async {
         for step in 0..3000 {
             let key = format!("m:{}", fastrand::u32(..50));
@@ -213,16 +213,20 @@ async fn five_thousand_keys_are_polled_gently() {
     let site = Site::start().await;
     let kv = site.user(RULES).await;
     fill(&site.other, 5000, "v").await;
-    let mut events = kv.watch(ranges(["r:"])).await.unwrap();
+    let mut events = joined(&kv, ["r:"]).await;
     let (commands, cpu) = (site.commands().await, site.cpu().await);
     pause(Duration::from_secs(4)).await;
-    let (commands, cpu) = (site.commands().await - commands, site.cpu().await - cpu);
+    let (in_4_s, cpu) = (site.commands().await - commands, site.cpu().await - cpu);
     println!(
         "5,000 idle keys: {} commands and {:.1} % of a core",
-        commands / 4,
+        in_4_s / 4,
         cpu / 4.0 * 100.0
     );
-    assert!(commands > 10_000, "no round in 4 s");
+    // On a loaded machine the rest behind the first round may be longer than that.
+    until("another round", async || {
+        site.commands().await - commands > 10_000
+    })
+    .await;
     nothing_but(&mut events, &site.other, "r:4321").await;
     site.other.delete("r:1234").await.unwrap();
     assert_eq!(next(&mut events).await, delete("r:1234"));
@@ -244,6 +248,13 @@ async fn five_thousand_keys_are_polled_gently() {
     next_is(&mut events, &put("r:end", None)).await;
 }
 
+/// Watches ranges, until all that is in them is known.
+pub(crate) async fn joined<const N: usize>(kv: &Kv, names: [&str; N]) -> Events {
+    let mut events = kv.watch(ranges(names)).await.unwrap();
+    assert_eq!(next(&mut events).await, Event::Resync);
+    events
+}
+
 /// Why a stream ends.
 async fn end(events: &mut Events) -> ErrorKind {
     let ended = async {
@@ -256,7 +267,7 @@ async fn end(events: &mut Events) -> ErrorKind {
     timeout(PATIENCE, ended).await.unwrap()
 }
 
-async fn fill(kv: &Kv, count: u32, value: &'static str) {
+pub(crate) async fn fill(kv: &Kv, count: u32, value: &'static str) {
     let items = (0..count).map(|it| (format!("r:{it}"), value));
     kv.set_many(items).await.unwrap();
 }
@@ -265,8 +276,10 @@ async fn fill(kv: &Kv, count: u32, value: &'static str) {
 async fn a_lost_connection_of_a_polled_range_says_resync() {
     let site = Site::start().await;
     let kv = site.user(RULES).await;
-    let mut events = kv.watch(ranges(["r:"])).await.unwrap();
+    let mut events = joined(&kv, ["r:"]).await;
     let _: u64 = site.ask("CLIENT KILL USER ann").await;
+    // Once when it is restored, and once when all keys were looked at.
+    assert_eq!(next(&mut events).await, Event::Resync);
     assert_eq!(next(&mut events).await, Event::Resync);
     nothing_but(&mut events, &site.other, "r:1").await;
 }
@@ -284,7 +297,7 @@ async fn who_may_not_list_keys_is_refused_ranges_and_told_when_it_comes_to_that(
     // Nobody else is concerned, and what is permitted again works.
     nothing_but(&mut key, &site.other, "k").await;
     let () = site.ask("ACL SETUSER ann +scan").await;
-    let mut again = kv.watch(ranges(["s:"])).await.unwrap();
+    let mut again = joined(&kv, ["s:"]).await;
     nothing_but(&mut again, &site.other, "s:1").await;
     // So for a key.
     let () = site.ask("ACL SETUSER ann resetkeys ~s:*").await;

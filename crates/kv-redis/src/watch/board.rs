@@ -264,6 +264,11 @@ impl Board {
         self.deadlines.set(key, at, most);
     }
 
+    /// Nobody is told when a key ends by itself.
+    pub(super) fn expect_no_ends(&mut self) {
+        self.deadlines.clear();
+    }
+
     /// Tells a change to everybody whom it concerns, once.
     pub(super) fn tell(&self, key: &Bytes, change: Change) {
         let topics = self
@@ -285,10 +290,10 @@ impl Board {
         keys.for_each(|key| self.dirty.add(key, 1));
     }
 
-    /// Has all who watch ranges read again.
-    pub(super) fn resync_ranges(&self) {
-        let watchers = self.watchers.values();
-        let concerned = watchers.filter(|it| it.kind == Kind::Ranges);
+    /// Has those who watch such ranges read again.
+    pub(super) fn resync_ranges(&self, concerns: impl Fn(&Bytes) -> bool) {
+        let ranges = self.watchers.values().filter(|it| it.kind == Kind::Ranges);
+        let concerned = ranges.filter(|it| it.names.iter().any(&concerns));
         concerned.for_each(|it| it.resync());
     }
 

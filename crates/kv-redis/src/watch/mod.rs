@@ -18,7 +18,11 @@
 //! delete the key. In ranges this goes for keys that were written while they were watched.
 //!
 //! Where the server refuses tracking, keys are looked at four times a second, and so are, in rounds
-//! through `SCAN`, all keys of ranges, as often as a tenth of the time allows.
+//! through `SCAN`, all keys of ranges, as often as a tenth of the time allows. A range that comes is
+//! live at once; what is in it is learned by the first round that begins behind that. A key that
+//! this round sees first may have been there or may be new, so who watches the range is told to read
+//! again when the round is done. What the round sees a second time is told as usual, and so is all
+//! of the other ranges.
 //!
 //! # What tracking does not do
 //!

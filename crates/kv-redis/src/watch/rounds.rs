@@ -1,10 +1,11 @@
 //! What the rounds through ranges ask of a server that pushes no changes.
 
 use super::{
-    board::{Board, is_within},
+    board::{Board, Cover, is_within},
     look::{Ask, Look},
     server::{Server, Source},
-    sweep::{self, Turn},
+    subscriber::Change,
+    sweep::{Sweep, Turn},
 };
 use crate::{
     decode, encode,
@@ -16,10 +17,22 @@ use std::time::Duration;
 
 /// How many entries of the server's table one `SCAN` looks at: some 0.2 ms of its time.
 const COUNT: u32 = 1000;
-/// How many keys are looked at in one round trip.
-const CHUNK: usize = 256;
 
 impl Server {
+    /// Has the rounds go through these ranges from now on; what is in them they learn themselves.
+    pub(super) async fn cover_by_rounds(&mut self, Cover { before, after }: &Cover) -> Answer<()> {
+        if after.iter().any(|it| !is_within(it, before)) {
+            // Who may not list keys is to hear so at once.
+            let list = encode::with("SCAN", [b"0".as_slice(), b"COUNT", b"1"]);
+            self.command(&list).await?;
+        }
+        if let Source::Sweeps(sweep) = &mut self.source {
+            sweep.cover(after);
+            sweep.begin(self.started.elapsed());
+        }
+        Ok(())
+    }
+
     /// Does a part of the round that is under way; answers nothing if none is.
     pub(super) async fn sweep(&mut self) -> Answer<Option<Vec<(Bytes, Look)>>> {
         let Source::Sweeps(sweep) = &mut self.source else {
@@ -39,64 +52,15 @@ impl Server {
         }
     }
 
-    /// Tells what was found.
+    /// Tells what a part of the round found.
     pub(super) fn swept(&mut self, board: &mut Board, looks: Vec<(Bytes, Look)>, now: Duration) {
         let Source::Sweeps(sweep) = &mut self.source else {
             return;
         };
-        for (key, look) in looks {
-            if let Look::Refused(failure) = &look
-                && sweep.knows(&key)
-            {
-                board.refuse(&key, failure);
-            }
-            let change = sweep.compare(&key, &look, now);
-            if sweep.tells_each() {
-                board.expect_end(&key, &look, now);
-            }
-            if let Some(change) = change {
-                board.tell(&key, change);
-            }
+        tell(sweep, Sweep::compare, board, looks, now);
+        if let Some(again) = sweep.end(now) {
+            board.resync_ranges(|range| again.concerns(range));
         }
-        if sweep.end(now) {
-            board.resync_ranges();
-        }
-    }
-
-    /// Learns what is in ranges, so that changes can be told from then on.
-    pub(super) async fn learn(&mut self, ranges: &[Bytes]) -> Answer<()> {
-        let Source::Sweeps(sweep) = &self.source else {
-            return Ok(());
-        };
-        let unknown = sweep.unknown(ranges);
-        let pattern = sweep::pattern(&unknown);
-        let mut place = (!unknown.is_empty()).then_some(0);
-        while let Some(cursor) = place {
-            let (mut keys, next) = self.list(pattern.as_deref(), cursor).await?;
-            keys.retain(|key| is_within(key, &unknown));
-            for keys in keys.chunks(CHUNK) {
-                self.learn_some(keys, &unknown).await?;
-            }
-            place = (next != 0).then_some(next);
-        }
-        if let Source::Sweeps(sweep) = &mut self.source {
-            sweep.cover(ranges);
-        }
-        Ok(())
-    }
-
-    async fn learn_some(&mut self, keys: &[Bytes], ranges: &[Bytes]) -> Answer<()> {
-        let Source::Sweeps(sweep) = &self.source else {
-            return Ok(());
-        };
-        let keys = keys.iter().filter(|key| sweep.is_unknown(key, ranges));
-        let looks = self.look_into(keys.cloned().collect()).await?;
-        let now = self.started.elapsed();
-        if let Source::Sweeps(sweep) = &mut self.source {
-            let looks = looks.iter();
-            looks.for_each(|(key, look)| sweep.learn(key, look, now));
-        }
-        Ok(())
     }
 
     async fn look_into(&mut self, keys: Vec<Bytes>) -> Answer<Vec<(Bytes, Look)>> {
@@ -124,5 +88,34 @@ impl Server {
         // Only another program can have written an empty key; it cannot be named here.
         let keys = keys.filter(|it| !it.is_empty()).collect();
         Ok((keys, next.ok_or_else(Failure::unexpected_reply)?))
+    }
+}
+
+type Compare = fn(&mut Sweep, &Bytes, &Look, Duration) -> Option<Change>;
+
+/// Tells what was found at the keys, each compared in this way with what is known of it.
+pub(super) fn tell(
+    sweep: &mut Sweep,
+    compare: Compare,
+    board: &mut Board,
+    looks: impl IntoIterator<Item = (Bytes, Look)>,
+    now: Duration,
+) {
+    for (key, look) in looks {
+        if let Look::Refused(failure) = &look
+            && sweep.knows(&key)
+        {
+            board.refuse(&key, failure);
+        }
+        let change = compare(sweep, &key, &look, now);
+        if sweep.tells_each() {
+            board.expect_end(&key, &look, now);
+        }
+        if let Some(change) = change {
+            board.tell(&key, change);
+        }
+    }
+    if !sweep.tells_each() {
+        board.expect_no_ends();
     }
 }

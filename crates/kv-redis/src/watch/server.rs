@@ -5,6 +5,7 @@ use super::{
     line::{Line, Role},
     look::{self, Ask, Look},
     poll::Seen,
+    rounds,
     sweep::Sweep,
 };
 use crate::{
@@ -38,7 +39,7 @@ pub(super) enum Source {
     /// Keys are looked at every now and then: what was seen of each.
     Looks(Seen),
     /// So are all keys of ranges.
-    Sweeps(Sweep),
+    Sweeps(Box<Sweep>),
 }
 
 impl Server {
@@ -74,7 +75,7 @@ impl Server {
         server.source = match server.role {
             _ if pushes => Source::Pushes,
             Role::Names => Source::Looks(Seen::default()),
-            Role::Ranges => Source::Sweeps(Sweep::default()),
+            Role::Ranges => Source::Sweeps(Box::default()),
         };
         Ok(server)
     }
@@ -139,9 +140,9 @@ impl Server {
                     seen.tell(board, &key, look, now);
                 }
             }
-            Source::Sweeps(_) => {
+            Source::Sweeps(sweep) => {
                 let keys = reading.items.into_iter().map(|(key, _)| key);
-                self.swept(board, keys.zip(looks).collect(), now);
+                rounds::tell(sweep, Sweep::compare_due, board, keys.zip(looks), now);
             }
         }
     }
@@ -197,10 +198,11 @@ impl Server {
     }
 
     /// Changes the ranges. They can be added to, but not taken from.
-    async fn cover(&mut self, Cover { before, after }: &Cover) -> Answer<()> {
+    async fn cover(&mut self, cover: &Cover) -> Answer<()> {
         if !self.pushes() {
-            return self.learn(after).await;
+            return self.cover_by_rounds(cover).await;
         }
+        let Cover { before, after } = cover;
         let shrinks = before.iter().any(|range| !after.contains(range));
         let added: Vec<_> = match shrinks {
             true => after.iter().collect(),

@@ -24,13 +24,19 @@ const MOST_KNOWN: usize = 65_536;
 const CHUNK: usize = 256;
 /// How many times as long as it took the server is left alone after a round, ...
 const REST: u32 = 9;
+/// ... or, where somebody waits to be told of a range that came, ...
+const REST_OF_JOINED: u32 = 1;
 /// ... but no longer than this: a server that was slow once must not blind us.
 const LONGEST_REST: Duration = Duration::from_secs(30);
 
 /// What is known of ranges, and the round that is under way.
 pub(super) struct Sweep {
-    /// The ranges of which all keys are known.
+    /// The ranges that are watched.
     covered: Vec<Bytes>,
+    /// Those of which a round has shown all keys: another key there is new.
+    learned: Vec<Bytes>,
+    /// The others, with the first round that shows all keys of each.
+    fresh: Vec<(Bytes, u64)>,
     known: HashMap<Bytes, Sighting>,
     view: View,
     stage: Stage,
@@ -38,7 +44,9 @@ pub(super) struct Sweep {
     queue: Vec<Bytes>,
     round: u64,
     began: Duration,
-    rests_until: Duration,
+    ended: Duration,
+    /// How long the last round took.
+    took: Duration,
     most: usize,
 }
 
@@ -74,6 +82,18 @@ enum Stage {
     Checking,
 }
 
+/// Who is to read again after a round.
+#[derive(Debug, PartialEq)]
+pub(super) enum Again {
+    All,
+    /// Who watches something in `ranges`, of which this round was the first to show all keys,
+    /// except in those that were known `before`.
+    Joined {
+        ranges: Vec<Bytes>,
+        before: Vec<Bytes>,
+    },
+}
+
 /// What a round asks of the server next.
 #[derive(Debug, PartialEq)]
 pub(super) enum Turn {
@@ -87,22 +107,66 @@ impl Default for Sweep {
     fn default() -> Self {
         Self {
             covered: Vec::new(),
+            learned: Vec::new(),
+            fresh: Vec::new(),
             known: HashMap::new(),
             view: View::Each,
             stage: Stage::Resting,
             queue: Vec::new(),
             round: 0,
             began: Duration::ZERO,
-            rests_until: Duration::ZERO,
+            ended: Duration::ZERO,
+            took: Duration::ZERO,
             most: MOST_KNOWN,
         }
     }
 }
 
+impl Again {
+    /// Whether it is for those who watch this range.
+    pub(super) fn concerns(&self, range: &Bytes) -> bool {
+        match self {
+            Self::All => true,
+            Self::Joined { ranges, before } => {
+                is_within(range, ranges) && !is_within(range, before)
+            }
+        }
+    }
+}
+
 impl Sweep {
+    /// These are the ranges from now on. Who watches those that come is to read again after the
+    /// first round that shows all their keys.
+    pub(super) fn cover(&mut self, ranges: &[Bytes]) {
+        // A round under way may have passed keys of theirs.
+        let next = self.round + 1;
+        let mut learned = self.learned.clone();
+        learned.retain(|it| is_within(it, ranges));
+        let parts = ranges
+            .iter()
+            .filter(|it| is_within(it, &self.learned) && !is_within(it, &learned));
+        let parts: Vec<_> = parts.cloned().collect();
+        learned.extend(parts);
+        let fresh = ranges.iter().filter(|it| !is_within(it, &learned));
+        let fresh = fresh.map(|it| {
+            let earlier = self.fresh.iter().find(|(name, _)| it.starts_with(name));
+            (it.clone(), earlier.map_or(next, |(_, round)| *round))
+        });
+        self.fresh = fresh.collect();
+        self.learned = learned;
+        self.covered = ranges.to_vec();
+        self.known.retain(|key, _| is_within(key, ranges));
+        self.queue.retain(|key| is_within(key, ranges));
+    }
+
     /// A round begins, unless one is under way or the last one was just now.
     pub(super) fn begin(&mut self, now: Duration) {
-        if self.stage != Stage::Resting || now < self.rests_until || self.covered.is_empty() {
+        let times = match self.fresh.is_empty() {
+            true => REST,
+            false => REST_OF_JOINED,
+        };
+        let rests_until = self.ended + LONGEST_REST.min(self.took * times);
+        if self.stage != Stage::Resting || now < rests_until || self.covered.is_empty() {
             return;
         }
         self.round += 1;
@@ -146,7 +210,7 @@ impl Sweep {
         };
     }
 
-    /// Takes in a look; answers what is to be told.
+    /// Takes in a look of the round that is under way; answers what is to be told.
     pub(super) fn compare(&mut self, key: &Bytes, look: &Look, now: Duration) -> Option<Change> {
         let round = self.round;
         let state = match State::of(look, now) {
@@ -159,6 +223,9 @@ impl Sweep {
             _ if matches!(look, Look::Torn) => {
                 if let Some(sighting) = self.known.get_mut(key) {
                     sighting.round = round;
+                } else if !self.is_crowded() && !self.tells_new(key) {
+                    // Who reads again may find it, and has to be told of its end.
+                    let _ = self.keep(key, State::Unknown);
                 }
                 return None;
             }
@@ -173,19 +240,35 @@ impl Sweep {
             *count += 1;
             return None;
         }
-        let before = self.keep(key, state)?;
-        let is_same = before.is_some_and(|before| before.is_same(state));
-        (!is_same && self.tells_each()).then_some(Change::Put(None))
+        let is_told = match self.keep(key, state)? {
+            Some(before) => self.tells_each() && !before.is_same(state),
+            None => self.tells_new(key),
+        };
+        is_told.then_some(Change::Put(None))
     }
 
-    /// Ends the round if nothing is left to do; answers whether all is to be read again.
-    pub(super) fn end(&mut self, now: Duration) -> bool {
+    /// Takes in a look at a key whose deadline has come; answers what is to be told.
+    pub(super) fn compare_due(
+        &mut self,
+        key: &Bytes,
+        look: &Look,
+        now: Duration,
+    ) -> Option<Change> {
+        // Of a crowd only the looks of the round are summed up, each key once.
+        if !self.tells_each() {
+            return None;
+        }
+        self.compare(key, look, now)
+    }
+
+    /// Ends the round if nothing is left to do; answers who is to read again.
+    pub(super) fn end(&mut self, now: Duration) -> Option<Again> {
         if self.stage != Stage::Checking || !self.queue.is_empty() {
-            return false;
+            return None;
         }
         self.stage = Stage::Resting;
-        let took = now.saturating_sub(self.began);
-        self.rests_until = now + LONGEST_REST.min(took * REST);
+        self.took = now.saturating_sub(self.began);
+        self.ended = now;
         let (view, read_again) = match self.view {
             View::Each => (View::Each, false),
             View::Anew => (View::Each, true),
@@ -198,7 +281,11 @@ impl Sweep {
             }
         };
         self.view = view;
-        read_again
+        let joined = self.join();
+        if read_again {
+            return Some(Again::All);
+        }
+        joined
     }
 
     /// Whether keys are told apart, so that their deadlines are of use.
@@ -211,16 +298,9 @@ impl Sweep {
         self.known.contains_key(key)
     }
 
-    /// Those of some ranges whose keys have to be learned before they are covered.
-    pub(super) fn unknown(&self, ranges: &[Bytes]) -> Vec<Bytes> {
-        let unknown = ranges.iter().filter(|it| !is_within(it, &self.covered));
-        // In a crowd a change of what is in them makes the sum another.
-        unknown.filter(|_| !self.is_crowded()).cloned().collect()
-    }
-
-    /// Whether a key that was listed is one to learn, and not one of those watched already.
-    pub(super) fn is_unknown(&self, key: &Bytes, ranges: &[Bytes]) -> bool {
-        !self.is_crowded() && is_within(key, ranges) && !is_within(key, &self.covered)
+    /// Whether a key is told that was not there when all was looked at.
+    fn tells_new(&self, key: &Bytes) -> bool {
+        self.tells_each() && is_within(key, &self.learned)
     }
 
     /// Whether there are too many keys to tell them apart.
@@ -228,21 +308,18 @@ impl Sweep {
         matches!(self.view, View::Crowd { .. })
     }
 
-    /// Remembers what a look found before anybody is told of changes.
-    pub(super) fn learn(&mut self, key: &Bytes, look: &Look, now: Duration) {
-        match State::of(look, now) {
-            Some(State::Missing) => {}
-            Some(state) => drop(self.keep(key, state)),
-            None if matches!(look, Look::Torn) => drop(self.keep(key, State::Unknown)),
-            None => {}
+    /// The ranges of which the round that ends has shown all keys are learned.
+    fn join(&mut self) -> Option<Again> {
+        let round = self.round;
+        let shown = self.fresh.extract_if(.., |(_, first)| *first <= round);
+        let ranges: Vec<_> = shown.map(|(range, _)| range).collect();
+        if ranges.is_empty() {
+            return None;
         }
-    }
-
-    /// These are the ranges from now on.
-    pub(super) fn cover(&mut self, ranges: &[Bytes]) {
-        self.covered = ranges.to_vec();
-        self.known.retain(|key, _| is_within(key, ranges));
-        self.queue.retain(|key| is_within(key, ranges));
+        let before = self.learned.clone();
+        self.learned.retain(|it| !is_within(it, &ranges));
+        self.learned.extend_from_slice(&ranges);
+        Some(Again::Joined { ranges, before })
     }
 
     /// Keeps a state; answers the one before, or nothing at all if there are too many.
@@ -283,7 +360,7 @@ fn digest(key: &Bytes, state: State) -> u64 {
 
 /// A pattern for `SCAN` that matches at least every key of these ranges, none of which holds
 /// another: what they share, and which bytes may follow it. `None` where only "all" does.
-pub(super) fn pattern(ranges: &[Bytes]) -> Option<Vec<u8>> {
+fn pattern(ranges: &[Bytes]) -> Option<Vec<u8>> {
     let (first, others) = ranges.split_first()?;
     let shared = others.iter().fold(first.len(), |shared, it| {
         let same = first.iter().zip(it).take_while(|(a, b)| a == b).count();
