@@ -1,0 +1,15 @@
+//! What the provider does on a real etcd, where no contract tells: leases, clocks, the layout and other
+//! clients, errors, and the loss of members.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod errors;
+mod interop;
+mod layout;
+mod leases;
+mod members;
+mod moving;
+mod sharing;
+mod site;
+mod skew;
+mod structures;

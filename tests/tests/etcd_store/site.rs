@@ -1,0 +1,153 @@
+//! A server of one's own, a store on it, and the driver to look behind the store.
+
+use etcd_client::{Client, GetOptions, KeyValue};
+use kv_core::{Clock, Key, Kv, Lifetime, SetOptions, Stopwatch, SystemClock, Timestamp, Ttl};
+use kv_etcd::{EtcdConfig, EtcdStore};
+use kv_tests::server::Etcd;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+/// How long we wait for what has no deadline of its own.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) struct Site {
+    pub(crate) server: Etcd,
+    pub(crate) kv: Kv,
+    /// The driver alone.
+    pub(crate) raw: Raw,
+}
+
+impl Site {
+    pub(crate) async fn start() -> Self {
+        Self::on(Etcd::start()).await
+    }
+
+    pub(crate) async fn on(server: Etcd) -> Self {
+        let kv = open(&server.url()).await;
+        let raw = Raw(kv.native::<Client>().unwrap());
+        Self { server, kv, raw }
+    }
+
+    /// How many watches the server keeps.
+    pub(crate) async fn watches(&self) -> u64 {
+        let mut stream = TcpStream::connect(self.server.address()).await.unwrap();
+        let request = "GET /metrics HTTP/1.0\r\n\r\n";
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        let name = "etcd_debugging_mvcc_watcher_total ";
+        let value = text.lines().find_map(|line| line.strip_prefix(name));
+        value.unwrap().parse::<f64>().unwrap() as u64
+    }
+}
+
+/// What lies on the servers.
+#[derive(Clone)]
+pub(crate) struct Raw(pub(crate) Client);
+
+impl Raw {
+    pub(crate) async fn put(&self, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
+        self.0.clone().put(key, value, None).await.unwrap();
+    }
+
+    pub(crate) async fn get(&self, key: impl Into<Vec<u8>>) -> Option<KeyValue> {
+        let mut found = self.0.clone().get(key, None).await.unwrap();
+        found.take_kvs().pop()
+    }
+
+    /// All that begins with this.
+    pub(crate) async fn list(&self, prefix: impl Into<Vec<u8>>) -> Vec<KeyValue> {
+        let options = GetOptions::new().with_prefix();
+        let mut found = self.0.clone().get(prefix, Some(options)).await.unwrap();
+        found.take_kvs()
+    }
+
+    /// Everything.
+    pub(crate) async fn all(&self) -> Vec<KeyValue> {
+        let options = GetOptions::new().with_all_keys();
+        let mut found = self.0.clone().get("", Some(options)).await.unwrap();
+        found.take_kvs()
+    }
+
+    /// The record of a structure.
+    pub(crate) async fn record(&self, key: &str) -> Option<KeyValue> {
+        self.get(record(key)).await
+    }
+
+    /// All elements of a structure, a sorted set's index included.
+    pub(crate) async fn elements(&self, key: &str) -> Vec<KeyValue> {
+        self.list([b"\0\x02", key.as_bytes(), b"\0\x01"].concat())
+            .await
+    }
+
+    pub(crate) async fn leases(&self) -> BTreeSet<i64> {
+        let told = self.0.clone().leases().await.unwrap();
+        told.leases().iter().map(|it| it.id()).collect()
+    }
+
+    /// For how much longer a lease lives, at least; etcd tells whole seconds. `None` if it is gone.
+    pub(crate) async fn left(&self, lease: i64) -> Option<Duration> {
+        let told = self.0.clone().lease_time_to_live(lease, None).await;
+        let left = u64::try_from(told.unwrap().ttl());
+        left.ok().map(Duration::from_secs)
+    }
+
+    pub(crate) async fn revoke(&self, lease: i64) {
+        self.0.clone().lease_revoke(lease).await.unwrap();
+    }
+}
+
+/// Where the record of a structure lies.
+pub(crate) fn record(key: &str) -> Vec<u8> {
+    [b"\0\x01", key.as_bytes()].concat()
+}
+
+pub(crate) async fn open(url: &str) -> Kv {
+    open_with(EtcdConfig::from_url(url), Arc::new(SystemClock)).await
+}
+
+pub(crate) async fn open_with(config: EtcdConfig, clock: Arc<dyn Clock>) -> Kv {
+    let store = EtcdStore::with_clock(config, clock).unwrap();
+    Kv::builder(store).connect().await.unwrap()
+}
+
+pub(crate) fn key(name: &str) -> Key {
+    Key::try_from(name).unwrap()
+}
+
+pub(crate) fn lifetime(span: Duration) -> Lifetime {
+    Lifetime::new(span).unwrap()
+}
+
+pub(crate) fn for_span(span: Duration) -> SetOptions {
+    SetOptions::from(Ttl::In(lifetime(span)))
+}
+
+pub(crate) const fn secs(number: u64) -> Duration {
+    Duration::from_secs(number)
+}
+
+pub(crate) const fn millis(number: u64) -> Duration {
+    Duration::from_millis(number)
+}
+
+pub(crate) fn now() -> Timestamp {
+    SystemClock.now()
+}
+
+/// Waits until something holds.
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let watch = Stopwatch::start();
+    while !holds().await {
+        assert!(watch.elapsed() < PATIENCE, "not in time: {what}");
+        pause(millis(20)).await;
+    }
+}
+
+pub(crate) async fn pause(span: Duration) {
+    let clock = SystemClock;
+    clock.sleep_until(clock.now().saturating_add(span)).await;
+}
