@@ -8,7 +8,7 @@
 
 use crate::{
     error::Answer,
-    layout::{Range, Record, header, header::End, range::successor},
+    layout::{Kind, Range, Record, header, header::End, range::successor},
     optimistic::{Optimist, Planned, Seen, View, What},
     place::{Ending, Found},
 };
@@ -23,20 +23,13 @@ const FEW: u64 = 40;
 
 /// Gives a key a deadline; whether it is there.
 pub(crate) async fn expire(store: &Optimist, key: &Key, expiry: Expiry) -> Answer<bool> {
-    let plan = |view: &mut View<'_>| {
-        if view.is_large(key)? {
-            let ending = view.expiring(expiry)?;
-            return Ok(Err(ending));
-        }
-        Ok(Ok(view.expire(key, expiry)?))
+    let plan = |view: &mut View<'_>| match view.is_large(key)? {
+        true => Ok(None),
+        false => Ok(Some(view.expire(key, expiry)?)),
     };
     match store.run(key.as_bytes(), plan).await?.0 {
-        Ok(done) => Ok(done),
-        Err(Some(ending)) => relocate(store, key, ending).await,
-        Err(None) => {
-            let plan = |view: &mut View<'_>| view.discard(key);
-            Ok(store.run(key.as_bytes(), plan).await?.0)
-        }
+        Some(done) => Ok(done),
+        None => relocate(store, key, Some(expiry)).await,
     }
 }
 
@@ -48,7 +41,7 @@ pub(crate) async fn persist(store: &Optimist, key: &Key) -> Answer<bool> {
     };
     match store.run(key.as_bytes(), plan).await?.0 {
         Some(done) => Ok(done),
-        None => relocate(store, key, Ending::NEVER).await,
+        None => relocate(store, key, None).await,
     }
 }
 
@@ -141,9 +134,9 @@ impl View<'_> {
             return self.put(raw, record.encode(), seen.lease);
         }
         let elements = self.layout.elements(key.as_bytes());
-        // Those without a lease just stay longer than they need.
-        let limit = match seen.lease {
-            0 => FEW,
+        // Those of a structure that never ends have no lease, and just stay longer than they need.
+        let limit = match record.end {
+            End::Never => FEW,
             _ => 0,
         };
         let listed = self.list(&elements, limit, What::All)?;
@@ -171,34 +164,23 @@ impl View<'_> {
     }
 }
 
-/// Gives a large structure another end; whether it is there, and had one if it is to have none.
-async fn relocate(store: &Optimist, key: &Key, ending: Ending) -> Answer<bool> {
+/// Gives a large structure another end, or none; whether it is there, and had one if it is to have
+/// none.
+async fn relocate(store: &Optimist, key: &Key, expiry: Option<Expiry>) -> Answer<bool> {
     let raw = store.layout.record(key.as_bytes());
-    let first = |view: &mut View<'_>| {
-        let Found::Structure(record, seen) = view.look_inside(key)? else {
-            return Ok(None);
-        };
-        if record.end == ending.end && ending == Ending::NEVER {
-            return Ok(None);
+    let begin = |view: &mut View<'_>| view.begin_to_end(key, expiry);
+    let (begun, done) = store.run(key.as_bytes(), begin).await?;
+    let (kind, ending) = match begun {
+        Begun::Done(answer) => return Ok(answer),
+        Begun::Followed(lease) => {
+            // Those that do not follow stay longer than they need, and that is all.
+            move_elements(store, key, done.revision, lease).await.ok();
+            return Ok(true);
         }
-        let kind = record.kind;
-        if ends_sooner(record.end, ending.end) {
-            let record = Record {
-                kind,
-                end: ending.end,
-            };
-            view.put(raw.clone(), record.encode(), seen.lease)?;
-            return Ok(Some((record, false)));
-        }
-        view.put(raw.clone(), record.encode(), ending.lease)?;
-        Ok(Some((record, true)))
+        Begun::Leased(kind, ending) => (kind, ending),
     };
-    let (begun, done) = store.run(key.as_bytes(), first).await?;
-    let Some((record, elements_follow)) = begun else {
-        return Ok(false);
-    };
-    if !elements_follow || !move_elements(store, key, done.revision, ending.lease).await? {
-        // Done, or somebody else gave it another end since.
+    if !move_elements(store, key, done.revision, ending.lease).await? {
+        // Somebody else gave it another end since.
         return Ok(true);
     }
     let last = |view: &mut View<'_>| {
@@ -206,16 +188,62 @@ async fn relocate(store: &Optimist, key: &Key, ending: Ending) -> Answer<bool> {
             .point(&raw)?
             .is_some_and(|seen| seen.revision == done.revision);
         if same {
-            let record = Record {
-                kind: record.kind,
-                end: ending.end,
-            };
-            view.put(raw.clone(), record.encode(), ending.lease)?;
+            let end = ending.end;
+            view.put(raw.clone(), Record { kind, end }.encode(), ending.lease)?;
         }
         Ok(())
     };
     store.run(key.as_bytes(), last).await?;
     Ok(true)
+}
+
+/// What was done in the first step of giving a large structure another end.
+enum Begun {
+    /// All; this is the answer.
+    Done(bool),
+    /// The record has its new end; the elements are to follow to this lease.
+    Followed(i64),
+    /// The record is on its new lease; its end waits for the elements.
+    Leased(Kind, Ending),
+}
+
+impl View<'_> {
+    fn begin_to_end(&mut self, key: &Key, expiry: Option<Expiry>) -> Planned<Begun> {
+        let found = self.look_inside(key)?;
+        let Found::Structure(record, seen) = found else {
+            let done = match expiry {
+                Some(expiry) => self.expire(key, expiry)?,
+                None => self.persist(key)?,
+            };
+            return Ok(Begun::Done(done));
+        };
+        let ending = match expiry.map(|expiry| self.expiring(expiry)) {
+            Some(ending) => ending?,
+            None if record.end == End::Never => return Ok(Begun::Done(false)),
+            None => Some(Ending::NEVER),
+        };
+        let Some(Ending { end, lease }) = ending else {
+            return Ok(Begun::Done(self.discard(key)?));
+        };
+        let raw = self.layout.record(key.as_bytes());
+        let kind = record.kind;
+        if ends_sooner(record.end, end) {
+            // The lease lasts long enough.
+            self.put(raw, Record { kind, end }.encode(), seen.lease)?;
+            return Ok(Begun::Done(true));
+        }
+        // On a lease that ends before the structure does, the record must say so from the start.
+        let by_lease = match expiry {
+            Some(Expiry::Held(span)) => End::At(self.now.saturating_add(span.as_duration())),
+            _ => end,
+        };
+        if end != End::Never && (record.end == End::Never || ends_sooner(record.end, by_lease)) {
+            self.put(raw, Record { kind, end }.encode(), lease)?;
+            return Ok(Begun::Followed(lease));
+        }
+        self.put(raw, record.encode(), lease)?;
+        Ok(Begun::Leased(kind, Ending { end, lease }))
+    }
 }
 
 /// Moves all elements to a lease while the record stays as it is; whether it did.

@@ -60,7 +60,10 @@ async fn a_header_that_is_none_is_an_error_and_can_be_deleted_and_overwritten() 
         is_codec(kv.get_many(["k"]).await);
         is_codec(kv.increment("k", 1).await);
         is_codec(kv.hset("k", "f", "v").await);
-        is_codec(kv.expire("k", kv_core::Expiry::In(crate::site::lifetime(secs(9)))).await);
+        is_codec(
+            kv.expire("k", kv_core::Expiry::In(crate::site::lifetime(secs(9))))
+                .await,
+        );
         let options = SetOptions::from(When::IfAbsent);
         is_codec(kv.set_with("k", "v", options).await);
         let guarded = Txn::new().when(Guard::absent(key("k")));

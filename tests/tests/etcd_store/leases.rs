@@ -22,12 +22,14 @@ const SPANS: (u64, u64) = (5, 600);
 fn buckets(written_for: Duration) -> u64 {
     let (shortest, longest) = (SPANS.0 as f64 + 0.5, SPANS.1 as f64 + 0.5);
     let widths = (1..).map(|power| f64::from(1 << power));
-    let counts = widths.take_while(|width| 8.0 * width <= longest).map(|width| {
-        let ends = if width == 2.0 { shortest } else { 8.0 * width };
-        let span = longest.min(16.0 * width) - ends + written_for.as_secs_f64();
-        // One more, because the first and the last are cut.
-        (span / width).ceil() as u64 + 1
-    });
+    let counts = widths
+        .take_while(|width| 8.0 * width <= longest)
+        .map(|width| {
+            let ends = if width == 2.0 { shortest } else { 8.0 * width };
+            let span = longest.min(16.0 * width) - ends + written_for.as_secs_f64();
+            // One more, because the first and the last are cut.
+            (span / width).ceil() as u64 + 1
+        });
     counts.sum()
 }
 
@@ -62,7 +64,9 @@ async fn write(kv: &Kv, number: u64) {
     let options = SetOptions::from(ttl);
     match number % 5 {
         0 => {
-            let refused = kv.set_with("there", "w", options.when(When::IfAbsent)).await;
+            let refused = kv
+                .set_with("there", "w", options.when(When::IfAbsent))
+                .await;
             assert!(!refused.unwrap().applied);
         }
         1 => {
@@ -104,7 +108,11 @@ async fn a_lease_that_was_revoked_is_replaced_and_the_write_repeated() {
         assert!(!kv.exists("first").await.unwrap());
         let name = group.key(format!("k{round}"));
         match round {
-            0 => drop(kv.set_with(&name, "v", SetOptions::from(minute)).await.unwrap()),
+            0 => drop(
+                kv.set_with(&name, "v", SetOptions::from(minute))
+                    .await
+                    .unwrap(),
+            ),
             1 => {
                 let options = SetOptions::from(minute).when(When::IfAbsent);
                 assert!(kv.set_with(&name, "v", options).await.unwrap().applied);
@@ -166,7 +174,10 @@ async fn a_write_that_was_tried_for_long_is_on_a_lease_that_lasts() {
     let left = site.raw.left(lease).await.unwrap();
     // The deadline lies the span after the last try; the lease is told in whole seconds.
     let needed = span - before.elapsed() - secs(1);
-    assert!(left >= needed, "the lease lives for {left:?}, the key for {needed:?}");
+    assert!(
+        left >= needed,
+        "the lease lives for {left:?}, the key for {needed:?}"
+    );
 }
 
 /// What is overwritten leaves the lease it was on.

@@ -168,7 +168,8 @@ async fn rates_and_relative_scores_go_by_the_callers_clock() {
     let request = || Throttle::new().limit(group.key("rate"), rule);
     let granted = slow.kv.throttle(request()).await.unwrap();
     assert!(granted.allowed);
-    let near = |one: Timestamp, other: Timestamp| one.as_micros().abs_diff(other.as_micros()) < 1_000_000;
+    let near =
+        |one: Timestamp, other: Timestamp| one.as_micros().abs_diff(other.as_micros()) < 1_000_000;
     assert!(near(granted.now, slow.clock.now()));
     let refused = fast.kv.throttle(request()).await.unwrap();
     assert!(!refused.allowed && near(refused.now, fast.clock.now()));
@@ -178,7 +179,10 @@ async fn rates_and_relative_scores_go_by_the_callers_clock() {
 
     let (ready, taken) = (group.key("ready"), group.key("taken"));
     let due = slow.clock.now().saturating_add(SKEW / 2);
-    slow.kv.zadd(&ready, [("m", Score::from(due))]).await.unwrap();
+    slow.kv
+        .zadd(&ready, [("m", Score::from(due))])
+        .await
+        .unwrap();
     let step = || {
         ZMove::new(1)
             .from(ready.clone(), RelativeScore::NOW)

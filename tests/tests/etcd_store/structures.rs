@@ -43,7 +43,10 @@ async fn a_string_hides_a_structure_and_leaves_nothing_when_it_is_deleted() {
                 1 => kv.delete_many([key("h"), key("z")]).await.unwrap() == 2,
                 _ => {
                     let delete = Op::Delete { key: key(name) };
-                    kv.commit_one(Txn::new().then(delete)).await.unwrap().applied
+                    kv.commit_one(Txn::new().then(delete))
+                        .await
+                        .unwrap()
+                        .applied
                 }
             };
             assert!(deleted);
@@ -67,8 +70,16 @@ async fn a_string_with_a_deadline_over_a_structure_leaves_nothing_when_it_ends()
         for name in ["h", "z"] {
             let name = key(name);
             match round {
-                0 => drop(kv.set_with(&name, "v", for_span(millis(300))).await.unwrap()),
-                1 => drop(kv.set_with(&name, "v", SetOptions::from(held)).await.unwrap()),
+                0 => drop(
+                    kv.set_with(&name, "v", for_span(millis(300)))
+                        .await
+                        .unwrap(),
+                ),
+                1 => drop(
+                    kv.set_with(&name, "v", SetOptions::from(held))
+                        .await
+                        .unwrap(),
+                ),
                 2 => {
                     let items = [(name.clone(), "v")];
                     let set = kv.set_many_with(items, SetOptions::from(short)).await;
@@ -109,7 +120,11 @@ async fn a_string_with_a_deadline_over_a_structure_leaves_nothing_when_it_ends()
         let all = kv.hgetall(key("h")).await.unwrap();
         assert_eq!(all, [("new".into(), "w".into())], "round {round}");
         kv.zadd(key("z"), [("new", 0.0)]).await.unwrap();
-        assert_eq!(kv.zcount(key("z"), (0, 1000)).await.unwrap(), 1, "round {round}");
+        assert_eq!(
+            kv.zcount(key("z"), (0, 1000)).await.unwrap(),
+            1,
+            "round {round}"
+        );
     }
 }
 

@@ -121,7 +121,6 @@ impl Optimist {
                                 .granted
                                 .values()
                                 .for_each(|&id| self.leases.forget(id));
-                            leases.granted.clear();
                             tries += 1;
                         }
                         Err(failure) => return Err(failure),
@@ -175,6 +174,8 @@ impl Optimist {
                 return Err(Failure::conflict(tries, self.patience));
             }
             now = self.clock.now();
+            // What is to live as long from now on may need another one.
+            leases.granted.clear();
             if tries == 0 {
                 continue;
             }
