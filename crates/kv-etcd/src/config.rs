@@ -110,6 +110,12 @@ impl EtcdConfig {
         if target.endpoints.is_empty() {
             target.endpoints.push("http://127.0.0.1:2379".into());
         }
+        // Endpoints are shown wherever something is wrong with them.
+        if target.endpoints.iter().any(|it| it.contains('@')) {
+            return Err(wrong(
+                "the `endpoints` take no credentials; write them to `username` and `password`",
+            ));
+        }
         let secure = |it: &String| it.starts_with("https://");
         if !target
             .endpoints
@@ -198,11 +204,10 @@ impl Default for EtcdConfig {
 
 impl fmt::Debug for EtcdConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A uri holds credentials; its endpoints are all that is shown of it.
-        let endpoints = match self.target() {
-            Ok(target) => target.endpoints,
-            Err(_) => self.endpoints.clone(),
-        };
+        // A uri holds credentials; its endpoints are all that is shown of it. What does not parse may
+        // hold them anywhere.
+        let endpoints = self.target().map(|target| target.endpoints);
+        let endpoints = endpoints.unwrap_or_default();
         f.debug_struct("EtcdConfig")
             .field("endpoints", &endpoints)
             .field("tls", &self.tls)

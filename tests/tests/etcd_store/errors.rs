@@ -2,7 +2,7 @@
 
 use crate::site::{Raw, Site, for_span, lifetime, open, open_with, secs, until};
 use etcd_client::{Client, Permission};
-use kv_core::{Error, ErrorKind, Kv, Op, Outcome, Stopwatch, SystemClock, Txn, Value};
+use kv_core::{Error, ErrorKind, KeyGroup, Kv, Op, Outcome, Stopwatch, SystemClock, Txn, Value};
 use kv_etcd::{EtcdConfig, EtcdStore};
 use kv_tests::server::Etcd;
 use std::{
@@ -20,7 +20,8 @@ async fn a_full_database_takes_no_writes_and_says_what_to_do() {
     kv.set("small", "v").await.unwrap();
     let large = vec![7; 1 << 20];
     let mut refused = None;
-    for number in 0..16 {
+    // It notices when it writes to its disk, every now and then.
+    for number in 0..200 {
         if let Err(error) = kv.set(format!("large{number}"), large.clone()).await {
             refused = Some(error);
             break;
@@ -87,7 +88,7 @@ async fn what_is_too_large_is_refused_before_it_is_sent_or_by_the_server() {
     let error = kv.set("k", vec![7; (1 << 20) + 1]).await.unwrap_err();
     too_large(error);
     let ops = (0..3).map(|number| Op::Set {
-        key: crate::site::key(&format!("k{number}")),
+        key: KeyGroup::new("g").unwrap().key(format!("{number}")),
         content: Value::from(vec![7; 600_000]).into(),
         ttl: kv_core::Ttl::Unset,
     });

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 
 const COUNTERS: usize = 4;
 const CLAIMERS: usize = 4;
-const JOBS: usize = 3_000;
+const JOBS: usize = 6_000;
 /// How many are claimed at a time.
 const BATCH: usize = 3;
 
