@@ -90,16 +90,19 @@ fn set(name: &str, ttl: Ttl) -> Op {
     }
 }
 
-/// All keys with times to live of a minute are on one lease or two; both are revoked before each way
-/// to write.
+/// Far longer than a command is tried for is the bucket the same.
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// All keys with times to live of an hour are on one lease or two; they are revoked before each way to
+/// write.
 #[tokio::test]
 async fn a_lease_that_was_revoked_is_replaced_and_the_write_repeated() {
     let site = Site::start().await;
-    let minute = Ttl::In(lifetime(secs(60)));
+    let hour = Ttl::In(lifetime(HOUR));
     let kv = &site.kv;
     let group = KeyGroup::new("g").unwrap();
     for round in 0..7 {
-        kv.set_with("first", "v", SetOptions::from(minute))
+        kv.set_with("first", "v", SetOptions::from(hour))
             .await
             .unwrap();
         for lease in site.raw.leases().await {
@@ -109,34 +112,34 @@ async fn a_lease_that_was_revoked_is_replaced_and_the_write_repeated() {
         let name = group.key(format!("k{round}"));
         match round {
             0 => drop(
-                kv.set_with(&name, "v", SetOptions::from(minute))
+                kv.set_with(&name, "v", SetOptions::from(hour))
                     .await
                     .unwrap(),
             ),
             1 => {
-                let options = SetOptions::from(minute).when(When::IfAbsent);
+                let options = SetOptions::from(hour).when(When::IfAbsent);
                 assert!(kv.set_with(&name, "v", options).await.unwrap().applied);
             }
             2 => {
                 let items = [(name.clone(), "v")];
-                let set = kv.set_many_with(items, SetOptions::from(minute)).await;
+                let set = kv.set_many_with(items, SetOptions::from(hour)).await;
                 assert!(set.unwrap().remove(0).unwrap());
             }
             3 => {
                 let set = Op::Set {
                     key: name.clone(),
                     content: Value::from("v").into(),
-                    ttl: minute,
+                    ttl: hour,
                 };
                 assert!(kv.commit_one(Txn::new().then(set)).await.unwrap().applied);
             }
-            4 => assert_eq!(kv.increment_with(&name, 1, minute).await.unwrap(), 1),
+            4 => assert_eq!(kv.increment_with(&name, 1, hour).await.unwrap(), 1),
             5 => {
                 kv.hset(&name, "f", "v").await.unwrap();
-                assert!(kv.expire(&name, lifetime(secs(60))).await.unwrap());
+                assert!(kv.expire(&name, lifetime(HOUR)).await.unwrap());
             }
             _ => {
-                let rule = Rule::gcra(1, secs(60), 1).unwrap();
+                let rule = Rule::gcra(1, HOUR, 1).unwrap();
                 let request = Throttle::new().limit(name.clone(), rule);
                 assert!(kv.throttle(request).await.unwrap().allowed);
             }

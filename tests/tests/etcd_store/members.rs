@@ -78,10 +78,10 @@ async fn under_load(
     let at_strike = load.acknowledged();
     until("the others go on", async || {
         let other = cluster.leader().is_some_and(|it| it != leader);
-        other && load.acknowledged() > at_strike + 200
+        other && load.acknowledged() > at_strike + 100
     })
     .await;
-    println!("a new leader and 200 writes after {:?}", watch.elapsed());
+    println!("a new leader and 100 writes after {:?}", watch.elapsed());
     pause(secs(2)).await;
     heal(&mut cluster, leader);
     pause(secs(2)).await;
