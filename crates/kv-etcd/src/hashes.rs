@@ -89,6 +89,12 @@ impl View<'_> {
             }
             let raw = self.layout.field(key.as_bytes(), field);
             let value = header::encode(value, End::Never);
+            // What the plan itself wrote or deleted it knows.
+            if let Some(before) = self.overlaid(&raw) {
+                count.known += u64::from(before.is_none());
+                self.put(raw, value, lease)?;
+                continue;
+            }
             count.slots.push(match last.len() <= FEW {
                 true => self.put_telling(raw, value, lease)?,
                 false => {
@@ -115,7 +121,12 @@ impl View<'_> {
         let distinct: HashSet<_> = fields.iter().collect();
         for field in distinct {
             let raw = self.layout.field(key.as_bytes(), field);
-            count.slots.push(self.delete(raw)?);
+            let known = self.overlaid(&raw);
+            let gone = self.delete(raw)?;
+            match known {
+                Some(before) => count.known += u64::from(before.is_some()),
+                None => count.slots.push(gone),
+            }
         }
         self.leave(key, record)?;
         Ok(count)

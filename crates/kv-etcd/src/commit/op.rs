@@ -70,12 +70,10 @@ impl View<'_> {
                     .iter()
                     .map(|(field, content)| (field.as_bytes(), content.as_bytes()));
                 let pairs: Vec<_> = pairs.collect();
-                self.separate_fields(key, pairs.iter().map(|it| it.0))?;
                 return Ok(Pending::New(self.hset(key, &pairs)?));
             }
             Op::HDel { key, fields } => {
                 let fields: Vec<_> = fields.iter().map(kv_core::Field::as_bytes).collect();
-                self.separate_fields(key, fields.iter().copied())?;
                 return Ok(Pending::There(self.hdel(key, &fields)?));
             }
             Op::HIncrement { key, field, by } => {
@@ -115,19 +113,6 @@ impl View<'_> {
             Op::Read(read) => return self.answer_then(read),
             _ => return Err(Failure::unsupported("this step").into()),
         }))
-    }
-
-    /// What an earlier transaction wrote to a field tells nothing about whether it was there.
-    fn separate_fields<'a>(
-        &self,
-        key: &Key,
-        fields: impl Iterator<Item = &'a [u8]>,
-    ) -> Planned<()> {
-        let mut raw = fields.map(|field| self.layout.field(key.as_bytes(), field));
-        match raw.any(|raw| self.overlaid(&raw).is_some()) {
-            true => Err(Interrupt::Separate),
-            false => Ok(()),
-        }
     }
 
     /// Sends a message: those who watch the channel see the key that is written.

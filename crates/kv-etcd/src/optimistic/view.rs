@@ -126,7 +126,7 @@ impl<'a> View<'a> {
     /// transaction fails and the plan runs again on what is.
     pub(crate) fn guess(&mut self, key: Vec<u8>, seen: Option<Seen>) {
         if !self.facts.sober && !self.facts.points.contains_key(&key) {
-            self.facts.guesses.insert(key, seen);
+            self.facts.guesses.entry(key).or_insert(seen);
         }
     }
 
@@ -305,6 +305,10 @@ impl<'a> View<'a> {
             _ => &[],
         };
         for (key, seen) in known {
+            // The plan may have gone by a guess about it already: that is what is compared.
+            if self.facts.guesses.contains_key(key) {
+                continue;
+            }
             self.facts
                 .points
                 .entry(key.clone())
