@@ -88,7 +88,14 @@ impl View<'_> {
         let mut unread = false;
         for txn in txns.iter().take(most) {
             let mark = self.mark();
-            let step = self.plan_txn(txn);
+            let mut step = self.plan_txn(txn);
+            if planned.is_empty() && !unread && matches!(step, Err((Interrupt::Separate, _))) {
+                // It writes a key on both sides of a look at it, which etcd cannot.
+                self.restore(&mark);
+                self.reads_by_facts = true;
+                step = self.plan_txn(txn);
+                self.reads_by_facts = false;
+            }
             match step {
                 Err((Interrupt::Failed(failure), key)) => {
                     self.restore(&mark);

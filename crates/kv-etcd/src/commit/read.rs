@@ -6,9 +6,10 @@ use crate::{
     number,
     optimistic::{Planned, Query, View, What},
     place::Found,
+    zsets::parse,
 };
 use bytes::Bytes;
-use kv_core::{Key, Mark, OpReply, RangeOptions, Read, Scores, Value};
+use kv_core::{Key, Mark, OpReply, RangeOptions, Read, ScoredMember, Scores, Value};
 
 impl View<'_> {
     /// Reads on what is known. For branches that write nothing, and for what is in the plan's hands.
@@ -31,6 +32,7 @@ impl View<'_> {
     /// Reads as part of the transaction: what is listed or counted is read behind the writes so far.
     pub(super) fn answer_then(&mut self, read: &Read) -> Planned<Pending> {
         match read {
+            _ if self.reads_by_facts => Ok(Pending::Ready(self.answer_by_facts(read)?)),
             Read::ZCount { key, range } => {
                 let Some(range) = self.scores_of(key, range.at(self.now))? else {
                     return Ok(Pending::Ready(OpReply::Count(0)));
@@ -49,6 +51,38 @@ impl View<'_> {
             }
             _ => Ok(Pending::Ready(self.answer_exactly(read)?)),
         }
+    }
+
+    /// Reads on what is known and was written so far; all that is listed or counted becomes a
+    /// condition.
+    fn answer_by_facts(&mut self, read: &Read) -> Planned<OpReply> {
+        let (key, range, limit) = match read {
+            Read::ZCount { key, range } => (key, range, 0),
+            Read::ZRange { key, range, limit } => (key, range, u64::from(*limit)),
+            _ => return self.answer_exactly(read),
+        };
+        let found = match self.scores_of(key, range.at(self.now))? {
+            Some(range) => {
+                let found = self.list(&range, limit, What::All)?;
+                let full = limit > 0 && found.entries.len() as u64 == limit;
+                match found.entries.last() {
+                    Some((last, _)) if full => self.rely_unwritten(range.up_to(last)),
+                    _ => self.rely_unwritten(range),
+                }
+                found.entries.clone()
+            }
+            None => Vec::new(),
+        };
+        let mut members = Vec::with_capacity(found.len());
+        for (entry, _) in &found {
+            self.point(entry)?;
+            let (member, score) = parse(self.layout, key, entry)?;
+            members.push(ScoredMember::new(member, Some(score)));
+        }
+        Ok(match read {
+            Read::ZCount { .. } => OpReply::Count(members.len() as u64),
+            _ => OpReply::Members(members),
+        })
     }
 
     /// The string at a key.

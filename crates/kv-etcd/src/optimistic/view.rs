@@ -64,6 +64,8 @@ pub(crate) struct View<'a> {
     pub(super) recalled: Vec<Key>,
     /// Whose records are new.
     pub(crate) created: Vec<Key>,
+    /// Whether ranges are read before the transaction and not as part of it.
+    pub(crate) reads_by_facts: bool,
 }
 
 /// What is known about leases.
@@ -110,6 +112,7 @@ impl<'a> View<'a> {
             erased: Vec::new(),
             recalled: Vec::new(),
             created: Vec::new(),
+            reads_by_facts: false,
         }
     }
 

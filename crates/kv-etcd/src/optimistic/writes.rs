@@ -71,7 +71,8 @@ impl View<'_> {
     /// Deletes a range.
     pub(crate) fn erase(&mut self, range: Range) -> Planned<()> {
         // etcd takes no key twice in a transaction, unless it is only deleted.
-        let written: Vec<_> = self.touched(&range).into_keys().collect();
+        let written = self.written.keys().filter(|key| range.contains(key));
+        let written: Vec<_> = written.cloned().collect();
         for key in written {
             self.write(key.clone(), Step::Delete(key))?;
         }
