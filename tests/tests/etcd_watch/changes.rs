@@ -45,7 +45,8 @@ async fn a_structure_tells_without_a_value_and_ends_with_its_last_element() {
     for events in [&mut key, &mut range] {
         let there = put("h", None);
         site.write_field("h", "f").await;
-        assert_eq!(next(events).await, there);
+        // The second watcher may have the end of the first round before it.
+        crate::site::next_is(events, &there).await;
         site.write_field("h", "g").await;
         assert_eq!(crate::site::next_is(events, &there).await, []);
         site.delete_field("h", "f").await;
