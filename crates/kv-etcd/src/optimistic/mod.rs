@@ -1,7 +1,7 @@
 //! Commands that read, decide and write, as one atomic step.
 //!
 //! A command is a *plan*: a function that looks at what is on the store and says what to write. It
-//! runs on a [`View`], which answers from [`Facts`] that were read at one revision. What it looks at
+//! runs on a [`View`], which answers from facts that were read at one revision. What it looks at
 //! and nobody has read yet is read, and the plan runs again. Once it runs through, its writes go out
 //! in one transaction on the condition that all it relied on is still so; if not, the answer brings
 //! what there is now, and the plan runs again on that.
