@@ -124,9 +124,6 @@ pub struct Settings {
     /// The longest value that the suite sends, in bytes; 4 MiB by default. Where the store's limit is
     /// higher, the refusal of one byte more is not tried.
     pub max_value_test: usize,
-    /// How many members a move takes in one step if so many are due; 200 by default. One that takes less
-    /// than it was asked for tells that there is more.
-    pub most_moved: usize,
     /// How long a case may take before it counts as hung; a minute by default.
     pub case_deadline: Duration,
 }
@@ -149,7 +146,6 @@ impl Default for Settings {
             unset_ttl: None,
             tenancy: Tenancy::Shared,
             max_value_test: 4 << 20,
-            most_moved: 200,
             case_deadline: Duration::from_secs(60),
         }
     }
@@ -188,13 +184,6 @@ impl Settings {
     #[must_use]
     pub fn max_value_test(mut self, bytes: usize) -> Self {
         self.max_value_test = bytes;
-        self
-    }
-
-    /// With moves of at least this many members in one step.
-    #[must_use]
-    pub fn most_moved(mut self, members: usize) -> Self {
-        self.most_moved = members;
         self
     }
 

@@ -45,7 +45,6 @@ pub struct Differential {
     commands: usize,
     lanes: usize,
     tolerance: Duration,
-    most_moved: u32,
 }
 
 impl Differential {
@@ -56,7 +55,6 @@ impl Differential {
             commands: 10_000,
             lanes: 16,
             tolerance: Duration::from_secs(60),
-            most_moved: 200,
         }
     }
 
@@ -82,14 +80,6 @@ impl Differential {
         self
     }
 
-    /// With moves, and removals of ranges in transactions, of at most this many members: what all stores
-    /// do in one step; 200 by default.
-    #[must_use]
-    pub fn most_moved(mut self, members: u32) -> Self {
-        self.most_moved = members;
-        self
-    }
-
     /// Runs the trace on all stores. Commands that one of them lacks are left out of it.
     ///
     /// It writes below prefixes of its own, which name the seed, and clears them before and after.
@@ -101,7 +91,6 @@ impl Differential {
         let stores: Vec<&Kv> = [reference].into_iter().chain(others).collect();
         let common = Common {
             can: common(&stores),
-            most_moved: self.most_moved,
         };
         let now = reference.now().await?;
         let mut running: FuturesUnordered<_> = (0..self.lanes)
@@ -186,7 +175,6 @@ impl From<kv_core::Error> for Failure {
 #[derive(Clone, Copy, Debug)]
 struct Common {
     can: CapabilitySet,
-    most_moved: u32,
 }
 
 fn common(stores: &[&Kv]) -> CapabilitySet {

@@ -13,7 +13,6 @@ use std::{
 
 const EVERYTHING: Common = Common {
     can: CapabilitySet::ALL,
-    most_moved: 200,
 };
 const EPOCH: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
 

@@ -101,7 +101,7 @@ impl Generator<'_> {
 
     /// One of these, as far as all stores take it in one step.
     pub(super) fn limit_of_step(&mut self, pool: &[u32]) -> u32 {
-        material::pick(&mut self.rng, pool).min(self.common.most_moved)
+        material::pick(&mut self.rng, pool)
     }
 
     fn max(&mut self) -> RelativeScore {
