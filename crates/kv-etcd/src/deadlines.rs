@@ -106,11 +106,10 @@ impl View<'_> {
             Found::String(content, _) => {
                 let raw = header::encode(&content.value, ending.end);
                 self.put(self.layout.string(key.as_bytes()), raw, ending.lease)?;
-                // A string that ends must hide nothing.
-                if ending.end != End::Never {
-                    self.delete(self.layout.record(key.as_bytes()))?;
+                match ending.end {
+                    End::Never => Ok(()),
+                    _ => self.hide_nothing(key),
                 }
-                Ok(())
             }
             Found::Structure(record, seen) => self.end_structure_with(key, record, &seen, ending),
         }

@@ -1,9 +1,10 @@
 //! What a process remembers to save exchanges. Nothing is answered from it.
 
-use crate::{fences::Fences, records::Records};
+use crate::{fences::Fences, records::Records, written::Written};
 
 #[derive(Default)]
 pub(crate) struct Hints {
     pub(crate) records: Records,
+    pub(crate) written: Written,
     pub(crate) fences: Fences,
 }

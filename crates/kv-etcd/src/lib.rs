@@ -20,6 +20,7 @@ mod store;
 mod strings;
 mod throttle;
 mod watch;
+mod written;
 mod zmove;
 mod zsets;
 

@@ -130,14 +130,24 @@ impl View<'_> {
     pub(crate) fn discard(&mut self, key: &Key) -> Planned<bool> {
         let found = self.look_inside(key)?;
         self.delete(self.layout.string(key.as_bytes()))?;
-        self.discard_structure(key)?;
+        self.hide_nothing(key)?;
         Ok(!matches!(found, Found::Nothing))
     }
 
-    /// Deletes the structure at a key, or what is left of one.
-    pub(crate) fn discard_structure(&mut self, key: &Key) -> Planned<()> {
-        self.delete(self.layout.record(key.as_bytes()))?;
-        self.erase(self.layout.elements(key.as_bytes()))
+    /// Deletes a structure below a string that goes, or ends some day: then nothing must come to
+    /// light. There hardly ever is one, and without a record there are no elements.
+    pub(crate) fn hide_nothing(&mut self, key: &Key) -> Planned<()> {
+        let raw = self.layout.record(key.as_bytes());
+        if !self.wrote(&raw) {
+            self.guess(raw.clone(), None);
+        }
+        match self.point(&raw)? {
+            Some(_) => {
+                self.delete(raw)?;
+                self.erase(self.layout.elements(key.as_bytes()))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Whether the structure at a key has elements.

@@ -6,6 +6,7 @@ use crate::{
     number,
     optimistic::{MOST_OPS, Optimist, Planned, View},
     place::{Ending, Found, ending_of},
+    written,
 };
 use etcd_client::{Txn, TxnOp, TxnOpResponse};
 use kv_core::{Key, SetOptions, SetReply, Ttl, Value, When};
@@ -43,20 +44,20 @@ pub(crate) async fn set(
 ) -> Answer<SetReply> {
     let ttl = match (&options.when, options.ttl) {
         (When::Always, Ttl::Unset | Ttl::Never) => {
+            let raw = store.layout.string(key.as_bytes());
             let value = header::encode(value.as_bytes(), End::Never);
-            store
-                .link
-                .put(store.layout.string(key.as_bytes()), value, None)
-                .await?;
+            let kept = written::worth_keeping(&value);
+            let answer = store.link.put(raw.clone(), value, None).await?;
+            store.wrote(&raw, kept, &answer);
             return Ok(SetReply::applied());
         }
         (When::Always, ttl @ (Ttl::In(_) | Ttl::Held(_))) => ttl,
         _ => {
             let plan = |view: &mut View<'_>| {
-                if options.when == When::IfAbsent {
+                match options.when {
                     // Who asks for that expects it as a rule.
-                    view.guess(view.layout.string(key.as_bytes()), None);
-                    view.guess(view.layout.record(key.as_bytes()), None);
+                    When::IfAbsent => view.guess_nothing(key),
+                    _ => view.recall_string(key),
                 }
                 view.set(key, value.as_bytes(), options)
             };
@@ -73,12 +74,14 @@ pub(crate) async fn increment(
     by: i64,
     ttl_if_created: Ttl,
 ) -> Answer<i64> {
-    let plan = |view: &mut View<'_>| view.increment(key, by, ttl_if_created);
+    let plan = |view: &mut View<'_>| {
+        view.recall_string(key);
+        view.increment(key, by, ttl_if_created)
+    };
     Ok(store.run(key.as_bytes(), plan).await?.0)
 }
 
-/// Writes a string with a deadline, and deletes the record of a structure that it would hide: when
-/// the string ends, nothing must come to light.
+/// Writes a string with a deadline.
 async fn set_ending(store: &Optimist, key: &Key, value: Value, ttl: Ttl) -> Answer<SetReply> {
     let plan = |view: &mut View<'_>| {
         let Some(Ending { end, lease }) = view.ending(ttl, Ending::NEVER)? else {
@@ -86,8 +89,7 @@ async fn set_ending(store: &Optimist, key: &Key, value: Value, ttl: Ttl) -> Answ
         };
         let content = header::encode(value.as_bytes(), end);
         view.put(view.layout.string(key.as_bytes()), content, lease)?;
-        view.delete(view.layout.record(key.as_bytes()))?;
-        Ok(())
+        view.hide_nothing(key)
     };
     store.run(key.as_bytes(), plan).await?;
     Ok(SetReply::applied())
@@ -178,14 +180,13 @@ impl View<'_> {
         let string = self.layout.string(key.as_bytes());
         let Some(Ending { end, lease }) = self.ending(ttl, before)? else {
             self.delete(string)?;
-            return self.discard_structure(key);
+            return self.hide_nothing(key);
         };
         self.put(string, encode(end), lease)?;
-        // A string that ends must hide nothing.
-        if end != End::Never {
-            self.delete(self.layout.record(key.as_bytes()))?;
+        match end {
+            End::Never => Ok(()),
+            _ => self.hide_nothing(key),
         }
-        Ok(())
     }
 }
 

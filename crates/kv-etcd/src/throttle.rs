@@ -17,6 +17,9 @@ pub(crate) async fn throttle(store: &Optimist, request: &Throttle) -> Result<Thr
         ));
     };
     let plan = |view: &mut View<'_>| {
+        for limit in &request.limits {
+            view.recall_string(&limit.key);
+        }
         let keys: Vec<_> = request
             .limits
             .iter()
@@ -50,7 +53,7 @@ pub(crate) async fn throttle(store: &Optimist, request: &Throttle) -> Result<Thr
                     let lease = view.lease(left)?;
                     let content = header::encode(state.as_bytes(), End::At(*deadline));
                     view.put(raw, content, lease)?;
-                    view.delete(view.layout.record(limit.key.as_bytes()))?;
+                    view.hide_nothing(&limit.key)?;
                 }
                 StateWrite::Delete => drop(view.delete(raw)?),
                 _ => {}

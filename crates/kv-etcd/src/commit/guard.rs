@@ -7,7 +7,7 @@ use crate::{
     optimistic::{Planned, View},
     place::Found,
 };
-use kv_core::{Guard, Mark};
+use kv_core::{Guard, Key, Mark};
 
 impl View<'_> {
     /// Whether a condition holds.
@@ -52,8 +52,16 @@ impl View<'_> {
     }
 }
 
+/// The key that a condition wants to be free.
+pub(super) fn wants_nothing(guard: &Guard) -> Option<&Key> {
+    match guard {
+        Guard::Absent { key } | Guard::ValueIs { key, mark: None } => Some(key),
+        _ => None,
+    }
+}
+
 /// The element that a condition looks at.
-pub(super) fn element(layout: &Layout, guard: &Guard) -> Option<Vec<u8>> {
+pub(crate) fn element(layout: &Layout, guard: &Guard) -> Option<Vec<u8>> {
     match guard {
         Guard::FieldIs { key, field, .. } | Guard::FieldExists { key, field } => {
             Some(layout.field(key.as_bytes(), field.as_bytes()))

@@ -10,6 +10,8 @@ mod guard;
 mod op;
 mod read;
 
+pub(crate) use self::guard::element;
+
 use self::op::Pending;
 use crate::{
     error::{Answer, Failure},
@@ -17,8 +19,8 @@ use crate::{
 };
 use kv_core::{Error, ErrorKind, Key, Op, OpReply, Result, Timestamp, Txn, TxnReply};
 
-/// How many conditions or operations a transaction of several may come to before no more join it.
-const ROOM: usize = 100;
+/// How many conditions a transaction of several may come to before no more join it.
+const ROOM: usize = 120;
 /// How many bytes.
 const BYTES: usize = 1_000_000;
 
@@ -112,8 +114,8 @@ impl View<'_> {
                 }
                 Err((interrupt, _)) => return Err(interrupt),
                 Ok(txn) => {
-                    let (conditions, steps, bytes) = self.size();
-                    let full = conditions > ROOM || steps > ROOM || bytes > BYTES;
+                    let (conditions, bytes) = (self.conditions(), self.bytes());
+                    let full = conditions > ROOM || bytes > BYTES || !self.has_shape();
                     if full && !planned.is_empty() {
                         self.restore(&mark);
                         break;
@@ -166,16 +168,28 @@ impl View<'_> {
         })
     }
 
-    /// Has all that a transaction is bound to look at read in one go.
+    /// Has all that a transaction is bound to look at read in one go; what this process knows of is
+    /// taken for granted.
     fn expect_txn(&mut self, txn: &Txn) {
         let layout = self.layout.clone();
-        let keys: Vec<_> = keys(txn)
+        for key in keys(txn) {
+            self.recall_string(key);
+            self.recall_structure(key);
+        }
+        for key in txn.when.iter().filter_map(guard::wants_nothing) {
+            self.guess_nothing(key);
+        }
+        let guards = txn.when.iter().filter_map(|it| element(&layout, it));
+        let ops = txn.then.iter().flat_map(|it| op::elements(&layout, it));
+        let elements: Vec<_> = guards.chain(ops).collect();
+        self.recall_elements(&elements);
+        for raw in txn.then.iter().flat_map(|it| op::added(&layout, it)) {
+            self.guess(raw, None);
+        }
+        let keys: Vec<_> = looked_at(txn)
             .flat_map(|key| [layout.string(key.as_bytes()), layout.record(key.as_bytes())])
             .collect();
         self.expect(keys);
-        let guards = txn.when.iter().filter_map(|it| guard::element(&layout, it));
-        let ops = txn.then.iter().flat_map(|it| op::elements(&layout, it));
-        let elements: Vec<_> = guards.chain(ops).collect();
         self.expect(elements);
     }
 }
@@ -209,6 +223,13 @@ fn about(failure: Failure, txn: &Txn) -> Error {
         Some(key) => failure.about(key),
         None => failure.into(),
     }
+}
+
+/// The keys at which a transaction looks before it is judged.
+fn looked_at(txn: &Txn) -> impl Iterator<Item = &Key> {
+    let guards = txn.when.iter().map(kv_core::Guard::key);
+    let ops = txn.then.iter().filter(|op| !op::is_blind(op));
+    guards.chain(ops.filter_map(Op::key))
 }
 
 fn keys(txn: &Txn) -> impl Iterator<Item = &Key> {

@@ -151,22 +151,36 @@ impl View<'_> {
             // One transaction, one revision.
             return Err(Interrupt::Separate);
         }
-        let (last, before) = match self.look_inside(key)? {
+        let (last, before, known) = match self.look_inside(key)? {
             Found::Structure(..) => return Err(Failure::wrong_type().into()),
             Found::String(content, seen) => {
                 let last = number::parse(&content.value).filter(|&it| it > 0);
                 let last = last.ok_or_else(Failure::not_an_integer)?;
-                (last, ending_of(&content, &seen))
+                (last, ending_of(&content, &seen), seen.revision)
             }
-            Found::Nothing => (0, Ending::NEVER),
+            Found::Nothing => (0, Ending::NEVER, 0),
         };
-        if last > self.revision() {
+        // The revision that this is written at is above all that are known.
+        if last > self.revision().max(known) {
             let next = last.checked_add(1).ok_or_else(Failure::overflow)?;
             self.write_string(key, next.to_string().as_bytes(), ttl, before)?;
             return Ok(Pending::Ready(OpReply::Token(next.unsigned_abs())));
         }
         self.write_raw(key, header::encode_token, ttl, before)?;
         Ok(Pending::Token)
+    }
+}
+
+/// Whether a step writes a string whatever is there.
+pub(super) fn is_blind(op: &Op) -> bool {
+    matches!(op, Op::Set { ttl, .. } if *ttl != Ttl::Keep)
+}
+
+/// The members that a step adds: as a rule they are new.
+pub(super) fn added(layout: &Layout, op: &Op) -> Vec<Vec<u8>> {
+    match op {
+        Op::ZAdd { .. } => elements(layout, op),
+        _ => Vec::new(),
     }
 }
 

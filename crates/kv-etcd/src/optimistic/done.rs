@@ -45,6 +45,14 @@ impl Done {
         }
     }
 
+    /// Whether the conditions of a group held.
+    pub(super) fn did(&self, slot: Slot) -> bool {
+        match self.answers.lock().get(slot.0) {
+            Some(Some(TxnOpResponse::Txn(group))) => group.succeeded(),
+            _ => false,
+        }
+    }
+
     /// What steps of a group answered; `None` if one of its conditions did not hold.
     pub(crate) fn group(&self, slot: Slot) -> Answer<Option<Self>> {
         let answers = self.answers.lock();

@@ -50,6 +50,9 @@ pub(crate) struct Facts {
     /// Points that nobody has read.
     pub(super) guesses: HashMap<Vec<u8>, Option<Seen>>,
     pub(super) listings: HashMap<Query, Arc<Listing>>,
+    /// Where to stop looking in a range for so many members: chosen once, however far the fences are
+    /// meanwhile.
+    pub(super) fences: HashMap<(Range, usize), Option<Vec<u8>>>,
     /// Whether guesses have led astray: then everything is read.
     pub(super) sober: bool,
     /// Whether an answer was too large: then few are asked for at once.

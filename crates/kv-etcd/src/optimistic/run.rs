@@ -40,7 +40,7 @@ pub(crate) struct Optimist {
     pub(crate) layout: Layout,
     pub(crate) leases: Leases,
     pub(crate) clock: Arc<dyn Clock>,
-    hints: Hints,
+    pub(super) hints: Hints,
     /// For how long a command is tried.
     patience: Duration,
     /// By how much longer than a deadline a lease lasts, for readers whose clocks are behind.
@@ -107,7 +107,7 @@ impl Optimist {
                     let reads = view.otherwise();
                     match self.send(&view, &reads).await {
                         Ok(Sent::Done(done)) => {
-                            view.settle(Some(done.revision));
+                            view.settle(Some(&done));
                             return Ok((answer, done));
                         }
                         Ok(Sent::Changed { revision, answers }) => {

@@ -33,7 +33,7 @@ pub(super) enum Step {
 pub(crate) struct Group {
     /// Keys and the revisions of their last change; 0 for those that are not there.
     conditions: Vec<(Vec<u8>, i64)>,
-    steps: Vec<Step>,
+    pub(super) steps: Vec<Step>,
 }
 
 impl Group {

@@ -2,6 +2,7 @@
 
 use super::{
     facts::{Facts, Listing, Query, Seen, Want, What},
+    nest::Shape,
     step::Step,
 };
 use crate::{
@@ -245,10 +246,20 @@ impl<'a> View<'a> {
             .any(|key| guesses.contains_key(key))
     }
 
-    /// How many conditions, operations and bytes the transaction has so far.
-    pub(crate) fn size(&self) -> (usize, usize, usize) {
-        let bytes = self.steps.iter().map(Step::bytes).sum();
-        (self.relied.len(), self.steps.len(), bytes)
+    /// How many conditions the transaction has so far.
+    pub(crate) fn conditions(&self) -> usize {
+        self.relied.len()
+    }
+
+    /// How many bytes its operations have so far, roughly.
+    pub(crate) fn bytes(&self) -> usize {
+        self.steps.iter().map(Step::bytes).sum()
+    }
+
+    /// Whether etcd takes so many conditions and operations in one transaction.
+    pub(crate) fn has_shape(&self) -> bool {
+        let conditions = self.relied.len();
+        Shape::of(conditions, self.steps.len(), conditions).is_some()
     }
 
     /// How much is to be read before the plan can run through.

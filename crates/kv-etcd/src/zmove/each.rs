@@ -57,11 +57,6 @@ impl Move<'_> {
                 _ => None,
             });
         }
-        if let Some((target, _)) = target {
-            let raw = |it: &Due| view.layout.member(target.as_bytes(), it.member.as_bytes());
-            let raw: Vec<_> = due.iter().map(raw).collect();
-            view.expect(raw);
-        }
         due.iter()
             .map(|due| self.write_one(view, due, target, tallies[due.source]))
             .collect()

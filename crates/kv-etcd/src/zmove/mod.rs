@@ -1,17 +1,19 @@
 //! Moving due members between sorted sets.
 
 mod each;
+mod rest;
 mod whole;
 
-use self::each::Moving;
+use self::{each::Moving, rest::Left};
 use crate::{
+    commit::element,
     error::{Answer, Failure},
-    layout::{Kind, header, score},
+    layout::{Kind, Range, header, score},
     number,
-    optimistic::{Done, Interrupt, Optimist, Planned, Query, Seen, Slot, View, What},
+    optimistic::{Done, Interrupt, Optimist, Planned, Seen, Slot, View},
     zsets::parse,
 };
-use kv_core::{ClaimOrder, Key, Member, Moved, Result, Score, Source, Value, ZMove, ZMoved};
+use kv_core::{ClaimOrder, Guard, Key, Member, Moved, Result, Score, Source, Value, ZMove, ZMoved};
 use std::collections::HashSet;
 
 /// How many conditions a move may come to; etcd takes 128. What is beyond waits for the next call.
@@ -35,7 +37,7 @@ pub(crate) async fn zmove(store: &Optimist, step: Box<ZMove>) -> Result<ZMoved> 
         let (planned, done) = plan(store, &step).await.map_err(about)?;
         let planned = planned.map_err(|(failure, key)| failure.about(&key))?;
         let wanted = planned.moved.members.len();
-        let moved = planned.resolve(&done).map_err(about)?;
+        let moved = planned.resolve(store, &done).await.map_err(about)?;
         if !moved.members.is_empty() || wanted == 0 || tries >= TRIES {
             return Ok(moved);
         }
@@ -64,9 +66,7 @@ struct Move<'a> {
 struct PlannedMove {
     moved: ZMoved,
     written: Written,
-    /// Where the first of what is left in each source is read, how long the prefix of its index is,
-    /// and up to which score members are due.
-    left: Vec<(Slot, usize, Score)>,
+    left: Vec<Left>,
 }
 
 /// Whether members move on their own conditions or all together.
@@ -97,6 +97,7 @@ type Judged<T> = std::result::Result<T, (Failure, Key)>;
 impl Move<'_> {
     fn run(&self, view: &mut View<'_>) -> Planned<Judged<PlannedMove>> {
         let step = self.step;
+        self.expect(view);
         for guard in &step.when {
             match view.holds(guard) {
                 Ok(true) => {}
@@ -120,6 +121,7 @@ impl Move<'_> {
             false => How::Whole,
         };
         let mut due = self.due(view, how)?;
+        self.expect_counts(view, &due);
         if let Err(refused) = self.count(view, &mut due, how)? {
             return Ok(Err(refused));
         }
@@ -127,7 +129,7 @@ impl Move<'_> {
             How::Each => Written::Each(self.write_each(view, &due)?),
             How::Whole => Written::Whole(self.write(view, &due)?),
         };
-        let left = self.look_at_the_rest(view)?;
+        let left = self.look_at_the_rest(view);
         let after = step.target.as_ref().map(|_| step.score.at(view.now));
         let members = due.into_iter().map(|due| {
             let mut moved = Moved::new(due.member, due.source, due.score);
@@ -142,22 +144,57 @@ impl Move<'_> {
         }))
     }
 
-    fn check_types(&self, view: &mut View<'_>) -> Planned<Judged<()>> {
+    /// Has what the move is bound to look at first read in one go: what is at its keys, and the heads
+    /// of its sources.
+    fn expect(&self, view: &mut View<'_>) {
+        let step = self.step;
+        let guarded = step.when.iter().map(Guard::key);
+        let keys = guarded.chain(self.structures().map(|(key, _)| key));
+        let raw: Vec<_> = keys
+            .map(Key::as_bytes)
+            .flat_map(|key| [view.layout.string(key), view.layout.record(key)])
+            .collect();
+        view.expect(raw);
+        let elements = step.when.iter().filter_map(|it| element(view.layout, it));
+        view.expect(elements.collect::<Vec<_>>());
+        for from in &step.sources {
+            let (range, limit) = self.reach(view, from, step.limit as usize);
+            // What is not read yet is wanted now.
+            let _ = view.head(&from.key, &range, limit);
+        }
+        if let (Some(target), Some(_)) = (&step.target, step.capacity) {
+            view.expect_count(&view.layout.index(target.as_bytes()));
+        }
+    }
+
+    /// Has the counts of all members and their places in the target read in one go.
+    fn expect_counts(&self, view: &mut View<'_>, due: &[Due]) {
+        let step = self.step;
+        let tally = |it: &Due| {
+            let key = step.sources[it.source].tally.as_ref()?;
+            Some(view.layout.field(key.as_bytes(), it.member.as_bytes()))
+        };
+        let place = |it: &Due| {
+            let key = step.target.as_ref()?;
+            Some(view.layout.member(key.as_bytes(), it.member.as_bytes()))
+        };
+        let tallies = due.iter().filter_map(tally);
+        let raw: Vec<_> = tallies.chain(due.iter().filter_map(place)).collect();
+        view.expect(raw);
+    }
+
+    /// The structures that the move is about.
+    fn structures(&self) -> impl Iterator<Item = (&Key, Kind)> {
         let step = self.step;
         let sets = step.sources.iter().map(|it| &it.key).chain(&step.target);
         let tallies = step.sources.iter().filter_map(|it| it.tally.as_ref());
         let hashes = tallies.chain(step.hashes.iter().map(|it| &it.key));
-        let all = sets
-            .map(|key| (key, Kind::SortedSet))
-            .chain(hashes.map(|key| (key, Kind::Hash)));
-        let all: Vec<_> = all.collect();
-        let raw: Vec<_> = all
-            .iter()
-            .map(|(key, _)| key.as_bytes())
-            .flat_map(|key| [view.layout.string(key), view.layout.record(key)])
-            .collect();
-        view.expect(raw);
-        for (key, kind) in all {
+        sets.map(|key| (key, Kind::SortedSet))
+            .chain(hashes.map(|key| (key, Kind::Hash)))
+    }
+
+    fn check_types(&self, view: &mut View<'_>) -> Planned<Judged<()>> {
+        for (key, kind) in self.structures() {
             match view.structure(key, kind) {
                 Ok(_) => {}
                 Err(Interrupt::Failed(failure)) => return Ok(Err((failure, key.clone()))),
@@ -226,7 +263,7 @@ impl Move<'_> {
         let each = 1
             + usize::from(step.sources.iter().any(|it| it.tally.is_some()))
             + usize::from(step.target.is_some());
-        let (conditions, ..) = view.size();
+        let conditions = view.conditions();
         (CONDITIONS.saturating_sub(conditions + 4 * step.sources.len()) / each).max(1)
     }
 
@@ -238,9 +275,7 @@ impl Move<'_> {
         wanted: usize,
     ) -> Planned<Vec<(Member, Score)>> {
         let key = &from.key;
-        let max = from.max.at(view.now);
-        let range = view.layout.scores(key.as_bytes(), None, score::behind(max));
-        let limit = wanted as u64 * spread(self.step.order);
+        let (range, limit) = self.reach(view, from, wanted);
         let listed = view.head(key, &range, limit)?;
         let entries = &listed.entries;
         // Whole blocks, so that two claimers that choose differently never meet.
@@ -258,20 +293,17 @@ impl Move<'_> {
         taken.iter().map(parse).collect()
     }
 
+    /// The part of a source's index that is due, and how many members of it are looked at to take so
+    /// many.
+    fn reach(&self, view: &View<'_>, from: &Source, wanted: usize) -> (Range, u64) {
+        let max = from.max.at(view.now);
+        let key = from.key.as_bytes();
+        let range = view.layout.scores(key, None, score::behind(max));
+        (range, wanted as u64 * spread(self.step.order))
+    }
+
     /// Counts each move where its source has a tally.
     fn count(&self, view: &mut View<'_>, due: &mut [Due], how: How) -> Planned<Judged<()>> {
-        let tally = |it: &Due| {
-            Some((
-                self.step.sources[it.source].tally.as_ref()?,
-                it.member.as_bytes().to_vec(),
-            ))
-        };
-        let fields: Vec<_> = due.iter().filter_map(tally).collect();
-        let raw: Vec<_> = fields
-            .iter()
-            .map(|(key, member)| view.layout.field(key.as_bytes(), member))
-            .collect();
-        view.expect(raw);
         for due in due {
             let Some(key) = &self.step.sources[due.source].tally else {
                 continue;
@@ -296,26 +328,10 @@ impl Move<'_> {
         }
         Ok(Ok(()))
     }
-
-    /// Has the first of what is left in each source read, as part of the move.
-    fn look_at_the_rest(&self, view: &mut View<'_>) -> Planned<Vec<(Slot, usize, Score)>> {
-        let now = view.now;
-        let rest = self.step.sources.iter().map(|source| {
-            let range = view.layout.index(source.key.as_bytes());
-            let prefix = range.from_key.len();
-            let slot = view.read(Query {
-                range,
-                limit: 1,
-                what: What::Keys,
-            });
-            (slot, prefix, source.max.at(now))
-        });
-        Ok(rest.collect())
-    }
 }
 
 impl PlannedMove {
-    fn resolve(self, done: &Done) -> std::result::Result<ZMoved, Failure> {
+    async fn resolve(self, store: &Optimist, done: &Done) -> Answer<ZMoved> {
         let Self {
             mut moved,
             written,
@@ -339,15 +355,8 @@ impl PlannedMove {
                 }
             }
         }
-        for (slot, prefix, max) in left {
-            let first = done.listing(slot)?.entries.pop();
-            let lowest =
-                first.and_then(|(key, _)| score::decode(*key.get(prefix..)?.first_chunk()?));
-            let Some(lowest) = lowest else {
-                continue;
-            };
-            moved.next = Some(moved.next.map_or(lowest, |next| lowest.min(next)));
-            moved.more |= lowest <= max;
+        for left in left {
+            left.tell(store, done, &mut moved).await?;
         }
         Ok(moved)
     }

@@ -79,16 +79,12 @@ impl View<'_> {
     pub(crate) fn head(&mut self, key: &Key, range: &Range, limit: u64) -> Planned<Arc<Listing>> {
         let hints = self.hints;
         let mut wanted = usize::try_from(limit).unwrap_or(usize::MAX);
-        let mut behind = range.from_key.clone();
-        loop {
-            let fence = hints.fences.before(key, &*behind..&*range.to_key, wanted);
-            let Some(fence) = fence else {
-                break;
-            };
+        let mut behind = range.clone();
+        while let Some(fence) = self.fence(key, &behind, wanted) {
             let listing = self.list(&range.clone().before(&fence), limit, What::All)?;
             if let Some((first, _)) = listing.entries.first() {
                 hints.fences.pass(key, first);
-                behind.clone_from(first);
+                behind.from_key.clone_from(first);
             }
             if listing.count > limit.saturating_add(LONG) {
                 hints.fences.tear_down(key);

@@ -1,0 +1,117 @@
+//! What is left of the sources once a move is done.
+
+use super::Move;
+use crate::{
+    error::Answer,
+    fences::{AHEAD, LONG},
+    layout::{Range, score},
+    optimistic::{Done, Listing, Optimist, Query, Slot, View},
+};
+use etcd_client::GetOptions;
+use kv_core::{Key, Score, ZMoved};
+
+/// The first of what is left in a source.
+pub(super) struct Left {
+    key: Key,
+    /// The whole index.
+    index: Range,
+    /// Where its first entry is read as part of the move, up to a fence if there is one.
+    slot: Slot,
+    fence: Option<Vec<u8>>,
+    /// Up to which score members are due.
+    max: Score,
+}
+
+impl Move<'_> {
+    /// Has the first of what is left in each source read, as part of the move. etcd walks all of a
+    /// range to find its first key, so it is sought up to a fence.
+    pub(super) fn look_at_the_rest(&self, view: &mut View<'_>) -> Vec<Left> {
+        let now = view.now;
+        let members = self.step.limit as usize;
+        let rest = self.step.sources.iter().map(|source| {
+            let index = view.layout.index(source.key.as_bytes());
+            let fence = view.fence(&source.key, &index, members);
+            let near = match &fence {
+                Some(fence) => index.clone().before(fence),
+                None => index.clone(),
+            };
+            Left {
+                key: source.key.clone(),
+                index,
+                slot: view.read(Query::first_key(near)),
+                fence,
+                max: source.max.at(now),
+            }
+        });
+        rest.collect()
+    }
+}
+
+impl Left {
+    /// Adds what is due next, and whether it is due now.
+    pub(super) async fn tell(
+        self,
+        store: &Optimist,
+        done: &Done,
+        moved: &mut ZMoved,
+    ) -> Answer<()> {
+        let near = done.listing(self.slot)?;
+        let first = match near.entries.first() {
+            Some((entry, _)) => self.score_of(entry),
+            None => match self.seek(store, done.revision).await {
+                Ok(first) => first,
+                // What was moved must be told. Whoever looks again sees.
+                Err(_) => {
+                    moved.more = true;
+                    return Ok(());
+                }
+            },
+        };
+        if near.count > LONG {
+            // Without fences, or with such far ones, the next look takes as long. It is no part of
+            // what was asked for.
+            let _ = self.put_up_fences(store).await;
+        }
+        if let Some(lowest) = first {
+            moved.next = Some(moved.next.map_or(lowest, |next| lowest.min(next)));
+            moved.more |= lowest <= self.max;
+        }
+        Ok(())
+    }
+
+    /// The first entry beyond what was looked at.
+    async fn seek(&self, store: &Optimist, revision: i64) -> Answer<Option<Score>> {
+        let mut from = self.fence.clone();
+        while let Some(from_key) = from {
+            let beyond = Range {
+                from_key,
+                to_key: self.index.to_key.clone(),
+            };
+            from = store.fence(&self.key, &beyond);
+            let near = match &from {
+                Some(fence) => beyond.before(fence),
+                None => beyond,
+            };
+            let options = GetOptions::new().with_limit(1).with_keys_only();
+            let options = options.with_revision(revision);
+            let found = Listing::of(store.link.list(&near, options).await?);
+            if let Some((entry, _)) = found.entries.first() {
+                return Ok(self.score_of(entry));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn put_up_fences(&self, store: &Optimist) -> Answer<()> {
+        let options = GetOptions::new().with_keys_only().with_limit(AHEAD as i64);
+        let ahead = Listing::of(store.link.list(&self.index, options).await?);
+        let entries = ahead.entries.iter().map(|(entry, _)| &**entry);
+        store.fences().put_up(&self.key, entries);
+        Ok(())
+    }
+
+    fn score_of(&self, entry: &[u8]) -> Option<Score> {
+        let behind = entry.get(self.index.from_key.len()..)?;
+        score::decode(*behind.first_chunk()?)
+    }
+}
