@@ -58,6 +58,7 @@ impl Load {
             for task in 0..tasks {
                 let share = Share {
                     load: self.clone(),
+                    task,
                     seed: fastrand::u64(..),
                     count: ops / tasks + u64::from(task < ops % tasks),
                 };
@@ -74,11 +75,17 @@ impl Load {
 /// One task's share.
 pub(crate) struct Share {
     load: Load,
+    task: u64,
     seed: u64,
     count: u64,
 }
 
 impl Share {
+    /// A key that is no other task's.
+    pub(crate) fn own(&self, name: &str) -> String {
+        format!("{name}:{}", self.task)
+    }
+
     /// How many calls to make.
     pub(crate) fn count(&self) -> u64 {
         self.count

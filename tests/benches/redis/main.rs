@@ -3,6 +3,7 @@
 mod atomic;
 #[path = "../reference/atomic.rs"]
 mod atomic_reference;
+#[expect(dead_code, reason = "shared with other benchmarks")]
 mod load;
 mod ours;
 #[path = "../reference/redis.rs"]
