@@ -138,11 +138,10 @@ impl View<'_> {
             End::Never => FEW,
             _ => 0,
         };
-        let listed = self.list(&elements, limit, What::All)?;
+        let listed = self.list(&elements, limit, What::Keys)?;
         if listed.entries.len() as u64 == listed.count {
             self.rely_unwritten(elements);
             for (raw, _) in &listed.entries {
-                self.point(raw)?;
                 self.attach(raw.clone(), ending.lease)?;
             }
         }

@@ -107,6 +107,33 @@ async fn the_elements_follow_to_the_lease_of_their_record() {
     }
 }
 
+/// However many there are: a transaction is all or nothing.
+#[tokio::test]
+async fn all_elements_follow_within_a_transaction() {
+    let site = Site::start().await;
+    let kv = &site.kv;
+    fill(kv, 500).await;
+    let key = |name| kv_core::Key::new(name).unwrap();
+    for name in ["h", "z"] {
+        let expiry = Expiry::Held(lifetime(secs(60)));
+        assert!(kv.expire(name, expiry).await.unwrap());
+        let key = key(name);
+        let expiry = Expiry::In(lifetime(secs(3600)));
+        let expire = Op::Expire {
+            key: key.clone(),
+            expiry,
+        };
+        kv.commit_one(Txn::new().then(expire)).await.unwrap();
+        assert!(nothing_ends_early(&site.raw, name).await.is_some());
+        all_follow(&site.raw, name).await;
+        let persist = Op::Persist { key };
+        kv.commit_one(Txn::new().then(persist)).await.unwrap();
+        assert_eq!(nothing_ends_early(&site.raw, name).await, None);
+        all_follow(&site.raw, name).await;
+        assert_eq!(count(kv).await, (500, 500), "{name}");
+    }
+}
+
 /// What the deadline is before, and what it is to be.
 #[derive(Clone, Copy, Debug)]
 struct Change {

@@ -14,36 +14,44 @@ const WIDTH: usize = 40;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shape {
     width: usize,
+    limit: usize,
 }
 
 impl Shape {
     /// Of a transaction with so many conditions, operations and reads instead of them; `None` if
     /// etcd takes no such transaction.
     pub(super) fn of(conditions: usize, ops: usize, otherwise: usize) -> Option<Self> {
-        let most = ops.max(otherwise);
-        let width = match most <= MOST_OPS {
-            true => MOST_OPS,
-            false => conditions.max(WIDTH),
-        };
-        let fits = conditions <= MOST_OPS && most <= room(width, MOST_OPS);
-        fits.then_some(Self { width })
+        Self::around(0, conditions, ops, otherwise)
     }
 
-    /// The same where operations are transactions themselves, which need room below their level.
-    pub(super) fn around(conditions: usize, ops: usize, otherwise: usize) -> Option<Self> {
-        Self::of(conditions, ops.max(MOST_OPS + 1), otherwise)
+    /// The same where operations are transactions themselves, of so many conditions or operations
+    /// each, which need room below their level.
+    pub(super) fn around(
+        inside: usize,
+        conditions: usize,
+        ops: usize,
+        otherwise: usize,
+    ) -> Option<Self> {
+        let limit = MOST_OPS.checked_sub(inside).filter(|&it| it > WIDTH)?;
+        let most = ops.max(otherwise);
+        let width = match most <= limit {
+            true => limit,
+            false => conditions.max(WIDTH),
+        };
+        let fits = conditions <= limit && most <= room(width, limit);
+        fits.then_some(Self { width, limit })
     }
 
     /// The operations of the outermost level.
     pub(super) fn nest(self, ops: Vec<TxnOp>) -> Vec<TxnOp> {
-        nest(ops, self.width, MOST_OPS)
+        nest(ops, self.width, self.limit)
     }
 }
 
 /// The answers in the order of so many operations, however they were nested.
 pub(super) fn answers(response: &TxnResponse, shape: Shape, ops: usize) -> Vec<TxnOpResponse> {
     let mut flat = Vec::with_capacity(ops);
-    unnest(response, ops, shape.width, MOST_OPS, &mut flat);
+    unnest(response, ops, shape.width, shape.limit, &mut flat);
     flat
 }
 
@@ -115,5 +123,32 @@ mod tests {
         assert!(fits(40, 70_000));
         assert!(fits(127, 127) && !fits(127, 129) && !fits(128, 129) && !fits(129, 1));
         assert!(Shape::of(128, 1, 129).is_none());
+    }
+
+    #[test]
+    fn room_is_left_for_what_operations_hold_themselves() {
+        let fits = |inside, conditions, ops| Shape::around(inside, conditions, ops, 0).is_some();
+        assert!(fits(1, 127, 127) && !fits(1, 128, 1) && fits(28, 100, 100) && !fits(28, 101, 1));
+        assert!(fits(1, 2, 3_480) && fits(1, 2, 3_520) && !fits(88, 0, 1));
+        let used = |ops: usize| {
+            let Shape { width, limit } = Shape::around(1, 2, ops, 0).unwrap();
+            deepest(ops, width, limit)
+        };
+        for ops in [100, 127, 128, 3_480, 3_481, 3_500, 3_520, 3_521, 9_000] {
+            assert!(used(ops) < MOST_OPS, "{ops}");
+        }
+    }
+
+    /// How much of etcd's limit the innermost level uses together with those around it.
+    fn deepest(ops: usize, width: usize, limit: usize) -> usize {
+        if ops <= width {
+            return ops;
+        }
+        let (inner, share) = (limit - width, ops.div_ceil(width));
+        width
+            + match share <= inner {
+                true => share,
+                false => deepest(share, inner / 2, inner),
+            }
     }
 }

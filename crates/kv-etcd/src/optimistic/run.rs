@@ -207,10 +207,8 @@ impl Optimist {
     async fn send(&self, view: &View<'_>, reads: &[Want]) -> Answer<Sent> {
         let compares = view.compares();
         let steps = view.steps();
-        let shape = match steps.iter().any(Step::is_nested) {
-            true => Shape::around(compares.len(), steps.len(), reads.len()),
-            false => Shape::of(compares.len(), steps.len(), reads.len()),
-        };
+        let inside = steps.iter().map(Step::inside).max().unwrap_or(0);
+        let shape = Shape::around(inside, compares.len(), steps.len(), reads.len());
         let Some(shape) = shape else {
             return Err(Failure::too_large(format!(
                 "it takes {} conditions and {} operations in one atomic step, and etcd {MOST_OPS} conditions; do it in parts",

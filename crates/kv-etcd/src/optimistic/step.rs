@@ -17,7 +17,8 @@ pub(super) enum Step {
         /// Whether the answer tells what was there before.
         telling: bool,
     },
-    /// Gives a key that is there another lease.
+    /// Gives a key another lease, if it is there: a transaction of its own, since etcd refuses to do
+    /// so with one that is not, and conditions of the whole are few.
     Attach {
         key: Vec<u8>,
         lease: i64,
@@ -88,7 +89,9 @@ impl Step {
             }
             Self::Attach { key, lease } => {
                 let options = PutOptions::new().with_ignore_value().with_lease(*lease);
-                TxnOp::put(key.clone(), Vec::new(), Some(options))
+                let there = Compare::version(key.clone(), CompareOp::Greater, 0);
+                let put = TxnOp::put(key.clone(), Vec::new(), Some(options));
+                TxnOp::txn(Txn::new().when([there]).and_then([put]))
             }
             Self::Delete(key) => TxnOp::delete(key.clone(), None),
             Self::Erase(range) => {
@@ -107,9 +110,13 @@ impl Step {
         }
     }
 
-    /// Whether it is a transaction itself.
-    pub(super) fn is_nested(&self) -> bool {
-        matches!(self, Self::Group(_))
+    /// How many conditions or operations it holds, if it is a transaction itself.
+    pub(super) fn inside(&self) -> usize {
+        match self {
+            Self::Attach { .. } => 1,
+            Self::Group(group) => group.conditions.len().max(group.steps.len()),
+            _ => 0,
+        }
     }
 
     /// The same of a step that reads, at a revision.
@@ -125,7 +132,8 @@ impl Step {
         OVERHEAD
             + match self {
                 Self::Put { key, value, .. } => key.len() + value.len(),
-                Self::Attach { key, .. } | Self::Delete(key) => key.len(),
+                Self::Attach { key, .. } => OVERHEAD + 2 * key.len(),
+                Self::Delete(key) => key.len(),
                 Self::Erase(range) => range.from_key.len() + range.to_key.len(),
                 Self::Read(query) => query.bytes(),
                 Self::Group(group) => {

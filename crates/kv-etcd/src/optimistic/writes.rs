@@ -57,7 +57,7 @@ impl View<'_> {
         )
     }
 
-    /// Gives a key that is there another lease. The writes must rely on the key.
+    /// Gives a key another lease, if it is there when the transaction is done.
     pub(crate) fn attach(&mut self, key: Vec<u8>, lease: i64) -> Planned<()> {
         self.write(key.clone(), Step::Attach { key, lease })
             .map(drop)
