@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod draining;
 mod errors;
 mod interop;
 mod layout;

@@ -4,14 +4,18 @@
 //! nobody has taken the member since it was seen. So those who compete for the same members share
 //! them, where otherwise all but one would have to begin anew; and a move can be of more members than
 //! a transaction can have conditions.
+//!
+//! The record of a set that has a deadline goes with its last member: either one that stays is a
+//! condition, or that none came since. Others may take members out meanwhile, that does no harm.
 
-use super::{Due, Move};
+use super::{CONDITIONS, Due, Move};
 use crate::{
-    layout::{Kind, header, header::End, score},
+    layout::{Kind, Range, header, header::End, score},
     optimistic::{Group, Planned, Query, Slot, View, What},
     zsets,
 };
 use kv_core::{Fate, Key};
+use std::collections::HashMap;
 
 /// A member's group, and where in it its bodies are read.
 pub(super) struct Moving {
@@ -20,23 +24,72 @@ pub(super) struct Moving {
 }
 
 impl Move<'_> {
-    /// Whether members can be moved one by one: what has a deadline must lose its record with its
-    /// last element.
-    pub(super) fn can_move_each(&self, view: &mut View<'_>) -> Planned<bool> {
-        let sets = self
-            .step
-            .sources
-            .iter()
-            .map(|it| (&it.key, Kind::SortedSet));
-        let drained = self.step.hashes.iter().filter(|it| it.fate != Fate::Keep);
-        let hashes = drained.map(|it| (&it.key, Kind::Hash));
-        for (key, kind) in sets.chain(hashes) {
-            let record = view.structure(key, kind)?;
-            if record.is_some_and(|(record, _)| record.end != End::Never) {
+    /// Has the records go of what has a deadline and loses its last element; whether members can be
+    /// moved one by one. They cannot if a hash is drained of more fields than there can be conditions.
+    pub(super) fn leave_each(&self, view: &mut View<'_>, due: &[Due]) -> Planned<bool> {
+        let step = self.step;
+        for (at, source) in step.sources.iter().enumerate() {
+            // Within a set a member only gets another score.
+            if step.target.as_ref() == Some(&source.key) {
+                continue;
+            }
+            let key = source.key.as_bytes();
+            let own = due.iter().filter(|it| it.source == at);
+            let own = own.map(|it| (view.layout.entry(key, it.score, it.member.as_bytes()), it));
+            let (own, index) = (own.collect(), view.layout.index(key));
+            // Who took one of them meanwhile only left fewer.
+            self.leave_one(view, &source.key, Kind::SortedSet, index, &own)?;
+        }
+        for hash in step.hashes.iter().filter(|it| it.fate != Fate::Keep) {
+            let key = hash.key.as_bytes();
+            let own = due.iter();
+            let own = own.map(|it| (view.layout.field(key, it.member.as_bytes()), it));
+            let (own, fields) = (own.collect(), view.layout.elements(key));
+            let gone = self.leave_one(view, &hash.key, Kind::Hash, fields, &own)?;
+            // The field of a member that somebody else took stays, so nobody may.
+            if view.size().0 + gone.len() > CONDITIONS {
                 return Ok(false);
+            }
+            for due in gone {
+                let source = self.step.sources[due.source].key.as_bytes();
+                let entry = view.layout.entry(source, due.score, due.member.as_bytes());
+                view.point(&entry)?;
             }
         }
         Ok(true)
+    }
+
+    /// Does so for one set or hash, of which some elements go; answers those that are its last.
+    fn leave_one<'d>(
+        &self,
+        view: &mut View<'_>,
+        key: &Key,
+        kind: Kind,
+        elements: Range,
+        own: &HashMap<Vec<u8>, &'d Due>,
+    ) -> Planned<Vec<&'d Due>> {
+        let record = view.structure(key, kind)?;
+        if own.is_empty() || record.is_none_or(|(record, _)| record.end == End::Never) {
+            return Ok(Vec::new());
+        }
+        let what = match kind {
+            // Its entries have no values.
+            Kind::SortedSet => What::All,
+            Kind::Hash => What::Keys,
+        };
+        let found = view.list(&elements, own.len() as u64 + 1, what)?;
+        let stays = found.entries.iter().find(|(it, _)| !own.contains_key(it));
+        if let Some((witness, _)) = stays {
+            view.point(witness)?;
+            return Ok(Vec::new());
+        }
+        if found.entries.is_empty() {
+            return Ok(Vec::new());
+        }
+        view.rely_unwritten(elements);
+        view.delete(view.layout.record(key.as_bytes()))?;
+        let last = found.entries.iter().filter_map(|(it, _)| own.get(it));
+        Ok(last.copied().collect())
     }
 
     /// Plans a group for each member.

@@ -116,14 +116,20 @@ impl Move<'_> {
         if let Err(refused) = self.check_types(view)? {
             return Ok(Err(refused));
         }
-        let how = match self.can_move_each(view)? {
-            true => How::Each,
-            false => How::Whole,
-        };
+        let mut how = How::Each;
         let mut due = self.due(view, how)?;
         self.expect_counts(view, &due);
         if let Err(refused) = self.count(view, &mut due, how)? {
             return Ok(Err(refused));
+        }
+        let mark = view.mark();
+        if !self.leave_each(view, &due)? {
+            view.restore(&mark);
+            how = How::Whole;
+            due = self.due(view, how)?;
+            if let Err(refused) = self.count(view, &mut due, how)? {
+                return Ok(Err(refused));
+            }
         }
         let written = match how {
             How::Each => Written::Each(self.write_each(view, &due)?),

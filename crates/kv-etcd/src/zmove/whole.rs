@@ -1,6 +1,7 @@
 //! Moving all members of a move or none.
 //!
-//! For sets with a deadline: their records go with the last member, so who leaves must be certain.
+//! For many members that are the last fields of a hash with a deadline, too: its record goes with them,
+//! so who leaves must be certain.
 
 use super::{Due, Move};
 use crate::optimistic::{Planned, Query, Slot, View, What};
