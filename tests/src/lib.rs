@@ -1,7 +1,9 @@
 //! What the workspace's tests and benchmarks share.
 
 pub mod bench;
+pub mod patience;
 pub mod server;
+pub mod watching;
 
 /// The examples of the README are tests.
 #[cfg(doctest)]

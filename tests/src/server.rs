@@ -16,6 +16,121 @@ use std::{
     path::PathBuf,
 };
 
+/// What all servers of one process have in common, for tests that run on each of them.
+///
+/// # Panics
+/// All methods do if the system does not do what they ask for: a test cannot go on then.
+pub trait Server: Send + Sync + Sized + 'static {
+    /// A fresh server.
+    fn start() -> Self;
+
+    /// A fresh server whose acknowledged writes survive a kill and a restart.
+    fn start_durable() -> Self;
+
+    /// Where it listens for clients, the same after a restart.
+    fn address(&self) -> SocketAddr;
+
+    /// Its address as the provider takes it.
+    fn url(&self) -> String;
+
+    /// The process, another one after each restart.
+    fn pid(&self) -> u32;
+
+    /// Ends the process at once, as a crash does.
+    fn kill(&self);
+
+    /// Starts it again, at the same address.
+    fn restart(&mut self);
+
+    /// Stops the process; its connections stay and are silent.
+    fn pause(&self);
+
+    /// Lets a paused process go on.
+    fn resume(&self);
+}
+
+/// Gives a server the manners of all, also to those who do not name the trait.
+macro_rules! manners {
+    ($server:ident, $durable:expr) => {
+        impl $server {
+            /// Where it listens for clients, the same after a restart.
+            pub fn address(&self) -> std::net::SocketAddr {
+                (std::net::Ipv4Addr::LOCALHOST, self.0.port()).into()
+            }
+
+            /// Its address as the provider takes it.
+            pub fn url(&self) -> String {
+                self.0.url()
+            }
+
+            /// The process, another one after each restart.
+            pub fn pid(&self) -> u32 {
+                self.0.pid()
+            }
+
+            /// Ends the process at once, as a crash does.
+            pub fn kill(&self) {
+                $crate::server::done("kill", self.0.kill());
+            }
+
+            /// Starts it again, at the same address.
+            pub fn restart(&mut self) {
+                $crate::server::done("start again", self.0.restart());
+            }
+
+            /// Stops the process; its connections stay and are silent.
+            pub fn pause(&self) {
+                $crate::server::done("pause", self.0.pause());
+            }
+
+            /// Lets a paused process go on.
+            pub fn resume(&self) {
+                $crate::server::done("resume", self.0.resume());
+            }
+        }
+
+        impl $crate::server::Server for $server {
+            fn start() -> Self {
+                Self::start()
+            }
+
+            fn start_durable() -> Self {
+                $durable()
+            }
+
+            fn address(&self) -> std::net::SocketAddr {
+                self.address()
+            }
+
+            fn url(&self) -> String {
+                self.url()
+            }
+
+            fn pid(&self) -> u32 {
+                self.pid()
+            }
+
+            fn kill(&self) {
+                self.kill();
+            }
+
+            fn restart(&mut self) {
+                self.restart();
+            }
+
+            fn pause(&self) {
+                self.pause();
+            }
+
+            fn resume(&self) {
+                self.resume();
+            }
+        }
+    };
+}
+
+use manners;
+
 /// A running Redis server. Dropping it ends the process.
 ///
 /// # Panics
@@ -51,41 +166,6 @@ impl Redis {
         Self::with(options.setting("appendfsync", "everysec"))
     }
 
-    /// Where it listens, the same after a restart.
-    pub fn address(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.0.port()).into()
-    }
-
-    /// Its address as the providers and the driver take it.
-    pub fn url(&self) -> String {
-        self.0.url()
-    }
-
-    /// The process, another one after each restart.
-    pub fn pid(&self) -> u32 {
-        self.0.pid()
-    }
-
-    /// Ends the process at once, as a crash does.
-    pub fn kill(&self) {
-        done("kill", self.0.kill());
-    }
-
-    /// Starts it again, at the same address.
-    pub fn restart(&mut self) {
-        done("start again", self.0.restart());
-    }
-
-    /// Stops the process; its connections stay and are silent.
-    pub fn pause(&self) {
-        done("pause", self.0.pause());
-    }
-
-    /// Lets a paused process go on.
-    pub fn resume(&self) {
-        done("resume", self.0.resume());
-    }
-
     fn with(options: RedisOptions) -> Self {
         match RedisServer::start(&binary(), options) {
             Ok(server) => Self(server),
@@ -93,6 +173,8 @@ impl Redis {
         }
     }
 }
+
+manners!(Redis, Redis::start_durable);
 
 /// A running Redis Cluster of two primaries, so that keys are on different servers. Dropping it ends
 /// both processes.

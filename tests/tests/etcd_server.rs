@@ -3,30 +3,19 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use kv_conformance::proxy::Mode;
-use kv_core::{Clock, Kv, Stopwatch, SystemClock};
+use kv_core::{Kv, Stopwatch};
 use kv_etcd::{EtcdConfig, EtcdStore};
-use kv_tests::server::{Etcd, EtcdCluster};
+use kv_tests::{
+    patience::{PATIENCE, until},
+    server::{Etcd, EtcdCluster},
+};
 use std::{path::Path, time::Duration};
-
-const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn connect(url: String) -> Kv {
     let mut config = EtcdConfig::from_url(url);
     config.response_timeout = Duration::from_secs(1);
     let store = EtcdStore::new(config).unwrap();
     Kv::builder(store).connect().await.unwrap()
-}
-
-/// Waits until something holds.
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let watch = Stopwatch::start();
-    while !holds().await {
-        assert!(watch.elapsed() < PATIENCE, "not in time: {what}");
-        let clock = SystemClock;
-        clock
-            .sleep_until(clock.now().saturating_add(Duration::from_millis(20)))
-            .await;
-    }
 }
 
 async fn holds(kv: &Kv, key: &str, value: &str) -> bool {

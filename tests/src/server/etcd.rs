@@ -1,6 +1,6 @@
 //! etcd, alone and as a cluster.
 
-use super::{done, from_variable, process};
+use super::{done, from_variable, manners, process};
 use kv_conformance::proxy::FaultProxy;
 use std::{
     io,
@@ -45,44 +45,9 @@ impl Etcd {
         Self::with(&options(flags))
     }
 
-    /// Where it listens for clients, the same after a restart.
-    pub fn address(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.0.port()).into()
-    }
-
-    /// Its address as the provider takes it.
-    pub fn url(&self) -> String {
-        self.0.url()
-    }
-
-    /// The process, another one after each restart.
-    pub fn pid(&self) -> u32 {
-        self.0.pid()
-    }
-
-    /// Ends the process at once, as a crash does.
-    pub fn kill(&self) {
-        done("kill", self.0.kill());
-    }
-
     /// Ends the process in an orderly way.
     pub fn stop(&self) {
         done("stop", self.0.stop());
-    }
-
-    /// Starts it again, at the same address and with its data.
-    pub fn restart(&mut self) {
-        done("start again", self.0.restart());
-    }
-
-    /// Stops the process; its connections stay and are silent.
-    pub fn pause(&self) {
-        done("pause", self.0.pause());
-    }
-
-    /// Lets a paused process go on.
-    pub fn resume(&self) {
-        done("resume", self.0.resume());
     }
 
     fn with(options: &process::EtcdOptions) -> Self {
@@ -92,6 +57,9 @@ impl Etcd {
         }
     }
 }
+
+// All its data outlive a kill.
+manners!(Etcd, Etcd::start);
 
 /// A running etcd cluster of three members. Dropping it ends them.
 ///

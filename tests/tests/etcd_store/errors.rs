@@ -1,9 +1,10 @@
 //! Errors of real servers: their kind, their outcome, what they say, and how soon they come.
 
-use crate::site::{Raw, Site, for_span, lifetime, open, open_with, secs, until};
+use crate::site::{Raw, Site, for_span, lifetime, open, open_with, secs};
 use etcd_client::{Client, Permission};
 use kv_core::{Error, ErrorKind, KeyGroup, Kv, Op, Outcome, Stopwatch, SystemClock, Txn, Value};
 use kv_etcd::{EtcdConfig, EtcdStore};
+use kv_tests::patience::until;
 use kv_tests::server::Etcd;
 use std::{
     net::{Ipv4Addr, TcpListener},

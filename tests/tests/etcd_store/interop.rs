@@ -2,6 +2,7 @@
 
 use crate::site::{Site, for_span, secs};
 use kv_core::{Stopwatch, TimeToLive};
+use kv_tests::patience::until;
 use std::{env, process::Command};
 
 /// Runs `etcdctl`; answers what it prints.
@@ -67,7 +68,7 @@ async fn who_waits_for_a_key_is_woken_by_what_etcdctl_puts() {
     let waiting = scope.wait_for_key("ready", secs(20));
     let putting = async {
         let waits = async || site.watches().await > 0;
-        crate::site::until("somebody waits", waits).await;
+        until("somebody waits", waits).await;
         let watch = Stopwatch::start();
         etcdctl(&site, &["put", &name, "go"]).await;
         watch

@@ -1,6 +1,6 @@
 //! How many leases there are, and what becomes of those that end too early.
 
-use crate::site::{Raw, Site, for_span, key, lifetime, open_with, pause, secs};
+use crate::site::{Raw, Site, for_span, key, lifetime, open_with, secs};
 use etcd_client::{Client, LeaseTimeToLiveOptions};
 use kv_conformance::proxy::{FaultProxy, Mode};
 use kv_core::{
@@ -8,6 +8,7 @@ use kv_core::{
     When,
 };
 use kv_etcd::EtcdConfig;
+use kv_tests::patience::pause;
 use std::{sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 

@@ -2,10 +2,11 @@
 
 mod load;
 
-use crate::site::{Raw, for_span, millis, now, open_with, pause, secs, until};
+use crate::site::{Raw, for_span, millis, now, open_with, secs};
 use etcd_client::Client;
 use kv_core::{Kv, Stopwatch, SystemClock, Timestamp};
 use kv_etcd::EtcdConfig;
+use kv_tests::patience::{pause, until};
 use kv_tests::server::EtcdCluster;
 use load::Load;
 use std::{sync::Arc, time::Duration};

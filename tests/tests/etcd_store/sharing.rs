@@ -1,7 +1,8 @@
 //! Keys that share leases end neither early nor much too late.
 
-use crate::site::{Raw, Site, lifetime, millis, pause, secs};
+use crate::site::{Raw, Site, lifetime, millis, secs};
 use kv_core::{SetOptions, Stopwatch, Ttl};
+use kv_tests::patience::pause;
 use std::{collections::HashMap, time::Duration};
 
 const KEYS: u64 = 100;

@@ -1,7 +1,7 @@
 //! A server of one's own, a store on it, and the driver to look behind the store.
 
 use etcd_client::{Client, GetOptions, KeyValue};
-use kv_core::{Clock, Key, Kv, Lifetime, SetOptions, Stopwatch, SystemClock, Timestamp, Ttl};
+use kv_core::{Clock, Key, Kv, Lifetime, SetOptions, SystemClock, Timestamp, Ttl};
 use kv_etcd::{EtcdConfig, EtcdStore};
 use kv_tests::server::Etcd;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -9,9 +9,6 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-
-/// How long we wait for what has no deadline of its own.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Site {
     pub(crate) server: Etcd,
@@ -136,18 +133,4 @@ pub(crate) const fn millis(number: u64) -> Duration {
 
 pub(crate) fn now() -> Timestamp {
     SystemClock.now()
-}
-
-/// Waits until something holds.
-pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let watch = Stopwatch::start();
-    while !holds().await {
-        assert!(watch.elapsed() < PATIENCE, "not in time: {what}");
-        pause(millis(20)).await;
-    }
-}
-
-pub(crate) async fn pause(span: Duration) {
-    let clock = SystemClock;
-    clock.sleep_until(clock.now().saturating_add(span)).await;
 }

@@ -1,12 +1,13 @@
 //! Two processes whose clocks differ by as much as they may.
 
-use crate::site::{Raw, key, lifetime, millis, open_with, pause, secs, until};
+use crate::site::{Raw, key, lifetime, millis, open_with, secs};
 use etcd_client::Client;
 use kv_core::{
     BoxFuture, Clock, DeadlineClock, Expiry, Key, KeyGroup, Kv, RelativeScore, Rule, Score,
     SetOptions, Stopwatch, SystemClock, Throttle, TimeToLive, Timestamp, Ttl, ZMove,
 };
 use kv_etcd::EtcdConfig;
+use kv_tests::patience::{pause, until};
 use kv_tests::server::Etcd;
 use std::{sync::Arc, time::Duration};
 

@@ -1,9 +1,10 @@
 //! What is below a string, what a structure leaves behind, and that records stay as they are.
 
-use crate::site::{Site, for_span, lifetime, millis, secs, until};
+use crate::site::{Site, for_span, lifetime, millis, secs};
 use kv_core::{
     ErrorKind, Key, KeyGroup, Kv, Op, RelativeScore, SetOptions, TimeToLive, Ttl, Txn, Value, ZMove,
 };
+use kv_tests::patience::until;
 
 fn key(name: &str) -> Key {
     KeyGroup::new("g").unwrap().key(name)

@@ -1,8 +1,12 @@
 //! What is told of keys, ranges and channels.
 
-use crate::site::{Site, channels, delete, keys, message, next, nothing_but, put, ranges, until};
+use crate::site::Site;
 use etcd_client::DeleteOptions;
 use kv_core::Event;
+use kv_tests::{
+    patience::until,
+    watching::{channels, delete, keys, message, next, next_is, nothing_but, put, ranges},
+};
 
 #[tokio::test]
 async fn keys_and_ranges_tell_strings_with_their_values() {
@@ -23,7 +27,7 @@ async fn keys_and_ranges_tell_strings_with_their_values() {
         for round in 0..50 {
             site.other.set("k", round.to_string()).await.unwrap();
         }
-        crate::site::next_is(&mut events, &put("k", Some("49"))).await;
+        next_is(&mut events, &put("k", Some("49"))).await;
     }
 }
 
@@ -46,13 +50,13 @@ async fn a_structure_tells_without_a_value_and_ends_with_its_last_element() {
         let there = put("h", None);
         site.write_field("h", "f").await;
         // The second watcher may have the end of the first round before it.
-        crate::site::next_is(events, &there).await;
+        next_is(events, &there).await;
         site.write_field("h", "g").await;
-        assert_eq!(crate::site::next_is(events, &there).await, []);
+        assert_eq!(next_is(events, &there).await, []);
         site.delete_field("h", "f").await;
-        crate::site::next_is(events, &there).await;
+        next_is(events, &there).await;
         site.delete_field("h", "g").await;
-        let before = crate::site::next_is(events, &delete("h")).await;
+        let before = next_is(events, &delete("h")).await;
         assert!(before.iter().all(|it| *it == there), "{before:?}");
         nothing_but(events, &site.other, "h").await;
         site.other.delete("h").await.unwrap();
@@ -119,7 +123,7 @@ async fn who_does_not_read_is_told_to_read_again() {
     }
     // What comes last has been told to everybody when it has been told to one.
     site.other.set("last", "v").await.unwrap();
-    crate::site::next_is(&mut other, &put("last", Some("v"))).await;
+    next_is(&mut other, &put("last", Some("v"))).await;
     assert_eq!(next(&mut range).await, Event::Resync);
     let mut expected = 0;
     loop {

@@ -1,7 +1,11 @@
 //! Keys that end by themselves.
 
-use crate::site::{Site, delete, key, keys, next, nothing_but, put, ranges};
+use crate::site::Site;
 use kv_core::{Clock, Event, Expiry, Lifetime, SetOptions, SystemClock, Timestamp, Ttl};
+use kv_tests::{
+    patience::pause,
+    watching::{delete, key, keys, next, next_is, nothing_but, put, ranges},
+};
 use std::time::Duration;
 
 fn span(millis: u64) -> Ttl {
@@ -67,7 +71,7 @@ async fn the_end_of_a_key_is_told_at_its_deadline_and_once() {
         if left.kvs().is_empty() {
             break;
         }
-        crate::site::pause(Duration::from_millis(50)).await;
+        pause(Duration::from_millis(50)).await;
     }
     nothing_but(&mut events, &site.other, "a:kept").await;
     // The range learned of those that were written while it was watched.
@@ -116,7 +120,7 @@ async fn a_key_that_is_written_again_is_news_again() {
         .await
         .unwrap();
     site.other.set("k", "x").await.unwrap();
-    crate::site::next_is(&mut events, &put("k", Some("x"))).await;
-    crate::site::pause(Duration::from_millis(60)).await;
+    next_is(&mut events, &put("k", Some("x"))).await;
+    pause(Duration::from_millis(60)).await;
     nothing_but(&mut events, &site.other, "k").await;
 }

@@ -1,14 +1,15 @@
 //! Servers that end, stop, forget, and networks that fail.
 
-use crate::site::{
-    PATIENCE, Site, channels, delete, keys, message, next, next_is, nothing_but, open, pause, put,
-    ranges, try_open, until,
-};
+use crate::site::{Site, open, try_open};
 use etcd_client::{CompactionOptions, Permission};
 use futures_util::{FutureExt, StreamExt};
 use kv_conformance::proxy::{FaultProxy, Mode};
 use kv_core::{ErrorKind, Event, Events, Kv, Stopwatch};
 use kv_tests::server::{Etcd, EtcdCluster};
+use kv_tests::{
+    patience::{PATIENCE, pause, until},
+    watching::{channels, delete, keys, message, next, next_is, nothing_but, put, ranges},
+};
 use std::time::Duration;
 
 #[tokio::test]

@@ -1,8 +1,12 @@
 //! Many watchers.
 
-use crate::site::{Site, key, keys, next, until};
+use crate::site::Site;
 use futures_util::{StreamExt, stream};
 use kv_core::{Event, Stopwatch, Watch};
+use kv_tests::{
+    patience::until,
+    watching::{key, keys, next, put},
+};
 use std::time::Duration;
 
 const WATCHERS: usize = 10_000;
@@ -52,7 +56,7 @@ async fn a_write_is_told_at_once() {
         let began = Stopwatch::start();
         let (written, event) = tokio::join!(site.other.set("k", &*value), next(&mut events));
         written.unwrap();
-        assert_eq!(event, crate::site::put("k", Some(&value)));
+        assert_eq!(event, put("k", Some(&value)));
         spans.push(began.elapsed());
     }
     spans.sort_unstable();

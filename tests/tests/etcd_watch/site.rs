@@ -1,19 +1,13 @@
 //! A server of one's own, a store that watches, and others that do not.
 
 use etcd_client::Client;
-use futures_util::StreamExt;
-use kv_core::{Clock, Event, Events, Key, Kv, SystemClock, Watch};
+use kv_core::Kv;
 use kv_etcd::{EtcdConfig, EtcdStore};
 use kv_tests::server::Etcd;
-use std::time::Duration;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    time::timeout,
 };
-
-/// How long we wait for what has no deadline of its own.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Site {
     pub(crate) server: Etcd,
@@ -97,88 +91,4 @@ pub(crate) async fn open(url: &str) -> Kv {
 pub(crate) async fn try_open(url: &str) -> kv_core::Result<Kv> {
     let store = EtcdStore::new(EtcdConfig::from_url(url))?;
     Kv::builder(store).connect().await
-}
-
-pub(crate) fn key(name: &str) -> Key {
-    Key::try_from(name).unwrap()
-}
-
-pub(crate) fn keys<const N: usize>(names: [&str; N]) -> Watch {
-    Watch::Keys(names.map(key).into())
-}
-
-pub(crate) fn channels<const N: usize>(names: [&str; N]) -> Watch {
-    Watch::Channels(names.map(key).into())
-}
-
-pub(crate) fn ranges<const N: usize>(names: [&str; N]) -> Watch {
-    Watch::Prefixes(names.into_iter().map(kv_core::Prefix::from).collect())
-}
-
-pub(crate) fn put(name: &str, value: Option<&str>) -> Event {
-    Event::Put {
-        key: key(name),
-        value: value.map(Into::into),
-    }
-}
-
-pub(crate) fn delete(name: &str) -> Event {
-    Event::Delete { key: key(name) }
-}
-
-pub(crate) fn message(channel: &str, payload: &str) -> Event {
-    Event::Message {
-        channel: key(channel),
-        payload: payload.into(),
-    }
-}
-
-/// The next event, which must come.
-pub(crate) async fn next(events: &mut Events) -> Event {
-    let Ok(event) = timeout(PATIENCE, events.next()).await else {
-        panic!("no event within {PATIENCE:?}");
-    };
-    event.unwrap().unwrap()
-}
-
-/// Skips events until one comes; answers those before it.
-pub(crate) async fn next_is(events: &mut Events, wanted: &Event) -> Vec<Event> {
-    let mut seen = Vec::new();
-    let found = timeout(PATIENCE, async {
-        loop {
-            let event = events.next().await.unwrap().unwrap();
-            if event == *wanted {
-                return;
-            }
-            seen.push(event);
-        }
-    });
-    if found.await.is_err() {
-        panic!("{wanted:?} does not come; instead {seen:?}");
-    }
-    seen
-}
-
-/// Whatever is under way has come when this write's event has: nothing else may wait before it.
-pub(crate) async fn nothing_but(events: &mut Events, writer: &Kv, name: &str) {
-    let unlike_the_last = fastrand::u64(..).to_string();
-    writer.set(name, &*unlike_the_last).await.unwrap();
-    assert_eq!(next(events).await, put(name, Some(&unlike_the_last)));
-}
-
-/// Waits until something holds.
-pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let waiting = async {
-        while !holds().await {
-            pause(Duration::from_millis(10)).await;
-        }
-    };
-    if timeout(PATIENCE, waiting).await.is_err() {
-        panic!("not within {PATIENCE:?}: {what}");
-    }
-}
-
-pub(crate) async fn pause(span: Duration) {
-    let clock = SystemClock;
-    clock.sleep_until(clock.now().saturating_add(span)).await;
 }

@@ -1,16 +1,13 @@
 //! Atomic commands, limits, messages and streams of two tenants on one store.
 
-use futures_util::StreamExt;
 use kv_core::{
-    Context, ErrorKind, Event, Events, Fate, Guard, Key, Kv, Op, OpReply, Prefix, Read, Rule,
-    Score, Throttle, Ttl, Txn, Watch, ZMove,
+    Context, ErrorKind, Event, Fate, Guard, Key, Kv, Op, OpReply, Prefix, Read, Rule, Score,
+    Throttle, Ttl, Txn, Watch, ZMove,
 };
 use kv_memory::MemoryStore;
+use kv_tests::watching::next;
 use kv_wrappers::{KeyResolver, KeySettings};
 use std::time::Duration;
-
-/// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn tenants() -> [Kv; 2] {
     let settings = KeySettings {
@@ -76,11 +73,6 @@ async fn case_129_atomic_steps_are_prefixed_and_their_errors_are_not() {
     assert_eq!(error.key(), Some("{mail}:a"));
     let error = ours.zmove(step.from(&a, 1)).await.unwrap_err();
     assert_eq!(error.key(), Some("{mail}:a"));
-}
-
-async fn next(events: &mut Events) -> Event {
-    let event = tokio::time::timeout(PATIENCE, events.next()).await;
-    event.expect("nothing was told").unwrap().unwrap()
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Case 28: a write whose future is dropped, at every point at which it can be.
 
-use crate::site::{PATIENCE, Site, pause};
+use crate::site::Site;
 use kv_conformance::{
     faults::{Fault, FaultsLayer, Odds, Plan},
     proxy::Mode,
@@ -9,6 +9,7 @@ use kv_core::{
     BoxFuture, Clock, Command, Expiry, Key, Kv, Request, Result, SetOptions, SystemClock,
     TimeToLive, Ttl, When, layer_fn,
 };
+use kv_tests::patience::{PATIENCE, pause};
 use std::{
     mem,
     pin::Pin,

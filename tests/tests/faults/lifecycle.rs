@@ -1,10 +1,11 @@
 //! Cases 26, 148 and 149: before opening, after closing, and what stays.
 
-use crate::site::{RESPONSE, Site, bounded, config, open, until};
+use crate::site::{RESPONSE, Site, bounded, config, open};
 use futures_util::TryStreamExt;
 use kv_conformance::proxy::Mode;
 use kv_core::{Clock, ErrorKind, Key, Kv, SystemClock, TimeToLive};
 use kv_redis::RedisStore;
+use kv_tests::patience::{pause, until};
 use std::time::Duration;
 use tokio::task::JoinSet;
 
@@ -80,7 +81,7 @@ async fn case_148_closing_leaves_no_connection_also_while_it_is_being_restored()
     site.proxy.set(Mode::Pass);
     let before = site.proxy.counts();
     // A task that went on would be back within a few of its pauses.
-    crate::site::pause(RESPONSE * 2).await;
+    pause(RESPONSE * 2).await;
     let after = site.proxy.counts();
     println!("case 148: {after}");
     assert!(

@@ -2,9 +2,10 @@
 
 use crate::{
     journal::{End, Entry, Journal, Totals, judge},
-    site::{RESPONSE, SLACK, bounded, pause, until},
+    site::{RESPONSE, SLACK, bounded},
 };
 use kv_core::{Kv, Stopwatch};
+use kv_tests::patience::{pause, until};
 use std::{
     sync::{
         Arc,

@@ -1,12 +1,13 @@
 //! Case 152: a broken network bounds every call by its deadline, and the handle recovers.
 
-use crate::site::{RESPONSE, Site, bounded, expect_outage, recovers, until};
+use crate::site::{RESPONSE, Site, bounded, expect_outage, recovers};
 use kv_conformance::proxy::Mode;
 use kv_core::{
     COMMANDS, Command, Expiry, Field, Guard, Key, KeyGroup, Kv, Lifetime, Member, Op, Prefixes,
     RangeOptions, RelativeScore, Reply, Result, Rule, ScanFrom, Score, ScoreRange, Scores,
     SetOptions, Throttle, Ttl, Txn, Value, ZMove,
 };
+use kv_tests::patience::until;
 use std::{collections::BTreeSet, time::Duration};
 use tokio::task::JoinSet;
 

@@ -2,11 +2,12 @@
 
 use crate::{
     load::Load,
-    site::{CONNECT, PATIENCE, RESPONSE, SLACK, Site, config, config_of, until},
+    site::{CONNECT, RESPONSE, SLACK, Site, config, config_of},
 };
 use kv_conformance::proxy::{FaultProxy, Mode};
 use kv_core::{ErrorKind, Kv, Stopwatch};
 use kv_redis::RedisStore;
+use kv_tests::patience::{PATIENCE, until};
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     time::Duration,

@@ -1,9 +1,9 @@
 //! A server of one's own, with a proxy before it.
 
 use kv_conformance::proxy::FaultProxy;
-use kv_core::{Clock, Error, ErrorKind, Kv, Layer, Result, SystemClock};
+use kv_core::{Error, ErrorKind, Kv, Layer, Result};
 use kv_redis::{RedisConfig, RedisStore};
-use kv_tests::server::Redis;
+use kv_tests::{patience::until, server::Redis};
 use std::{net::SocketAddr, time::Duration};
 use tokio::time::timeout;
 
@@ -13,9 +13,6 @@ pub(crate) const RESPONSE: Duration = Duration::from_millis(500);
 pub(crate) const CONNECT: Duration = Duration::from_secs(1);
 /// What a busy machine may add to a deadline before we say that a call hangs.
 pub(crate) const SLACK: Duration = Duration::from_secs(10);
-/// How long we wait for an effect that has no deadline of its own.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
-
 pub(crate) struct Site {
     pub(crate) server: Redis,
     pub(crate) proxy: FaultProxy,
@@ -105,24 +102,6 @@ pub(crate) async fn bounded<T>(what: &str, call: impl Future<Output = T>) -> T {
         panic!("{what} hangs: no result within {:?}", RESPONSE + SLACK);
     };
     result
-}
-
-/// Waits until something holds.
-pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let waiting = async {
-        while !holds().await {
-            pause(Duration::from_millis(10)).await;
-        }
-    };
-    if timeout(PATIENCE, waiting).await.is_err() {
-        panic!("not within {PATIENCE:?}: {what}");
-    }
-}
-
-/// Between two looks, never before one look only.
-pub(crate) async fn pause(span: Duration) {
-    let clock = SystemClock;
-    clock.sleep_until(clock.now().saturating_add(span)).await;
 }
 
 /// The handle works again, without being opened anew.

@@ -3,10 +3,7 @@
 use crate::{ask, names, open, server, tell};
 use futures_util::StreamExt;
 use kv_core::{ErrorKind, Kv, Outcome, Result, Stopwatch};
-use kv_tests::server::Cluster;
-use std::time::Duration;
-
-const PATIENCE: Duration = Duration::from_secs(60);
+use kv_tests::{patience::PATIENCE, server::Cluster};
 
 /// A slot of the first server that holds none of the keys.
 const SLOT: &str = "1";

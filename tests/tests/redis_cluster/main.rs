@@ -16,9 +16,6 @@ use kv_tests::server::Cluster;
 use redis::{Connection, FromRedisValue};
 use std::time::Duration;
 
-/// How long anything may take that must happen at all.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// Keys of different slots; about half of them are on each server.
 fn names(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("k{number}")).collect()

@@ -1,12 +1,16 @@
 //! Watches of what goes to another server, or nowhere.
 
 use crate::{
-    PATIENCE, ask, open, server, tell,
-    watching::{channels, is_live, keys, message, next, next_is, pause, put, range, reads, until},
+    ask, open, server, tell,
+    watching::{is_live, next_is, reads},
 };
 use kv_core::{Capability, ErrorKind, Event, Kv, Watch};
 use kv_redis::RedisStore;
-use kv_tests::server::Cluster;
+use kv_tests::{
+    patience::{PATIENCE, pause, until},
+    server::Cluster,
+    watching::{channels, keys, message, next, put, ranges},
+};
 use redis::Connection;
 use std::{
     sync::{
@@ -86,9 +90,9 @@ async fn a_key_is_watched_where_its_slot_goes() {
     let mut slot = Move::new(&cluster, "{bar}");
     // One that is there and is moved, one that is not, one elsewhere, and a channel.
     other.set("{bar}:here", "1").await.unwrap();
-    let mut here = kv.watch(keys(&["{bar}:here", "foo"])).await.unwrap();
-    let mut missing = kv.watch(keys(&["{bar}:missing"])).await.unwrap();
-    let mut channel = kv.watch(channels(&["{bar}:news", "foo"])).await.unwrap();
+    let mut here = kv.watch(keys(["{bar}:here", "foo"])).await.unwrap();
+    let mut missing = kv.watch(keys(["{bar}:missing"])).await.unwrap();
+    let mut channel = kv.watch(channels(["{bar}:news", "foo"])).await.unwrap();
     slot.begin();
     slot.key("{bar}:here");
     // The slot is on its way: the key is on the second server, and the slot still the first one's.
@@ -99,7 +103,7 @@ async fn a_key_is_watched_where_its_slot_goes() {
     other.set("foo", "1").await.unwrap();
     next_is(&mut here, &put("foo", Some("1"))).await;
     // Who comes now is told as well.
-    let mut late = kv.watch(keys(&["{bar}:here"])).await.unwrap();
+    let mut late = kv.watch(keys(["{bar}:here"])).await.unwrap();
     other.set("{bar}:here", "4").await.unwrap();
     reads(&kv, &mut late, "{bar}:here", "4").await;
     slot.end();
@@ -122,7 +126,7 @@ async fn a_key_is_watched_where_its_slot_goes() {
     drop((late, missing));
     let left = || ask::<Vec<String>>(&mut slot.servers[0], &["PUBSUB", "CHANNELS", "*news"]);
     let mut left = left;
-    until("the channel is left there", || left().is_empty()).await;
+    until("the channel is left there", async || left().is_empty()).await;
 }
 
 #[tokio::test]
@@ -140,7 +144,7 @@ async fn a_user_without_tracking_is_told_of_keys_that_move() {
     let kv = Kv::builder(RedisStore::from_url(&url).unwrap());
     let kv = kv.connect().await.unwrap();
     assert!(!kv.capabilities().has(Capability::PushedChanges));
-    let mut events = kv.watch(keys(&["{bar}:k", "foo"])).await.unwrap();
+    let mut events = kv.watch(keys(["{bar}:k", "foo"])).await.unwrap();
     for name in ["{bar}:k", "foo"] {
         is_live(&other, &mut events, name).await;
     }
@@ -160,7 +164,7 @@ async fn a_range_is_told_of_a_slot_on_its_way() {
     let (kv, other) = pair(&cluster).await;
     let mut slot = Move::new(&cluster, "{bar}");
     other.set("{bar}:1", "0").await.unwrap();
-    let mut events = kv.watch(range("{bar}:")).await.unwrap();
+    let mut events = kv.watch(ranges(["{bar}:"])).await.unwrap();
     slot.begin();
     slot.key("{bar}:1");
     for name in ["{bar}:1", "{bar}:new"] {
@@ -187,8 +191,8 @@ async fn watchers_of_a_slot_that_moves_to_and_fro_miss_no_last_value() {
     for number in 0..2 * KEYS {
         let name = format!("{{bar}}:{}", number % KEYS);
         let watch = match number < KEYS {
-            true => keys(&[&name, "foo"]),
-            false => range(&name),
+            true => keys([&name, "foo"]),
+            false => ranges([&name]),
         };
         let (kv, mut events) = (kv.clone(), kv.watch(watch).await.unwrap());
         watchers.spawn(async move { reads(&kv, &mut events, &name, "last").await });
@@ -241,9 +245,9 @@ async fn a_server_that_restarts_is_watched_again() {
         tell(&mut server(&cluster, node), &words);
     }
     let (kv, other) = pair(&cluster).await;
-    let mut both = kv.watch(keys(&["bar", "foo"])).await.unwrap();
-    let mut all = kv.watch(range("")).await.unwrap();
-    let mut channel = kv.watch(channels(&["foo"])).await.unwrap();
+    let mut both = kv.watch(keys(["bar", "foo"])).await.unwrap();
+    let mut all = kv.watch(ranges([""])).await.unwrap();
+    let mut channel = kv.watch(channels(["foo"])).await.unwrap();
     cluster.kill(1);
     // What the other server has is told meanwhile.
     for value in ["1", "2", "3"] {
@@ -251,7 +255,7 @@ async fn a_server_that_restarts_is_watched_again() {
         assert_eq!(next(&mut both).await, put("bar", Some(value)));
         assert_eq!(next(&mut all).await, put("bar", None));
     }
-    until_refused(&kv, keys(&["foo"])).await;
+    until_refused(&kv, keys(["foo"])).await;
     cluster.restart(1);
     for events in [&mut both, &mut all, &mut channel] {
         assert_eq!(next(events).await, Event::Resync);
@@ -273,13 +277,13 @@ async fn slots_of_a_lost_server_are_watched_where_they_appear_again() {
         tell(&mut server(&cluster, node), &words);
     }
     let (kv, other) = pair(&cluster).await;
-    let mut both = kv.watch(keys(&["bar", "foo"])).await.unwrap();
-    let mut channel = kv.watch(channels(&["foo"])).await.unwrap();
-    let mut all = kv.watch(range("f")).await.unwrap();
+    let mut both = kv.watch(keys(["bar", "foo"])).await.unwrap();
+    let mut channel = kv.watch(channels(["foo"])).await.unwrap();
+    let mut all = kv.watch(ranges(["f"])).await.unwrap();
     cluster.kill(1);
     let mut first = server(&cluster, 0);
     tell(&mut first, &["CLUSTER", "DELSLOTSRANGE", "8192", "16383"]);
-    for watch in [keys(&["foo"]), channels(&["foo"]), range("f")] {
+    for watch in [keys(["foo"]), channels(["foo"]), ranges(["f"])] {
         until_refused(&kv, watch).await;
     }
     other.set("bar", "1").await.unwrap();
@@ -293,14 +297,17 @@ async fn slots_of_a_lost_server_are_watched_where_they_appear_again() {
     next_is(&mut channel, &Event::Resync).await;
     other.notify("foo", "m").await.unwrap();
     next_is(&mut channel, &message("foo", "m")).await;
-    let mut late = kv.watch(keys(&["foo"])).await.unwrap();
+    let mut late = kv.watch(keys(["foo"])).await.unwrap();
     is_live(&other, &mut late, "foo").await;
 }
 
 /// Waits for so many writes more.
 async fn written(writes: &AtomicUsize, more: usize) {
     let goal = writes.load(Ordering::Relaxed) + more;
-    until("writes go on", || writes.load(Ordering::Relaxed) >= goal).await;
+    until("writes go on", async || {
+        writes.load(Ordering::Relaxed) >= goal
+    })
+    .await;
 }
 
 /// Writes until it is done.

@@ -1,9 +1,9 @@
 //! A primary that goes and comes back.
 
-use crate::{PATIENCE, ask, config, names, open, server, tell};
+use crate::{ask, config, names, open, server, tell};
 use kv_core::{ErrorKind, Kv, Outcome, Stopwatch};
 use kv_redis::RedisStore;
-use kv_tests::server::Cluster;
+use kv_tests::{patience::PATIENCE, server::Cluster};
 use std::{
     sync::{
         Arc,

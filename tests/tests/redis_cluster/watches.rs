@@ -2,13 +2,15 @@
 
 use crate::{
     ask, names, open, server,
-    watching::{
-        channels, connections, is_live, key, keys, message, next, pause, put, range, until,
-    },
+    watching::{connections, is_live},
 };
 use futures_util::StreamExt;
 use kv_core::{Capability, ErrorKind, Event, Notice, Op, Ttl, Txn, Watch};
-use kv_tests::server::Cluster;
+use kv_tests::{
+    patience::{pause, until},
+    server::Cluster,
+    watching::{channels, key, keys, message, next, put, ranges},
+};
 use std::{collections::BTreeSet, time::Duration};
 use tokio::{runtime::Handle, task::JoinSet};
 
@@ -30,8 +32,8 @@ async fn keys_and_ranges_of_both_servers_are_told_in_one_stream() {
     let cluster = Cluster::start();
     let (kv, other) = (open(&cluster).await, open(&cluster).await);
     // "bar" is on the first server, "foo" on the second.
-    let mut both = kv.watch(keys(&["bar", "foo", "bar"])).await.unwrap();
-    let mut ranges = kv.watch(range("k")).await.unwrap();
+    let mut both = kv.watch(keys(["bar", "foo", "bar"])).await.unwrap();
+    let mut ranges = kv.watch(ranges(["k"])).await.unwrap();
     for name in ["bar", "foo", "bar", "foo"] {
         other.set(name, "v").await.unwrap();
         assert_eq!(next(&mut both).await, put(name, Some("v")));
@@ -58,7 +60,7 @@ async fn keys_and_ranges_of_both_servers_are_told_in_one_stream() {
 async fn messages_come_from_any_server_to_any_channel() {
     let cluster = Cluster::start();
     let (kv, other) = (open(&cluster).await, open(&cluster).await);
-    let mut events = kv.watch(channels(&["bar", "foo"])).await.unwrap();
+    let mut events = kv.watch(channels(["bar", "foo"])).await.unwrap();
     for channel in ["bar", "foo"] {
         for name in ["bar", "foo"] {
             let payload = format!("by {name}");
@@ -70,7 +72,7 @@ async fn messages_come_from_any_server_to_any_channel() {
         assert_eq!(next(&mut events).await, message(channel, "alone"));
     }
     // Messages of one group, those of transactions too, come in their order.
-    let mut events = kv.watch(channels(&["{g}:news"])).await.unwrap();
+    let mut events = kv.watch(channels(["{g}:news"])).await.unwrap();
     for number in 0..200 {
         let payload = number.to_string();
         if number % 2 == 0 {
@@ -100,8 +102,8 @@ async fn many_watchers_share_two_connections_to_each_server_and_free_them() {
         opening.spawn(async move {
             let name = format!("k{number}");
             let watch = match number % 10 {
-                0 => range(&name),
-                1 => channels(&[&name]),
+                0 => ranges([&name]),
+                1 => channels([&name]),
                 _ => Watch::Keys(vec![key(&name), key("bar"), key("foo")]),
             };
             (number, kv.watch(watch).await.unwrap())
@@ -120,7 +122,7 @@ async fn many_watchers_share_two_connections_to_each_server_and_free_them() {
     let last = watchers.iter().position(|(number, _)| number % 10 > 1);
     let (_, mut last) = watchers.swap_remove(last.unwrap());
     drop(watchers);
-    until("nobody has a channel", || {
+    until("nobody has a channel", async || {
         let left = servers
             .each_mut()
             .map(|it| ask::<Vec<String>>(it, &["PUBSUB", "CHANNELS"]));
@@ -129,11 +131,11 @@ async fn many_watchers_share_two_connections_to_each_server_and_free_them() {
     .await;
     is_live(&other, &mut last, "foo").await;
     drop(last);
-    until("no connection watches", || {
+    until("no connection watches", async || {
         servers.each_mut().map(connections) == [0, 0]
     })
     .await;
-    until("no task is left of the watches", || {
+    until("no task is left of the watches", async || {
         Handle::current().metrics().num_alive_tasks() <= before
     })
     .await;
@@ -147,17 +149,17 @@ async fn a_closed_store_ends_its_streams_and_a_dropped_one_leaves_no_task() {
     for closes in [true, false] {
         let kv = open(&cluster).await;
         let mut streams = Vec::new();
-        for watch in [keys(&["bar", "foo"]), range("k"), channels(&["bar"])] {
+        for watch in [keys(["bar", "foo"]), ranges(["k"]), channels(["bar"])] {
             streams.push(kv.watch(watch).await.unwrap());
         }
         if closes {
             kv.close().await;
-            let error = kv.watch(keys(&["bar"])).await.err().unwrap();
+            let error = kv.watch(keys(["bar"])).await.err().unwrap();
             assert_eq!(error.kind(), ErrorKind::Closed);
         }
         drop(kv);
         // Nobody has to read for it.
-        until("no connection watches", || {
+        until("no connection watches", async || {
             servers.each_mut().map(connections) == [0, 0]
         })
         .await;
@@ -166,7 +168,7 @@ async fn a_closed_store_ends_its_streams_and_a_dropped_one_leaves_no_task() {
             assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
             assert!(events.next().await.is_none());
         }
-        until("no task is left", || {
+        until("no task is left", async || {
             Handle::current().metrics().num_alive_tasks() <= before
         })
         .await;

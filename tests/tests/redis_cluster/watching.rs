@@ -1,47 +1,13 @@
 //! What is told of a cluster, and what its servers have to do for it.
 
-use crate::{PATIENCE, ask};
-use futures_util::StreamExt;
-use kv_core::{Clock, Event, Events, Key, Kv, Prefix, SystemClock, Watch};
+use crate::ask;
+use kv_core::{Event, Events, Kv};
+use kv_tests::{
+    patience::PATIENCE,
+    watching::{key, next},
+};
 use redis::Connection;
-use std::time::Duration;
 use tokio::time::timeout;
-
-pub(crate) fn key(name: &str) -> Key {
-    Key::try_from(name).unwrap()
-}
-
-pub(crate) fn keys(names: &[&str]) -> Watch {
-    Watch::Keys(names.iter().map(|it| key(it)).collect())
-}
-
-pub(crate) fn channels(names: &[&str]) -> Watch {
-    Watch::Channels(names.iter().map(|it| key(it)).collect())
-}
-
-pub(crate) fn range(prefix: &str) -> Watch {
-    Watch::Prefixes(Prefix::from(prefix).into())
-}
-
-pub(crate) fn put(name: &str, value: Option<&str>) -> Event {
-    let key = key(name);
-    let value = value.map(Into::into);
-    Event::Put { key, value }
-}
-
-pub(crate) fn message(channel: &str, payload: &str) -> Event {
-    let channel = key(channel);
-    let payload = payload.into();
-    Event::Message { channel, payload }
-}
-
-/// The next event, which must come.
-pub(crate) async fn next(events: &mut Events) -> Event {
-    let Ok(event) = timeout(PATIENCE, events.next()).await else {
-        panic!("no event within {PATIENCE:?}");
-    };
-    event.unwrap().unwrap()
-}
 
 /// Skips events until one comes; answers how many of those skipped were gaps.
 pub(crate) async fn next_is(events: &mut Events, wanted: &Event) -> usize {
@@ -94,21 +60,4 @@ pub(crate) fn connections(server: &mut Connection) -> usize {
         field(line, "flags=").unwrap().contains('t') || field(line, "sub=").unwrap() != "0"
     };
     list.lines().filter(watches).count()
-}
-
-pub(crate) async fn pause(span: Duration) {
-    let clock = SystemClock;
-    clock.sleep_until(clock.now().saturating_add(span)).await;
-}
-
-/// Waits until something holds.
-pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let waiting = async {
-        while !holds() {
-            pause(Duration::from_millis(10)).await;
-        }
-    };
-    if timeout(PATIENCE, waiting).await.is_err() {
-        panic!("not within {PATIENCE:?}: {what}");
-    }
 }

@@ -1,8 +1,12 @@
 //! Every kind of write to a watched key is told, and nothing else is.
 
-use crate::site::{ParseKey, Site, delete, keys, next, nothing_but, put};
+use crate::site::Site;
 use futures_util::StreamExt;
 use kv_core::{ErrorKind, Event, Lifetime, Score, SetOptions, Ttl, Watch, When};
+use kv_tests::{
+    patience::until,
+    watching::{delete, key, keys, next, nothing_but, put},
+};
 use std::time::Duration;
 
 fn hour() -> Lifetime {
@@ -139,11 +143,11 @@ async fn what_cannot_be_watched_is_refused() {
 async fn closing_ends_the_streams_and_dropping_frees_the_server() {
     let site = Site::start().await;
     let mut events = site.kv.watch(keys(["k"])).await.unwrap();
-    let channel = Watch::Channels(vec!["c".parse_key()]);
+    let channel = Watch::Channels(vec![key("c")]);
     let messages = site.kv.watch(channel).await.unwrap();
     assert_eq!(site.watching().await.len(), 1);
     drop(messages);
-    crate::site::until("the channel is freed", async || {
+    until("the channel is freed", async || {
         let told: (String, u64) = site.ask("PUBSUB NUMSUB c").await;
         told.1 == 0
     })
@@ -152,14 +156,14 @@ async fn closing_ends_the_streams_and_dropping_frees_the_server() {
     let error = events.next().await.unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Closed);
     assert!(events.next().await.is_none());
-    crate::site::until("the connection is gone", async || {
+    until("the connection is gone", async || {
         site.watching().await.is_empty()
     })
     .await;
     let dropped = site.other.watch(keys(["k"])).await.unwrap();
     assert_eq!(site.watching().await.len(), 1);
     drop(dropped);
-    crate::site::until("the last stream's connection is gone", async || {
+    until("the last stream's connection is gone", async || {
         site.watching().await.is_empty()
     })
     .await;

@@ -1,8 +1,9 @@
 //! Tracking knows no database: a change in another one makes us look, and what is told is what is
 //! in ours.
 
-use crate::site::{Site, delete, keys, next, next_is, nothing_but, put, ranges};
+use crate::site::Site;
 use kv_core::Event;
+use kv_tests::watching::{delete, keys, next, next_is, nothing_but, put, ranges};
 
 #[tokio::test]
 async fn a_change_in_another_database_tells_what_is_in_ours() {

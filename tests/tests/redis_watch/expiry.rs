@@ -1,7 +1,8 @@
 //! Keys that end by themselves are told in time, never early, and once.
 
-use crate::site::{Site, delete, keys, next, nothing_but, put, ranges};
+use crate::site::Site;
 use kv_core::{Events, Lifetime, SetOptions, TimeToLive, Timestamp, Ttl};
+use kv_tests::watching::{delete, keys, next, nothing_but, put, ranges};
 use std::time::Duration;
 
 /// How late the end of a key may be told.

@@ -1,8 +1,12 @@
 //! Lost connections, flushes, and servers that restart or refuse.
 
-use crate::site::{ParseKey, Site, channels, keys, message, next, nothing_but, open, put, ranges};
+use crate::site::{Site, open};
 use futures_util::StreamExt;
 use kv_core::{ErrorKind, Event, Lifetime, SetOptions, Ttl};
+use kv_tests::{
+    patience::pause,
+    watching::{channels, key, keys, message, next, next_is, nothing_but, put, ranges},
+};
 use std::time::Duration;
 
 #[tokio::test]
@@ -71,7 +75,7 @@ async fn a_flush_says_resync_and_arms_the_keys_again() {
 async fn keys_that_the_server_stops_tracking_are_looked_at_again() {
     let site = Site::start().await;
     let () = site.ask("CONFIG SET tracking-table-max-keys 10").await;
-    let names: Vec<_> = (0..100).map(|it| format!("k{it}").parse_key()).collect();
+    let names: Vec<_> = (0..100).map(|it| key(&format!("k{it}"))).collect();
     let watch = kv_core::Watch::Keys(names.clone());
     let mut events = site.kv.watch(watch).await.unwrap();
     for name in &names {
@@ -80,7 +84,7 @@ async fn keys_that_the_server_stops_tracking_are_looked_at_again() {
             key: name.clone(),
             value: Some("v".into()),
         };
-        crate::site::next_is(&mut events, &wanted).await;
+        next_is(&mut events, &wanted).await;
     }
 }
 
@@ -90,7 +94,7 @@ async fn a_paused_server_is_noticed() {
     let mut key = site.kv.watch(keys(["k"])).await.unwrap();
     site.server.pause();
     // Longer than the silence after which we ask, and the answer's deadline.
-    crate::site::pause(Duration::from_secs(7)).await;
+    pause(Duration::from_secs(7)).await;
     site.server.resume();
     assert_eq!(next(&mut key).await, Event::Resync);
     nothing_but(&mut key, &site.other, "k").await;

@@ -1,7 +1,11 @@
 //! Many watchers on few connections, quiet when nothing happens.
 
-use crate::site::{ParseKey, Site, keys, next, pause, put, ranges};
+use crate::site::Site;
 use kv_core::Watch;
+use kv_tests::{
+    patience::pause,
+    watching::{key, keys, next, put, ranges},
+};
 use std::time::Duration;
 use tokio::task::JoinSet;
 
@@ -12,9 +16,9 @@ async fn ten_thousand_watchers_share_two_connections() {
     for number in 0..10_000 {
         let kv = site.kv.clone();
         opening.spawn(async move {
-            let key = format!("k{number}");
-            let watch = Watch::Keys(vec![key.parse_key()]);
-            (key, kv.watch(watch).await.unwrap())
+            let name = format!("k{number}");
+            let watch = Watch::Keys(vec![key(&name)]);
+            (name, kv.watch(watch).await.unwrap())
         });
     }
     let mut watchers = opening.join_all().await;

@@ -1,7 +1,11 @@
 //! Messages on channels.
 
-use crate::site::{Site, channels, message, next, until};
+use crate::site::Site;
 use kv_core::Event;
+use kv_tests::{
+    patience::until,
+    watching::{channels, message, next},
+};
 
 #[tokio::test]
 async fn every_message_comes_in_order() {

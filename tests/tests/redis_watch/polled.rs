@@ -1,11 +1,12 @@
 //! A user whom the server does not permit to have changes pushed.
 
-use crate::site::{
-    PATIENCE, Site, channels, delete, keys, message, next, next_is, nothing_but, pause, put,
-    ranges, until,
-};
+use crate::site::Site;
 use futures_util::StreamExt;
 use kv_core::{Capability, ErrorKind, Event, Events, Kv, Lifetime, SetOptions, Ttl};
+use kv_tests::{
+    patience::{PATIENCE, pause, until},
+    watching::{channels, delete, keys, message, next, next_is, nothing_but, put, ranges},
+};
 use std::{collections::HashMap, time::Duration};
 use tokio::time::timeout;
 

@@ -2,11 +2,12 @@
 
 use crate::{
     polled::{RULES, fill, joined, ttl},
-    site::{Site, delete, next, next_is, open, ranges},
+    site::{Site, open},
 };
 use futures_util::{FutureExt, StreamExt};
 use kv_conformance::proxy::{FaultProxy, Mode};
 use kv_core::Event;
+use kv_tests::watching::{delete, next, next_is, ranges};
 use std::time::Duration;
 
 /// To look at all keys takes twice as long as anybody waits to be live: some 100 round trips.

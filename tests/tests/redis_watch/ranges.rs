@@ -1,8 +1,12 @@
 //! Ranges of keys.
 
-use crate::site::{PATIENCE, Site, delete, next, next_is, nothing_but, put, ranges, until};
+use crate::site::Site;
 use futures_util::StreamExt;
 use kv_core::Event;
+use kv_tests::{
+    patience::{PATIENCE, until},
+    watching::{delete, key, next, next_is, nothing_but, put, ranges},
+};
 use std::collections::HashMap;
 use tokio::time::timeout;
 
@@ -95,7 +99,7 @@ async fn a_mirror_of_a_range_ends_equal() {
         let mut mirror = HashMap::new();
         while let Some(event) = events.next().await {
             match event.unwrap() {
-                Event::Put { key, .. } if key == site_key("m:end") => break,
+                Event::Put { key: told, .. } if told == key("m:end") => break,
                 Event::Put { key, .. } => drop(mirror.insert(key, true)),
                 Event::Delete { key } => drop(mirror.insert(key, false)),
                 event => panic!("{event:?}"),
@@ -108,8 +112,4 @@ async fn a_mirror_of_a_range_ends_equal() {
     for (key, there) in mirror {
         assert_eq!(site.other.exists(&key).await.unwrap(), there, "{key}");
     }
-}
-
-fn site_key(name: &str) -> kv_core::Key {
-    crate::site::ParseKey::parse_key(name)
 }

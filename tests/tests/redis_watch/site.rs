@@ -1,15 +1,9 @@
 //! A server of one's own, a store that watches, and a client that does not.
 
-use futures_util::StreamExt;
-use kv_core::{Clock, Event, Events, Kv, SystemClock, Watch};
+use kv_core::Kv;
 use kv_redis::{RedisConfig, RedisStore};
 use kv_tests::server::Redis;
 use redis::{FromRedisValue, aio::MultiplexedConnection};
-use std::time::Duration;
-use tokio::time::timeout;
-
-/// How long we wait for what has no deadline of its own.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Site {
     pub(crate) server: Redis,
@@ -115,99 +109,4 @@ impl Site {
 pub(crate) async fn open(url: &str) -> Kv {
     let store = RedisStore::new(RedisConfig::from_url(url)).unwrap();
     Kv::builder(store).connect().await.unwrap()
-}
-
-pub(crate) fn keys<const N: usize>(names: [&str; N]) -> Watch {
-    Watch::Keys(names.iter().map(|it| it.parse_key()).collect())
-}
-
-pub(crate) fn channels<const N: usize>(names: [&str; N]) -> Watch {
-    Watch::Channels(names.iter().map(|it| it.parse_key()).collect())
-}
-
-pub(crate) fn ranges<const N: usize>(names: [&str; N]) -> Watch {
-    Watch::Prefixes(names.into_iter().map(kv_core::Prefix::from).collect())
-}
-
-pub(crate) trait ParseKey {
-    fn parse_key(&self) -> kv_core::Key;
-}
-
-impl ParseKey for str {
-    fn parse_key(&self) -> kv_core::Key {
-        kv_core::Key::try_from(self).unwrap()
-    }
-}
-
-pub(crate) fn put(key: &str, value: Option<&str>) -> Event {
-    Event::Put {
-        key: key.parse_key(),
-        value: value.map(Into::into),
-    }
-}
-
-pub(crate) fn delete(key: &str) -> Event {
-    Event::Delete {
-        key: key.parse_key(),
-    }
-}
-
-pub(crate) fn message(channel: &str, payload: &str) -> Event {
-    Event::Message {
-        channel: channel.parse_key(),
-        payload: payload.into(),
-    }
-}
-
-/// The next event, which must come.
-pub(crate) async fn next(events: &mut Events) -> Event {
-    let Ok(event) = timeout(PATIENCE, events.next()).await else {
-        panic!("no event within {PATIENCE:?}");
-    };
-    event.unwrap().unwrap()
-}
-
-/// Skips events until one comes.
-pub(crate) async fn next_is(events: &mut Events, wanted: &Event) {
-    let mut seen = Vec::new();
-    let found = timeout(PATIENCE, async {
-        loop {
-            let event = events.next().await.unwrap().unwrap();
-            if event == *wanted {
-                return;
-            }
-            seen.push(event);
-        }
-    });
-    if found.await.is_err() {
-        panic!("{wanted:?} does not come; instead {seen:?}");
-    }
-}
-
-/// Whatever is under way has come when this write's event has: nothing else may wait before it.
-pub(crate) async fn nothing_but(events: &mut Events, writer: &Kv, key: &str) {
-    let unlike_the_last = fastrand::u64(..).to_string();
-    writer.set(key, unlike_the_last).await.unwrap();
-    let event = next(events).await;
-    assert!(
-        matches!(&event, Event::Put { key: told, .. } if told == &key.parse_key()),
-        "{event:?}"
-    );
-}
-
-/// Waits until something holds.
-pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let waiting = async {
-        while !holds().await {
-            pause(Duration::from_millis(10)).await;
-        }
-    };
-    if timeout(PATIENCE, waiting).await.is_err() {
-        panic!("not within {PATIENCE:?}: {what}");
-    }
-}
-
-pub(crate) async fn pause(span: Duration) {
-    let clock = SystemClock;
-    clock.sleep_until(clock.now().saturating_add(span)).await;
 }

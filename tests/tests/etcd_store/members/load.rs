@@ -1,9 +1,10 @@
 //! Tasks that count, write and claim, and what they know at the end.
 
-use crate::site::{key, millis, pause};
+use crate::site::{key, millis};
 use kv_core::{
     ClaimOrder, Error, ErrorKind, Key, KeyGroup, Kv, Outcome, RelativeScore, Stopwatch, ZMove,
 };
+use kv_tests::patience::pause;
 use std::{
     collections::HashSet,
     sync::{

@@ -3,9 +3,10 @@
 
 mod journal;
 
-use crate::site::{RESPONSE, SLACK, Site, bounded, pause, until};
+use crate::site::{RESPONSE, SLACK, Site, bounded};
 use journal::{Found, Journal, Reply, Totals, judge, judge_remains};
 use kv_core::{Content, Error, ErrorKind, Guard, KeyGroup, Kv, Op, Outcome, Read, Ttl, Txn};
+use kv_tests::patience::{pause, until};
 use kv_tests::server::Redis;
 use std::{
     sync::{

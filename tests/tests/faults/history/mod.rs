@@ -5,7 +5,7 @@ mod client;
 mod model;
 mod recorder;
 
-use crate::site::{PATIENCE, Site, pause};
+use crate::site::Site;
 use client::run_clients;
 use kv_conformance::proxy::Mode;
 use kv_core::{
@@ -13,6 +13,7 @@ use kv_core::{
     TxnReply, When, layer_fn,
 };
 use kv_memory::MemoryStore;
+use kv_tests::patience::{PATIENCE, pause};
 use kv_tests::server::Redis;
 use kv_wrappers::{KeyResolver, KeySettings};
 use recorder::{Recorder, Verdict};
