@@ -47,7 +47,7 @@ impl Move<'_> {
             let (own, fields) = (own.collect(), view.layout.elements(key));
             let gone = self.leave_one(view, &hash.key, Kind::Hash, fields, &own)?;
             // The field of a member that somebody else took stays, so nobody may.
-            if view.size().0 + gone.len() > CONDITIONS {
+            if view.conditions() + gone.len() > CONDITIONS {
                 return Ok(false);
             }
             for due in gone {
