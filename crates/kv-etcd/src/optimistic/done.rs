@@ -26,9 +26,16 @@ impl Done {
         }
     }
 
-    pub(super) fn of(response: &TxnResponse, shape: Shape, steps: usize) -> Answer<Self> {
-        let answers = nest::answers(response, shape, steps);
-        let answers = answers.into_iter().map(Some).collect();
+    /// The answers to so many operations, of which steps begin at these.
+    pub(super) fn of(
+        response: &TxnResponse,
+        shape: Shape,
+        (ops, begins): (usize, &[usize]),
+    ) -> Answer<Self> {
+        let answers = nest::answers(response, shape, ops);
+        let mut answers: Vec<_> = answers.into_iter().map(Some).collect();
+        let of_step = |&at: &usize| answers.get_mut(at).and_then(Option::take);
+        let answers = begins.iter().map(of_step).collect();
         Ok(Self {
             revision: revision_of(response)?,
             answers: Mutex::new(answers),

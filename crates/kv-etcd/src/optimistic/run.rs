@@ -201,19 +201,21 @@ impl Optimist {
         let shape = Shape::of(0, count, 0).ok_or_else(Failure::unexpected_reply)?;
         let txn = Txn::new().and_then(shape.nest(reads));
         let response = self.link.txn(txn).await.map_err(Failure::of_a_read)?;
-        Ok((answer, Done::of(&response, shape, count)?))
+        let each: Vec<_> = (0..count).collect();
+        Ok((answer, Done::of(&response, shape, (count, &each))?))
     }
 
     async fn send(&self, view: &View<'_>, reads: &[Want]) -> Answer<Sent> {
         let compares = view.compares();
         let steps = view.steps();
         let inside = steps.iter().map(Step::inside).max().unwrap_or(0);
-        let shape = Shape::around(inside, compares.len(), steps.len(), reads.len());
+        let (ops, begins) = view.ops();
+        let shape = Shape::around(inside, compares.len(), ops.len(), reads.len());
         let Some(shape) = shape else {
             return Err(Failure::too_large(format!(
                 "it takes {} conditions and {} operations in one atomic step, and etcd {MOST_OPS} conditions; do it in parts",
                 compares.len(),
-                steps.len(),
+                ops.len(),
             )));
         };
         let conditions = view.relied.points.iter().map(|key| OVERHEAD + key.len());
@@ -228,15 +230,15 @@ impl Optimist {
             bytes <= MOST_BYTES
         };
         let reads = &reads[..reads.iter().take_while(fits).count()];
-        let ops: Vec<_> = steps.iter().map(Step::op).collect();
         let otherwise: Vec<TxnOp> = reads.iter().map(|want| want.op(0)).collect();
+        let count = ops.len();
         let txn = Txn::new()
             .when(compares)
             .and_then(shape.nest(ops))
             .or_else(shape.nest(otherwise));
         let response = self.link.txn(txn).await?;
         match response.succeeded() {
-            true => Ok(Sent::Done(Done::of(&response, shape, steps.len())?)),
+            true => Ok(Sent::Done(Done::of(&response, shape, (count, &begins))?)),
             false => Ok(Sent::Changed {
                 revision: revision_of(&response)?,
                 answers: nest::answers(&response, shape, reads.len()),

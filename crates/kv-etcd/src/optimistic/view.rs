@@ -259,7 +259,7 @@ impl<'a> View<'a> {
     /// Whether etcd takes so many conditions and operations in one transaction.
     pub(crate) fn has_shape(&self) -> bool {
         let conditions = self.relied.len();
-        Shape::of(conditions, self.steps.len(), conditions).is_some()
+        Shape::of(conditions, self.count_ops(), conditions).is_some()
     }
 
     /// How much is to be read before the plan can run through.

@@ -1,7 +1,7 @@
 //! What a plan writes, and what it sees of that.
 
 use super::{
-    facts::{Query, Seen, What},
+    facts::{Query, Seen},
     run::MOST_BYTES,
     step::{Group, OVERHEAD, Slot, Step},
     view::{Interrupt, Planned, View},
@@ -10,10 +10,8 @@ use crate::{
     error::Failure,
     layout::{Range, range::END},
 };
+use etcd_client::TxnOp;
 use std::collections::HashMap;
-
-/// How many keys of a range are deleted by their names.
-const FEW: usize = 200;
 
 /// How far a plan had come; see [`View::restore`].
 pub(crate) struct Mark {
@@ -70,7 +68,6 @@ impl View<'_> {
 
     /// Deletes a range.
     pub(crate) fn erase(&mut self, range: Range) -> Planned<()> {
-        // etcd takes no key twice in a transaction, unless it is only deleted.
         let written = self.written.keys().filter(|key| range.contains(key));
         let written: Vec<_> = written.cloned().collect();
         for key in written {
@@ -136,19 +133,20 @@ impl View<'_> {
     }
 
     fn write(&mut self, key: Vec<u8>, step: Step) -> Planned<Slot> {
-        if let Some(range) = self.erased.iter().find(|it| it.contains(&key)) {
+        if self.is_erased(&key) && !self.written.contains_key(&key) {
             if let Step::Delete(_) = step {
                 // It is gone already.
                 return Ok(Slot(usize::MAX));
             }
-            self.erase_one_by_one(range.clone())?;
+            // The range is erased around a key that is written, so what was read in between saw what
+            // the key held before.
+            if self.is_read(&key) {
+                return Err(Interrupt::Separate);
+            }
         }
         if let Some(&at) = self.written.get(&key) {
             // What was read in between saw the earlier write.
-            if self.steps[at..]
-                .iter()
-                .any(|it| matches!(it, Step::Read(query) if query.range.contains(&key)))
-            {
+            if reads(&self.steps[at..], &key) {
                 return Err(Interrupt::Separate);
             }
             // One operation a key: the later one counts, and tells whether the key was there if the
@@ -190,29 +188,6 @@ impl View<'_> {
         Ok(Slot(self.steps.len() - 1))
     }
 
-    /// Deletes the keys of a range by their names in place of the range: one of them is written again,
-    /// and etcd takes no key twice in a transaction.
-    fn erase_one_by_one(&mut self, range: Range) -> Planned<()> {
-        let seen = |it: &Step| matches!(it, Step::Read(query) if query.range.overlaps(&range));
-        let found = self.listing(&range, 0, What::All)?;
-        if self.steps.iter().any(seen) || found.entries.len() > FEW {
-            return Err(Interrupt::Separate);
-        }
-        self.rely_unwritten(range.clone());
-        let whole = |it: &Step| matches!(it, Step::Erase(it) if *it == range);
-        if let Some(at) = self.steps.iter().position(whole) {
-            // Something must stand in its place: slots are counted.
-            let nothing = Step::Read(Query::point(&range.from_key, What::Count));
-            let before = std::mem::replace(&mut self.steps[at], nothing);
-            self.replaced.push((at, before));
-        }
-        self.erased.retain(|it| *it != range);
-        for (key, _) in &found.entries {
-            self.write(key.clone(), Step::Delete(key.clone()))?;
-        }
-        Ok(())
-    }
-
     /// What the plan wrote at a key, if it did.
     pub(crate) fn overlaid(&self, key: &[u8]) -> Option<Option<Seen>> {
         match self.written.get(key).map(|&at| &self.steps[at]) {
@@ -224,6 +199,44 @@ impl View<'_> {
             Some(Step::Delete(_)) => Some(None),
             _ => self.is_erased(key).then_some(None),
         }
+    }
+
+    /// The operations, and at which of them each step begins.
+    pub(super) fn ops(&self) -> (Vec<TxnOp>, Vec<usize>) {
+        let mut ops = Vec::with_capacity(self.steps.len());
+        let mut begins = Vec::with_capacity(self.steps.len());
+        for step in &self.steps {
+            begins.push(ops.len());
+            match step {
+                // etcd takes no key twice in a transaction, unless it is only deleted.
+                Step::Erase(range) => {
+                    let parts = range.around(self.put_in(range));
+                    ops.extend(parts.into_iter().map(|part| Step::Erase(part).op()));
+                }
+                step => ops.push(step.op()),
+            }
+        }
+        (ops, begins)
+    }
+
+    /// How many operations there are.
+    pub(super) fn count_ops(&self) -> usize {
+        let more = |range| self.put_in(range).len();
+        self.steps.len() + self.erased.iter().map(more).sum::<usize>()
+    }
+
+    /// The keys in a range that are there when the plan is done, in their order.
+    fn put_in(&self, range: &Range) -> Vec<&[u8]> {
+        let put = |at: &usize| matches!(self.steps[*at], Step::Put { .. } | Step::Attach { .. });
+        let written = self.written.iter();
+        let keys = written.filter(|(key, at)| range.contains(key) && put(at));
+        let mut keys: Vec<_> = keys.map(|(key, _)| &**key).collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    fn is_read(&self, key: &[u8]) -> bool {
+        reads(&self.steps, key)
     }
 
     /// The keys in a range that the plan wrote or deleted one by one.
@@ -238,7 +251,26 @@ impl View<'_> {
     }
 }
 
+/// Whether one of these steps reads a key.
+fn reads(steps: &[Step], key: &[u8]) -> bool {
+    let reads = |it: &Step| matches!(it, Step::Read(query) if query.range.contains(key));
+    steps.iter().any(reads)
+}
+
 impl Range {
+    /// What is left of it without some keys of it, which come in their order.
+    fn around(&self, keys: Vec<&[u8]>) -> Vec<Self> {
+        let mut rest = self.clone();
+        let mut parts = Vec::with_capacity(keys.len() + 1);
+        for key in keys {
+            parts.push(rest.clone().before(key));
+            rest = rest.after(key);
+        }
+        parts.push(rest);
+        parts.retain(|part| !part.is_empty());
+        parts
+    }
+
     /// Whether a key can lie in both.
     pub(super) fn overlaps(&self, other: &Self) -> bool {
         let before = |one: &Self, other: &Self| one.to_key != END && one.to_key <= other.from_key;
