@@ -8,19 +8,21 @@ use crate::{
     strings,
 };
 use bytes::Bytes;
-use etcd_client::{DeleteOptions, PutOptions, Txn, TxnOp, TxnOpResponse};
+use etcd_client::{Compare, CompareOp, DeleteOptions, PutOptions, Txn, TxnOp, TxnOpResponse};
 use kv_core::{Capabilities, Error, Key, Outcome, Result, SetOptions, Timestamp, Ttl, Value, When};
 use std::collections::HashSet;
 
 /// How many bytes are sent at a time at most; one value may be longer.
 const BYTES: usize = 1_000_000;
-/// How many operations deleting a key takes.
+/// How many keys are deleted in one transaction: deleting one is a transaction of its own, of so many
+/// operations at most.
+const DELETED: usize = MOST_OPS - DELETE_OPS;
 const DELETE_OPS: usize = 3;
 
 /// Deletes keys; how many were there.
 pub(crate) async fn delete(store: &Optimist, keys: Vec<Key>) -> Result<u64> {
     let mut deleted = 0;
-    for keys in distinct(keys).chunks(MOST_OPS / DELETE_OPS) {
+    for keys in distinct(keys).chunks(DELETED) {
         let step = delete_step(store, keys).await;
         deleted +=
             step.map_err(|failure| in_part(named(failure, keys), "deleted so far", deleted))?;
@@ -134,44 +136,64 @@ pub(crate) fn in_part(error: Error, fact: &'static str, done: u64) -> Error {
 }
 
 async fn delete_step(store: &Optimist, keys: &[Key]) -> Answer<u64> {
-    let told = || Some(DeleteOptions::new().with_prev_key());
-    let ops: Vec<_> = keys
-        .iter()
-        .map(Key::as_bytes)
-        .flat_map(|key| {
-            let elements = store.layout.elements(key);
-            let all = DeleteOptions::new().with_range(elements.to_key);
-            [
-                TxnOp::delete(store.layout.string(key), told()),
-                TxnOp::delete(store.layout.record(key), told()),
-                TxnOp::delete(elements.from_key, Some(all)),
-            ]
-        })
-        .collect();
-    let response = store.link.txn(Txn::new().and_then(ops)).await?;
-    let now = store.clock.now();
-    let mut answers = response
-        .op_responses()
-        .into_iter()
-        .map(|answer| match answer {
-            TxnOpResponse::Delete(mut deleted) => {
-                let before = deleted.take_prev_kvs().pop();
-                let before = before.map(|it| Bytes::from(it.into_key_value().1));
-                Ok((before, deleted.deleted() > 0))
-            }
-            _ => Err(Failure::unexpected_reply()),
-        });
-    let mut next = || {
-        answers
-            .next()
-            .unwrap_or_else(|| Err(Failure::unexpected_reply()))
+    let each = match keys {
+        [key] => vec![store.link.txn(delete_one(store, key)).await?],
+        _ => {
+            let each: Vec<_> = keys
+                .iter()
+                .map(|key| TxnOp::txn(delete_one(store, key)))
+                .collect();
+            let response = store.link.txn(Txn::new().and_then(each)).await?;
+            let of_one = |answer| match answer {
+                TxnOpResponse::Txn(answer) => Ok(answer),
+                _ => Err(Failure::unexpected_reply()),
+            };
+            let answers = response.op_responses().into_iter().map(of_one);
+            answers.collect::<Answer<_>>()?
+        }
     };
+    let now = store.clock.now();
     let mut count = 0;
-    for _ in keys {
-        let (string, record, elements) = (next()?.0, next()?.0, next()?.1);
+    for answer in each {
+        let mut deleted = Vec::with_capacity(DELETE_OPS);
+        for answer in answer.op_responses() {
+            let TxnOpResponse::Delete(mut answer) = answer else {
+                return Err(Failure::unexpected_reply());
+            };
+            let before = answer.take_prev_kvs().pop();
+            let before = before.map(|it| Bytes::from(it.into_key_value().1));
+            deleted.push((before, answer.deleted() > 0));
+        }
+        let mut deleted = deleted.into_iter();
+        let mut next = || deleted.next().unwrap_or_default();
+        let (string, record, elements) = (next().0, next().0, next().1);
         count += u64::from(was_there(string, record, elements, now));
     }
     Ok(count)
+}
+
+/// Deletes whatever is at a key. Without a record it is no structure, and etcd takes several times as
+/// long to delete a range in which there is nothing as to delete a key.
+fn delete_one(store: &Optimist, key: &Key) -> Txn {
+    let told = || Some(DeleteOptions::new().with_prev_key());
+    let (string, record) = (
+        store.layout.string(key.as_bytes()),
+        store.layout.record(key.as_bytes()),
+    );
+    let elements = store.layout.elements(key.as_bytes());
+    let all = DeleteOptions::new().with_range(elements.to_key);
+    Txn::new()
+        .when([Compare::create_revision(
+            record.clone(),
+            CompareOp::Equal,
+            0,
+        )])
+        .and_then([TxnOp::delete(string.clone(), told())])
+        .or_else([
+            TxnOp::delete(string, told()),
+            TxnOp::delete(record, told()),
+            TxnOp::delete(elements.from_key, Some(all)),
+        ])
 }
 
 /// Whether what was deleted was a key.

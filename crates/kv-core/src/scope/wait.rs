@@ -1,10 +1,10 @@
-//! Waiting for one key: subscribe, read, then follow the changes.
+//! Waiting for one key: look; if it is not there subscribe, look again, then follow the changes.
 
 mod keys;
 
 use super::Scope;
 use crate::{
-    Error, ErrorKind, Key, Mark, Outcome, Result, Stopwatch, Value, Watch, clock::within,
+    Error, ErrorKind, Event, Key, Mark, Outcome, Result, Stopwatch, Value, Watch, clock::within,
     command::Arg,
 };
 use futures_util::StreamExt;
@@ -72,26 +72,34 @@ impl Scope {
     }
 
     async fn follow(&self, key: &Key, wanted: &Wanted, looked: &mut bool) -> Result<Value> {
+        // What is there needs no subscription.
+        if let Some(found) = self.look(key, wanted).await? {
+            return Ok(found);
+        }
+        *looked = true;
         let events = self.kv.watch(Watch::Keys(vec![key.clone()])).await?;
         let mut events = events.ready_chunks(BURST);
+        let mut news = News::Untold;
         loop {
-            // What an event tells may be old by now; this tells what is.
-            if let Some(found) = self.look(key, wanted).await? {
+            let found = match news {
+                News::Untold => self.look(key, wanted).await?,
+                News::Written(value) => Some(value).filter(|it| wanted.is(it)),
+                News::Gone => None,
+            };
+            if let Some(found) = found {
                 return Ok(found);
             }
-            *looked = true;
-            let burst = events.next().await.ok_or_else(ended)?;
-            burst.into_iter().try_for_each(|event| event.map(drop))?;
+            news = News::of(events.next().await.ok_or_else(ended)?)?;
         }
     }
 
     async fn look(&self, key: &Key, wanted: &Wanted) -> Result<Option<Value>> {
         match wanted {
             Wanted::Anything => self.kv.get(key).await,
-            Wanted::Exactly(mark) => {
+            Wanted::Exactly(_) => {
                 // Unlike `get` this takes a structure for nothing.
                 let found = self.kv.get_many([key]).await?.pop().flatten();
-                Ok(found.filter(|it| it.as_bytes() == mark.as_bytes()))
+                Ok(found.filter(|it| wanted.is(it)))
             }
         }
     }
@@ -101,6 +109,41 @@ impl Scope {
 enum Wanted {
     Anything,
     Exactly(Mark),
+}
+
+impl Wanted {
+    fn is(&self, value: &Value) -> bool {
+        match self {
+            Self::Anything => true,
+            Self::Exactly(mark) => value.as_bytes() == mark.as_bytes(),
+        }
+    }
+}
+
+/// What the last of some events tells of a key.
+enum News {
+    Written(Value),
+    Gone,
+    /// The store has to be asked.
+    Untold,
+}
+
+impl News {
+    fn of(burst: Vec<Result<Event>>) -> Result<Self> {
+        let mut news = Self::Untold;
+        for event in burst {
+            news = match event? {
+                Event::Put {
+                    value: Some(value), ..
+                } => Self::Written(value),
+                Event::Delete { .. } => Self::Gone,
+                Event::Put { value: None, .. } | Event::Resync | Event::Message { .. } => {
+                    Self::Untold
+                }
+            };
+        }
+        Ok(news)
+    }
 }
 
 /// What is said where the store was too slow for even one look.

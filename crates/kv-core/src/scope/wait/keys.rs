@@ -2,8 +2,8 @@
 
 use super::{BURST, NEVER_LOOKED, ended, timed_out};
 use crate::{
-    BoxFuture, Capability, Error, ErrorKind, Event, Events, Key, Mark, Result, Scope, Stopwatch,
-    Value, Watch, clock::within, command::Arg, scope::pattern::Pattern,
+    BoxFuture, Capability, Error, ErrorKind, Event, Events, Key, Mark, Result, ScanFrom, Scope,
+    Stopwatch, Value, Watch, clock::within, command::Arg, scope::pattern::Pattern,
 };
 use futures_util::{StreamExt, TryStreamExt};
 use std::{
@@ -135,6 +135,10 @@ struct Seen {
 impl Wait<'_> {
     /// Ends when enough keys are found.
     async fn run(&self, seen: &mut Seen) -> Result<()> {
+        self.glance(seen).await?;
+        if seen.found.len() >= self.count {
+            return Ok(());
+        }
         let events = self.subscribe().await?;
         let mut events = events.ready_chunks(BURST);
         self.read_all(seen).await?;
@@ -169,6 +173,25 @@ impl Wait<'_> {
         self.scope.kv.watch(watch).await
     }
 
+    /// Reads the candidates if they suffice, or else the first page of what is listed: where enough
+    /// have the value already, that needs no subscription.
+    async fn glance(&self, seen: &mut Seen) -> Result<()> {
+        let keys = match self.lists() {
+            _ if self.candidates.len() >= self.count => self.candidates.clone(),
+            true => {
+                let ranges = self.scope.ranges(self.pattern.literal_prefix());
+                let from = ScanFrom::Start;
+                let page = self.scope.kv.scan_page(ranges, from, PAGE as u32).await?;
+                page.keys.iter().filter_map(|key| self.own(key)).collect()
+            }
+            // The subscription tells what is wrong.
+            false => return Ok(()),
+        };
+        self.look_at(keys, seen).await?;
+        seen.looked = true;
+        Ok(())
+    }
+
     /// Reads all keys that could count, and those that did.
     async fn read_all(&self, seen: &mut Seen) -> Result<()> {
         let mut keys = match self.lists() {
@@ -184,11 +207,14 @@ impl Wait<'_> {
     async fn list(&self) -> Result<BTreeSet<Key>> {
         let ranges = self.scope.ranges(self.pattern.literal_prefix());
         let keys = self.scope.kv.scan(ranges);
-        let own = keys.try_filter_map(|key| {
-            let own = self.scope.own(&key);
-            future::ready(Ok(own.filter(|it| self.pattern.matches(it.as_bytes()))))
-        });
+        let own = keys.try_filter_map(|key| future::ready(Ok(self.own(&key))));
         own.try_collect().await
+    }
+
+    /// The key as the scope names it, if the pattern matches.
+    fn own(&self, key: &Key) -> Option<Key> {
+        let own = self.scope.own(key);
+        own.filter(|it| self.pattern.matches(it.as_bytes()))
     }
 
     async fn apply(&self, burst: Vec<Result<Event>>, seen: &mut Seen) -> Result<()> {
@@ -205,8 +231,7 @@ impl Wait<'_> {
                 }
                 Event::Message { .. } => continue,
             };
-            let own = self.scope.own(&key);
-            if let Some(own) = own.filter(|it| self.pattern.matches(it.as_bytes())) {
+            if let Some(own) = self.own(&key) {
                 news.insert(own, known);
             }
         }
