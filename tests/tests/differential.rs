@@ -58,6 +58,7 @@ async fn etcd() -> (Kv, Option<Etcd>) {
     let mut config = EtcdConfig::from_url(url);
     config.root = Some(format!("differential-{:016x}/", fastrand::u64(..)));
     config.response_timeout = Duration::from_secs(30);
+    config.conflict_timeout = Duration::from_secs(30);
     let store = EtcdStore::new(config).unwrap();
     (Kv::builder(store).connect().await.unwrap(), server)
 }
@@ -66,15 +67,6 @@ fn seed() -> u64 {
     match env::var("KV_SEED") {
         Ok(seed) => seed.parse().expect("KV_SEED is not a number"),
         Err(_) => fastrand::u64(..),
-    }
-}
-
-/// The same trace each time, unless another is asked for: a rare list of transactions may still be
-/// one that etcd refuses, and whether it shows must not be a matter of luck.
-fn etcd_seed() -> u64 {
-    match env::var("KV_SEED") {
-        Ok(_) => seed(),
-        Err(_) => 6_815_722_555_570_094_854,
     }
 }
 
@@ -117,7 +109,7 @@ async fn memory_and_redis_give_the_same_replies() {
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_redis_and_etcd_give_the_same_replies() {
     let ((redis, redis_server), (etcd, etcd_server)) = (redis().await, etcd().await);
-    let seed = etcd_seed();
+    let seed = seed();
     println!("seed {seed}: KV_SEED={seed} repeats it");
     let test = Differential::new(seed)
         .commands(commands() / 5)
