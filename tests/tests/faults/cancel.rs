@@ -1,6 +1,6 @@
 //! Case 28: a write whose future is dropped, at every point at which it can be.
 
-use crate::site::Site;
+use crate::site::{Backend, Site, on_each_server};
 use kv_conformance::{
     faults::{Fault, FaultsLayer, Odds, Plan},
     proxy::Mode,
@@ -9,7 +9,10 @@ use kv_core::{
     BoxFuture, Clock, Command, Expiry, Key, Kv, Request, Result, SetOptions, SystemClock,
     TimeToLive, Ttl, When, layer_fn,
 };
-use kv_tests::patience::{PATIENCE, pause};
+use kv_tests::{
+    patience::{PATIENCE, pause},
+    server::Redis,
+};
 use std::{
     mem,
     pin::Pin,
@@ -17,6 +20,11 @@ use std::{
     time::Duration,
 };
 use tokio::{task::JoinSet, time::timeout};
+
+on_each_server! {
+    case_28_a_write_dropped_at_any_poll_leaves_no_key_without_its_deadline
+    case_28_a_write_dropped_at_any_time_under_a_black_hole_leaves_none_either
+}
 
 /// A future that is given up after some polls, at least one.
 struct Polls<'a> {
@@ -111,9 +119,8 @@ async fn give_up_everywhere(kv: &Kv, name: &str, tally: &mut Tally) -> Vec<Key> 
     keys
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn case_28_a_write_dropped_at_any_poll_leaves_no_key_without_its_deadline() {
-    let site = Site::start().await;
+async fn case_28_a_write_dropped_at_any_poll_leaves_no_key_without_its_deadline<S: Backend>() {
+    let site = Site::<S>::start().await;
     let slow = Odds::none().and(Fault::Delay(Duration::from_millis(2)), 0.5);
     let layer = FaultsLayer::new(Plan::random(28, slow.unwrap()));
     let handles = [site.through().await, site.layered(layer.clone()).await];
@@ -160,7 +167,7 @@ async fn case_28_a_store_that_writes_in_two_steps_is_found() {
             Ok(reply)
         })
     });
-    let site = Site::start().await;
+    let site = Site::<Redis>::start().await;
     let kv = site.layered(two_steps).await;
     let mut tally = Tally::default();
     for round in 0..20 {
@@ -172,9 +179,8 @@ async fn case_28_a_store_that_writes_in_two_steps_is_found() {
     assert!(tally.without_deadline > 0, "{tally:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn case_28_a_write_dropped_at_any_time_under_a_black_hole_leaves_none_either() {
-    let site = Site::start().await;
+async fn case_28_a_write_dropped_at_any_time_under_a_black_hole_leaves_none_either<S: Backend>() {
+    let site = Site::<S>::start().await;
     let mut rng = fastrand::Rng::with_seed(28);
     let mut keys = Vec::new();
     let mut tally = Tally::default();

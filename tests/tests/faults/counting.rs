@@ -1,12 +1,20 @@
 //! Cases 41 and 54: counting that stays exact while calls and replies are lost.
 
-use crate::site::{Site, bounded, expect_outage, recovers};
+use crate::site::{Backend, Site, bounded, expect_outage, on_each_server, recovers};
+
 use kv_conformance::{
     faults::{Fault, FaultsLayer, Odds, Plan},
     proxy::Mode,
 };
 use kv_core::{Error, ErrorKind, Kv, Mark, Outcome, SetOptions, When};
+use kv_tests::server::Redis;
 use tokio::task::JoinSet;
+
+on_each_server! {
+    case_41_a_race_of_compare_and_set_is_exact_when_calls_are_lost_before_the_store
+    case_41_a_race_of_compare_and_set_is_exact_within_what_is_unknown
+    case_54_an_increment_whose_reply_is_lost_is_unknown_and_applied_once
+}
 
 const TASKS: usize = 5;
 const ADDITIONS: usize = 10;
@@ -92,9 +100,10 @@ async fn applied(direct: &Kv) -> usize {
     value.to_str().unwrap().parse().unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn case_41_a_race_of_compare_and_set_is_exact_when_calls_are_lost_before_the_store() {
-    let site = Site::start().await;
+async fn case_41_a_race_of_compare_and_set_is_exact_when_calls_are_lost_before_the_store<
+    S: Backend,
+>() {
+    let site = Site::<S>::start().await;
     let odds = Odds::none().and(Fault::FailBefore, 0.2).unwrap();
     let layer = FaultsLayer::new(Plan::random(41, odds));
     let known = race(&site.layered(layer.clone()).await).await;
@@ -105,9 +114,8 @@ async fn case_41_a_race_of_compare_and_set_is_exact_when_calls_are_lost_before_t
     assert_eq!(applied(&site.direct).await, TASKS * ADDITIONS);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn case_41_a_race_of_compare_and_set_is_exact_within_what_is_unknown() {
-    let site = Site::start().await;
+async fn case_41_a_race_of_compare_and_set_is_exact_within_what_is_unknown<S: Backend>() {
+    let site = Site::<S>::start().await;
     let odds = Odds::none()
         .and(Fault::FailBefore, 0.1)
         .and_then(|odds| odds.and(Fault::ApplyThenFail, 0.2));
@@ -127,9 +135,8 @@ async fn case_41_a_race_of_compare_and_set_is_exact_within_what_is_unknown() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn case_54_an_increment_whose_reply_is_lost_is_unknown_and_applied_once() {
-    let site = Site::start().await;
+async fn case_54_an_increment_whose_reply_is_lost_is_unknown_and_applied_once<S: Backend>() {
+    let site = Site::<S>::start().await;
     let plan = Plan::Script([Fault::ApplyThenFail, Fault::FailBefore, Fault::None].repeat(10));
     let layer = FaultsLayer::new(plan).only(|spec| spec.name == "increment_with");
     let kv = site.layered(layer.clone()).await;
@@ -147,9 +154,10 @@ async fn case_54_an_increment_whose_reply_is_lost_is_unknown_and_applied_once() 
     assert_eq!(applied(&site.direct).await, 20);
 }
 
+/// On etcd it takes two exchanges: `sent_once` has that.
 #[tokio::test(flavor = "multi_thread")]
 async fn case_54_an_increment_is_applied_at_most_once_when_the_network_loses_its_reply() {
-    let site = Site::start().await;
+    let site = Site::<Redis>::start().await;
     let kv = site.through().await;
     let mut applied_before = 0;
     for (mode, expected) in [(Mode::HalfOpen, 1), (Mode::BlackHole, 0)] {

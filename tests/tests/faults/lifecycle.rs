@@ -1,19 +1,26 @@
 //! Cases 26, 148 and 149: before opening, after closing, and what stays.
 
-use crate::site::{RESPONSE, Site, bounded, config, open};
+use crate::site::{Backend, RESPONSE, Site, bounded, on_each_server, open};
 use futures_util::TryStreamExt;
 use kv_conformance::proxy::Mode;
 use kv_core::{Clock, ErrorKind, Key, Kv, SystemClock, TimeToLive};
-use kv_redis::RedisStore;
-use kv_tests::patience::{pause, until};
+use kv_tests::{
+    patience::{pause, until},
+    server::Redis,
+};
 use std::time::Duration;
 use tokio::task::JoinSet;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn case_148_before_opening_and_after_closing_every_call_is_refused() {
-    let site = Site::start().await;
-    let store = RedisStore::new(config(site.proxy.address())).unwrap();
-    let kv = Kv::builder(store).build();
+on_each_server! {
+    case_148_before_opening_and_after_closing_every_call_is_refused
+    case_148_calls_under_way_end_when_the_store_is_closed
+    case_149_closing_deletes_nothing
+    case_26_an_expired_key_does_not_come_back_with_a_new_handle
+}
+
+async fn case_148_before_opening_and_after_closing_every_call_is_refused<S: Backend>() {
+    let site = Site::<S>::start().await;
+    let kv = Kv::builder(S::store_at(site.proxy.address())).build();
     let refused = async |kv: &Kv| {
         for result in [
             kv.get("k").await.map(drop),
@@ -38,9 +45,8 @@ async fn case_148_before_opening_and_after_closing_every_call_is_refused() {
     assert_eq!(kv.connect().await.unwrap_err().kind(), ErrorKind::Closed);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn case_148_calls_under_way_end_when_the_store_is_closed() {
-    let site = Site::start().await;
+async fn case_148_calls_under_way_end_when_the_store_is_closed<S: Backend>() {
+    let site = Site::<S>::start().await;
     let kv = site.through().await;
     site.server.pause();
     let mut calls = JoinSet::new();
@@ -71,7 +77,7 @@ async fn case_148_calls_under_way_end_when_the_store_is_closed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn case_148_closing_leaves_no_connection_also_while_it_is_being_restored() {
-    let site = Site::start().await;
+    let site = Site::<Redis>::start().await;
     let own = site.connections().await;
     let kv = site.through().await;
     assert!(site.connections().await > own, "the store has one");
@@ -95,9 +101,8 @@ async fn case_148_closing_leaves_no_connection_also_while_it_is_being_restored()
     assert!(after.reset > 0, "{after}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn case_149_closing_deletes_nothing() {
-    let site = Site::start().await;
+async fn case_149_closing_deletes_nothing<S: Backend>() {
+    let site = Site::<S>::start().await;
     let kv = site.through().await;
     kv.set("text", "v").await.unwrap();
     kv.hset("hash", "f", "v").await.unwrap();
@@ -106,17 +111,16 @@ async fn case_149_closing_deletes_nothing() {
         .unwrap();
     kv.close().await;
     drop(kv);
-    let other = open(site.proxy.address()).await;
+    let other = open::<S>(site.proxy.address()).await;
     assert_eq!(other.get("text").await.unwrap().unwrap(), "v");
     assert_eq!(other.hget("hash", "f").await.unwrap().unwrap(), "v");
     let left = other.time_to_live("short").await.unwrap();
     assert!(matches!(left, TimeToLive::In(_)), "{left:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn case_26_an_expired_key_does_not_come_back_with_a_new_handle() {
+async fn case_26_an_expired_key_does_not_come_back_with_a_new_handle<S: Backend>() {
     const TTL: Duration = Duration::from_millis(200);
-    let site = Site::start().await;
+    let site = Site::<S>::start().await;
     let kv = site.through().await;
     kv.set_for("short", "v", TTL).await.unwrap();
     kv.increment_with("count", 5, TTL).await.unwrap();
@@ -127,7 +131,7 @@ async fn case_26_an_expired_key_does_not_come_back_with_a_new_handle() {
     // Nobody is connected while the time runs out.
     SystemClock.sleep_until(end.saturating_add(TTL / 4)).await;
 
-    let kv = open(site.proxy.address()).await;
+    let kv = open::<S>(site.proxy.address()).await;
     assert_eq!(kv.get("short").await.unwrap(), None);
     assert!(!kv.exists("short").await.unwrap());
     assert_eq!(kv.time_to_live("short").await.unwrap(), TimeToLive::Missing);

@@ -13,4 +13,5 @@ mod load;
 mod network;
 mod outage;
 mod refusals;
+mod sent_once;
 mod site;

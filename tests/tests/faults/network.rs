@@ -1,15 +1,21 @@
 //! Case 152: a broken network bounds every call by its deadline, and the handle recovers.
 
-use crate::site::{RESPONSE, Site, bounded, expect_outage, recovers};
+use crate::site::{Backend, RESPONSE, Site, bounded, expect_outage, on_each_server, recovers};
 use kv_conformance::proxy::Mode;
 use kv_core::{
-    COMMANDS, Command, Expiry, Field, Guard, Key, KeyGroup, Kv, Lifetime, Member, Op, Prefixes,
-    RangeOptions, RelativeScore, Reply, Result, Rule, ScanFrom, Score, ScoreRange, Scores,
-    SetOptions, Throttle, Ttl, Txn, Value, ZMove,
+    COMMANDS, Command, DeadlineClock, Expiry, Field, Guard, Key, KeyGroup, Kv, Lifetime, Member,
+    Op, Prefixes, RangeOptions, RelativeScore, Reply, Result, Rule, ScanFrom, Score, ScoreRange,
+    Scores, SetOptions, Throttle, Ttl, Txn, Value, ZMove,
 };
 use kv_tests::patience::until;
 use std::{collections::BTreeSet, time::Duration};
 use tokio::task::JoinSet;
+
+on_each_server! {
+    case_152_every_command_ends_by_its_deadline_when_the_network_fails
+    case_152_a_slow_network_costs_time_only
+    case_152_a_server_that_refuses_connections_does_not_disturb_the_one_there_is
+}
 
 /// One of each command, valid and on a key of its own.
 fn one_of_each() -> Vec<Command> {
@@ -140,9 +146,13 @@ fn commit(group: &KeyGroup) -> Txn {
         })
 }
 
-/// Calls one of each command at the same time; each must end within its deadline.
+/// Calls one of each command that asks the server, at the same time; each must end within its deadline.
 async fn call_all(kv: &Kv) -> Vec<(&'static str, Result<Reply>)> {
-    let calls = one_of_each().into_iter().map(|command| {
+    let mut commands = one_of_each();
+    if let DeadlineClock::Client { .. } = kv.capabilities().deadline_clock {
+        commands.retain(|it| !matches!(it, Command::Now {}));
+    }
+    let calls = commands.into_iter().map(|command| {
         let kv = kv.clone();
         async move {
             let name = command.spec().name;
@@ -169,9 +179,14 @@ async fn works(kv: &Kv) {
     }
 }
 
-async fn refused(site: &Site) {
+/// The store tries to come back: by itself, or when it is called next.
+async fn refused<S: Backend>(site: &Site<S>, kv: &Kv) {
     until("an attempt is refused", async || {
-        site.proxy.counts().refused > 0
+        let refused = site.proxy.counts().refused > 0;
+        if !refused {
+            expect_outage("a call", bounded("a call", kv.get("refused")).await);
+        }
+        refused
     })
     .await;
 }
@@ -183,9 +198,8 @@ fn no_command_is_left_out() {
     assert_eq!(mine, all);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn case_152_every_command_ends_by_its_deadline_when_the_network_fails() {
-    let site = Site::start().await;
+async fn case_152_every_command_ends_by_its_deadline_when_the_network_fails<S: Backend>() {
+    let site = Site::<S>::start().await;
     let kv = site.through().await;
     works(&kv).await;
     for mode in [
@@ -199,8 +213,8 @@ async fn case_152_every_command_ends_by_its_deadline_when_the_network_fails() {
             expect_outage(name, result.and_then(outcome));
         }
         if matches!(mode, Mode::Reset) {
-            // The calls may all have ended with the old connection; the store tries to come back.
-            refused(&site).await;
+            // The calls may all have ended with the old connection.
+            refused(&site, &kv).await;
         }
         site.proxy.set(Mode::Pass);
         works(&kv).await;
@@ -217,9 +231,8 @@ async fn case_152_every_command_ends_by_its_deadline_when_the_network_fails() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn case_152_a_slow_network_costs_time_only() {
-    let site = Site::start().await;
+async fn case_152_a_slow_network_costs_time_only<S: Backend>() {
+    let site = Site::<S>::start().await;
     let kv = site.through().await;
     site.proxy.set(Mode::Delay(RESPONSE / 50));
     works(&kv).await;
@@ -228,9 +241,10 @@ async fn case_152_a_slow_network_costs_time_only() {
     assert!(counts.delayed > 0, "{counts}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn case_152_a_server_that_refuses_connections_does_not_disturb_the_one_there_is() {
-    let site = Site::start().await;
+async fn case_152_a_server_that_refuses_connections_does_not_disturb_the_one_there_is<
+    S: Backend,
+>() {
+    let site = Site::<S>::start().await;
     let kv = site.through().await;
     site.proxy.set(Mode::Refuse);
     works(&kv).await;
@@ -240,8 +254,8 @@ async fn case_152_a_server_that_refuses_connections_does_not_disturb_the_one_the
         expect_outage(name, result.and_then(outcome));
         failed += 1;
     }
-    // The calls may all have ended with the reset; the store tries to come back by itself.
-    refused(&site).await;
+    // The calls may all have ended with the reset.
+    refused(&site, &kv).await;
     site.proxy.set(Mode::Pass);
     works(&kv).await;
     let counts = site.proxy.counts();

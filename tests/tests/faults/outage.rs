@@ -2,17 +2,25 @@
 
 use crate::{
     load::Load,
-    site::{CONNECT, RESPONSE, SLACK, Site, config, config_of},
+    site::{Backend, CONNECT, RESPONSE, SLACK, Site, on_each_server},
 };
 use kv_conformance::proxy::{FaultProxy, Mode};
 use kv_core::{ErrorKind, Kv, Stopwatch};
-use kv_redis::RedisStore;
 use kv_tests::patience::{PATIENCE, until};
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     time::Duration,
 };
 use tokio::time::timeout;
+
+on_each_server! {
+    case_150_a_server_that_is_not_there_fails_to_open_and_is_named
+    case_150_a_server_that_does_not_answer_fails_to_open_within_the_deadline
+    case_150_a_handle_can_be_opened_once_the_server_is_there
+    case_151_a_killed_server_that_is_started_again_is_found_without_reopening
+    case_151_a_paused_server_costs_deadlines_and_nothing_else
+    case_151_connections_reset_under_load_lose_replies_and_apply_nothing_twice
+}
 
 /// An address at which nobody listens.
 fn nobody() -> SocketAddr {
@@ -21,9 +29,9 @@ fn nobody() -> SocketAddr {
 }
 
 /// Opens a store that cannot be reached and returns how long that took.
-async fn fails_to_open(address: SocketAddr) -> Duration {
-    let uri = format!("redis://ann:s3cr3t-w0rd@{address}");
-    let kv = Kv::builder(RedisStore::new(config_of(&uri)).unwrap()).build();
+async fn fails_to_open<S: Backend>(address: SocketAddr) -> Duration {
+    let uri = format!("{}ann:s3cr3t-w0rd@{address}", S::SCHEME);
+    let kv = Kv::builder(S::store(&uri)).build();
     let watch = Stopwatch::start();
     let opening = timeout(CONNECT + SLACK, kv.connect()).await;
     let took = watch.elapsed();
@@ -39,34 +47,30 @@ async fn fails_to_open(address: SocketAddr) -> Duration {
     took
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn case_150_a_server_that_is_not_there_fails_to_open_and_is_named() {
-    let took = fails_to_open(nobody()).await;
+async fn case_150_a_server_that_is_not_there_fails_to_open_and_is_named<S: Backend>() {
+    let took = fails_to_open::<S>(nobody()).await;
     println!("case 150: nobody listens: {took:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn case_150_a_server_that_does_not_answer_fails_to_open_within_the_deadline() {
-    let site = Site::start().await;
+async fn case_150_a_server_that_does_not_answer_fails_to_open_within_the_deadline<S: Backend>() {
+    let site = Site::<S>::start().await;
     site.proxy.set(Mode::BlackHole);
-    let took = fails_to_open(site.proxy.address()).await;
+    let took = fails_to_open::<S>(site.proxy.address()).await;
     let hole = site.proxy.counts();
 
     site.server.pause();
-    let paused = fails_to_open(site.server.address()).await;
+    let paused = fails_to_open::<S>(site.server.address()).await;
     site.server.resume();
     println!("case 150: black hole {took:?}, {hole}; one paused server {paused:?}");
     assert!(hole.lost_requests > 0, "{hole}");
     assert!(took >= CONNECT && paused >= CONNECT, "it gave up early");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn case_150_a_handle_can_be_opened_once_the_server_is_there() {
-    let site = Site::start().await;
+async fn case_150_a_handle_can_be_opened_once_the_server_is_there<S: Backend>() {
+    let site = Site::<S>::start().await;
     let proxy = FaultProxy::start(site.server.address()).await.unwrap();
     proxy.set(Mode::Refuse);
-    let store = RedisStore::new(config(proxy.address())).unwrap();
-    let kv = Kv::builder(store).build();
+    let kv = Kv::builder(S::store_at(proxy.address())).build();
     kv.connect().await.unwrap_err();
     proxy.set(Mode::Pass);
     kv.connect().await.unwrap();
@@ -74,10 +78,9 @@ async fn case_150_a_handle_can_be_opened_once_the_server_is_there() {
     assert!(proxy.counts().refused > 0);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn case_151_a_killed_server_that_is_started_again_is_found_without_reopening() {
+async fn case_151_a_killed_server_that_is_started_again_is_found_without_reopening<S: Backend>() {
     const KILLS: usize = 3;
-    let mut site = Site::start_durable().await;
+    let mut site = Site::<S>::start_durable().await;
     let kv = site.through().await;
     let load = Load::start(&kv, 8);
     let mut killed = Vec::new();
@@ -108,10 +111,9 @@ async fn case_151_a_killed_server_that_is_started_again_is_found_without_reopeni
     assert!(totals.unknown + totals.not_applied > 0, "{totals:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn case_151_a_paused_server_costs_deadlines_and_nothing_else() {
+async fn case_151_a_paused_server_costs_deadlines_and_nothing_else<S: Backend>() {
     const PAUSES: usize = 3;
-    let site = Site::start().await;
+    let site = Site::<S>::start().await;
     let kv = site.through().await;
     let load = Load::start(&kv, 8);
     for _ in 0..PAUSES {
@@ -126,10 +128,9 @@ async fn case_151_a_paused_server_costs_deadlines_and_nothing_else() {
     assert!(totals.unknown > 0, "{totals:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn case_151_connections_reset_under_load_lose_replies_and_apply_nothing_twice() {
+async fn case_151_connections_reset_under_load_lose_replies_and_apply_nothing_twice<S: Backend>() {
     const RESETS: u64 = 20;
-    let site = Site::start().await;
+    let site = Site::<S>::start().await;
     let kv = site.through().await;
     let load = Load::start(&kv, 16);
     for round in 0..RESETS {

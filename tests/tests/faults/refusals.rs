@@ -1,8 +1,8 @@
 //! Case 153: what the server refuses is told by what the caller should do.
 
-use crate::site::{Site, config_of};
+use crate::site::{Backend, Site};
 use kv_core::{Error, ErrorKind, Kv, Outcome};
-use kv_redis::RedisStore;
+use kv_tests::server::Redis;
 
 fn assert_told(error: &Error, kind: ErrorKind, outcome: Outcome) {
     println!("case 153: {error}");
@@ -15,14 +15,13 @@ fn assert_told(error: &Error, kind: ErrorKind, outcome: Outcome) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn case_153_wrong_credentials_are_denied_for_good_and_never_shown() {
-    let site = Site::start().await;
+    let site = Site::<Redis>::start().await;
     site.admin(&["CONFIG", "SET", "requirepass", "the-r1ght-one"])
         .await;
     let address = site.proxy.address();
     for credentials in ["", ":wr0ng-one@", "ann:wr0ng-one@"] {
         let uri = format!("redis://{credentials}{address}");
-        let store = RedisStore::new(config_of(&uri)).unwrap();
-        let kv = Kv::builder(store).build();
+        let kv = Kv::builder(Redis::store(&uri)).build();
         let error = kv.connect().await.unwrap_err();
         assert_told(&error, ErrorKind::Denied, Outcome::Final);
         for text in [error.to_string(), format!("{error:?}"), format!("{kv:?}")] {
@@ -31,21 +30,19 @@ async fn case_153_wrong_credentials_are_denied_for_good_and_never_shown() {
         assert!(error.to_string().contains(&address.to_string()), "{error}");
     }
     let uri = format!("redis://:the-r1ght-one@{address}");
-    let store = RedisStore::new(config_of(&uri)).unwrap();
-    let kv = Kv::builder(store).connect().await.unwrap();
+    let kv = Kv::builder(Redis::store(&uri)).connect().await.unwrap();
     kv.set("k", "v").await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn case_153_a_user_without_the_permission_is_denied() {
-    let site = Site::start().await;
+    let site = Site::<Redis>::start().await;
     let allowed = "+@connection +hello +ping +get +set";
     let mut words = vec!["ACL", "SETUSER", "ann", "on", ">pass", "~mine:*"];
     words.extend(allowed.split(' '));
     site.admin(&words).await;
     let uri = format!("redis://ann:pass@{}", site.proxy.address());
-    let store = RedisStore::new(config_of(&uri)).unwrap();
-    let kv = Kv::builder(store).connect().await.unwrap();
+    let kv = Kv::builder(Redis::store(&uri)).connect().await.unwrap();
     kv.set("mine:k", "v").await.unwrap();
     let error = kv.get("other:k").await.unwrap_err();
     assert_told(&error, ErrorKind::Denied, Outcome::Final);
@@ -55,7 +52,7 @@ async fn case_153_a_user_without_the_permission_is_denied() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn case_153_a_wrong_type_is_final_and_names_the_key() {
-    let site = Site::start().await;
+    let site = Site::<Redis>::start().await;
     let kv = &site.direct;
     kv.zadd("zset", [("m", 1)]).await.unwrap();
     for error in [
@@ -70,7 +67,7 @@ async fn case_153_a_wrong_type_is_final_and_names_the_key() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn case_153_a_full_server_is_unavailable_for_writes_until_it_has_room() {
-    let site = Site::start().await;
+    let site = Site::<Redis>::start().await;
     let kv = site.through().await;
     kv.set("k", "v").await.unwrap();
     site.admin(&["CONFIG", "SET", "maxmemory", "1"]).await;
@@ -90,7 +87,7 @@ async fn case_153_a_full_server_is_unavailable_for_writes_until_it_has_room() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn case_153_a_replica_is_unavailable_for_writes_until_it_is_promoted() {
-    let site = Site::start().await;
+    let site = Site::<Redis>::start().await;
     let kv = site.through().await;
     kv.set("k", "v").await.unwrap();
     kv.zadd("z", [("m", 1)]).await.unwrap();

@@ -1,9 +1,13 @@
 //! A server of one's own, with a proxy before it.
 
 use kv_conformance::proxy::FaultProxy;
-use kv_core::{Error, ErrorKind, Kv, Layer, Result};
+use kv_core::{Error, ErrorKind, Kv, Layer, Result, Store};
+use kv_etcd::{EtcdConfig, EtcdStore};
 use kv_redis::{RedisConfig, RedisStore};
-use kv_tests::{patience::until, server::Redis};
+use kv_tests::{
+    patience::until,
+    server::{Etcd, Redis, Server},
+};
 use std::{net::SocketAddr, time::Duration};
 use tokio::time::timeout;
 
@@ -13,27 +17,64 @@ pub(crate) const RESPONSE: Duration = Duration::from_millis(500);
 pub(crate) const CONNECT: Duration = Duration::from_secs(1);
 /// What a busy machine may add to a deadline before we say that a call hangs.
 pub(crate) const SLACK: Duration = Duration::from_secs(10);
-pub(crate) struct Site {
-    pub(crate) server: Redis,
+/// A server with a provider.
+pub(crate) trait Backend: Server {
+    /// What its addresses begin with.
+    const SCHEME: &str;
+
+    /// A store with our deadlines.
+    fn store(uri: &str) -> impl Store + use<Self>;
+
+    /// A store without credentials.
+    fn store_at(address: SocketAddr) -> impl Store + use<Self> {
+        Self::store(&format!("{}{address}", Self::SCHEME))
+    }
+}
+
+impl Backend for Redis {
+    const SCHEME: &str = "redis://";
+
+    fn store(uri: &str) -> impl Store + use<> {
+        let mut config = RedisConfig::from_url(uri);
+        config.connect_timeout = CONNECT;
+        config.response_timeout = RESPONSE;
+        RedisStore::new(config).unwrap()
+    }
+}
+
+impl Backend for Etcd {
+    const SCHEME: &str = "etcd://";
+
+    fn store(uri: &str) -> impl Store + use<> {
+        let mut config = EtcdConfig::from_url(uri);
+        config.connect_timeout = CONNECT;
+        // A call may take several exchanges.
+        config.response_timeout = RESPONSE;
+        EtcdStore::new(config).unwrap()
+    }
+}
+
+pub(crate) struct Site<S> {
+    pub(crate) server: S,
     pub(crate) proxy: FaultProxy,
     /// Past the proxy: tells the truth.
     pub(crate) direct: Kv,
 }
 
-impl Site {
+impl<S: Backend> Site<S> {
     pub(crate) async fn start() -> Self {
-        Self::of(Redis::start()).await
+        Self::of(S::start()).await
     }
 
     /// With a server whose acknowledged writes survive a kill.
     pub(crate) async fn start_durable() -> Self {
-        Self::of(Redis::start_durable()).await
+        Self::of(S::start_durable()).await
     }
 
     /// With this server.
-    pub(crate) async fn of(server: Redis) -> Self {
+    pub(crate) async fn of(server: S) -> Self {
         let proxy = FaultProxy::start(server.address()).await.unwrap();
-        let direct = open(server.address()).await;
+        let direct = open::<S>(server.address()).await;
         Self {
             server,
             proxy,
@@ -43,16 +84,17 @@ impl Site {
 
     /// A handle that reaches the server through the proxy.
     pub(crate) async fn through(&self) -> Kv {
-        open(self.proxy.address()).await
+        open::<S>(self.proxy.address()).await
     }
 
     /// As [`through`](Self::through), with a layer.
     pub(crate) async fn layered(&self, layer: impl Layer) -> Kv {
-        let store = RedisStore::new(config(self.proxy.address()));
-        let builder = Kv::builder(store.unwrap()).layer(layer);
+        let builder = Kv::builder(S::store_at(self.proxy.address())).layer(layer);
         builder.connect().await.unwrap()
     }
+}
 
+impl Site<Redis> {
     /// How many connections the server has, without the one that asks.
     pub(crate) async fn connections(&self) -> usize {
         let mut connection: redis::aio::MultiplexedConnection = self.direct.native().unwrap();
@@ -80,20 +122,9 @@ impl Site {
     }
 }
 
-pub(crate) fn config(address: SocketAddr) -> RedisConfig {
-    config_of(&format!("redis://{address}"))
-}
-
-pub(crate) fn config_of(uri: &str) -> RedisConfig {
-    let mut config = RedisConfig::from_url(uri);
-    config.connect_timeout = CONNECT;
-    config.response_timeout = RESPONSE;
-    config
-}
-
-pub(crate) async fn open(address: SocketAddr) -> Kv {
-    let store = RedisStore::new(config(address)).unwrap();
-    Kv::builder(store).connect().await.unwrap()
+pub(crate) async fn open<S: Backend>(address: SocketAddr) -> Kv {
+    let builder = Kv::builder(S::store_at(address));
+    builder.connect().await.unwrap()
 }
 
 /// The result of a call, which must come within the response deadline.
@@ -123,3 +154,24 @@ pub(crate) fn expect_outage<T>(what: &str, result: Result<T>) -> Error {
     assert!(kinds.contains(&error.kind()), "{what}: {error:?}");
     error
 }
+
+/// Makes each `async fn<S: Backend>()` a test for each server.
+macro_rules! on_each_server {
+    ($($name:ident)*) => {
+        mod redis {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                super::$name::<kv_tests::server::Redis>().await;
+            })*
+        }
+
+        mod etcd {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                super::$name::<kv_tests::server::Etcd>().await;
+            })*
+        }
+    };
+}
+
+pub(crate) use on_each_server;

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use std::{
     fmt, io,
     net::{Ipv4Addr, SocketAddr},
+    num::NonZeroU32,
     sync::Arc,
     time::Duration,
 };
@@ -67,6 +68,7 @@ impl FaultProxy {
             upstream,
             clock: Arc::new(SystemClock),
             state: watch::Sender::default(),
+            next: Mutex::default(),
             counts: Mutex::default(),
         });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
@@ -87,12 +89,17 @@ impl FaultProxy {
     /// A connection that lost bytes in [`Mode::HalfOpen`] or [`Mode::BlackHole`] is reset when the
     /// mode would carry bytes again.
     pub fn set(&self, mode: Mode) {
-        self.shared.state.send_modify(|state| {
-            state.mode = mode;
-            if mode == Mode::Reset {
-                state.resets += 1;
-            }
-        });
+        *self.shared.next.lock() = None;
+        self.shared.set(mode);
+    }
+
+    /// Switches the mode once so many more pieces have come from the server and were forwarded: so a
+    /// call of several exchanges can be hit between any two of them.
+    pub fn set_after(&self, replies: u32, mode: Mode) {
+        match NonZeroU32::new(replies) {
+            Some(replies) => *self.shared.next.lock() = Some(Next { mode, replies }),
+            None => self.set(mode),
+        }
     }
 
     /// The mode.
@@ -135,12 +142,40 @@ struct Shared {
     upstream: SocketAddr,
     clock: Arc<dyn Clock>,
     state: watch::Sender<State>,
+    next: Mutex<Option<Next>>,
     counts: Mutex<ProxyCounts>,
+}
+
+/// What the mode will be after some replies.
+struct Next {
+    mode: Mode,
+    replies: NonZeroU32,
 }
 
 impl Shared {
     fn count(&self, change: impl FnOnce(&mut ProxyCounts)) {
         change(&mut self.counts.lock());
+    }
+
+    fn set(&self, mode: Mode) {
+        self.state.send_modify(|state| {
+            state.mode = mode;
+            if mode == Mode::Reset {
+                state.resets += 1;
+            }
+        });
+    }
+
+    /// A reply was forwarded.
+    fn replied(&self) {
+        let mut next = self.next.lock();
+        let Some(Next { mode, replies }) = next.take() else {
+            return;
+        };
+        match NonZeroU32::new(replies.get() - 1) {
+            Some(replies) => *next = Some(Next { mode, replies }),
+            None => self.set(mode),
+        }
     }
 }
 

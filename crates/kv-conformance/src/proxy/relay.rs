@@ -155,6 +155,9 @@ impl Pump<'_> {
             let written = to.write_all(&buffer[..length]).await;
             written.map_err(|_| End::Reset)?;
             self.shared.count(|it| it.forwarded += 1);
+            if matches!(self.way, Way::Down) {
+                self.shared.replied();
+            }
         }
     }
 

@@ -66,6 +66,27 @@ fn is_reset(ending: io::Result<usize>) -> bool {
 }
 
 #[tokio::test]
+async fn the_mode_changes_after_some_replies() {
+    let proxy = FaultProxy::start(echo().await).await.unwrap();
+    let mut stream = client(&proxy).await;
+    proxy.set_after(2, Mode::HalfOpen);
+    for _ in 0..2 {
+        assert_eq!(ask(&mut stream, b"hello").await.unwrap(), b"hello");
+    }
+    until(|| proxy.mode() == Mode::HalfOpen).await;
+    stream.write_all(b"lost").await.unwrap();
+    hears_nothing(&mut stream).await;
+    proxy.set_after(0, Mode::Refuse);
+    assert_eq!(proxy.mode(), Mode::Refuse);
+    // Another order takes the place of one that is due later.
+    proxy.set_after(1, Mode::BlackHole);
+    proxy.set(Mode::Pass);
+    let mut stream = client(&proxy).await;
+    assert_eq!(ask(&mut stream, b"again").await.unwrap(), b"again");
+    assert_eq!(proxy.mode(), Mode::Pass);
+}
+
+#[tokio::test]
 async fn it_passes_bytes_and_delays_them() {
     let proxy = FaultProxy::start(echo().await).await.unwrap();
     let mut stream = client(&proxy).await;

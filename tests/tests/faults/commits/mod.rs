@@ -3,7 +3,7 @@
 
 mod journal;
 
-use crate::site::{RESPONSE, SLACK, Site, bounded};
+use crate::site::{Backend, RESPONSE, SLACK, Site, bounded, on_each_server};
 use journal::{Found, Journal, Reply, Totals, judge, judge_remains};
 use kv_core::{Content, Error, ErrorKind, Guard, KeyGroup, Kv, Op, Outcome, Read, Ttl, Txn};
 use kv_tests::patience::{pause, until};
@@ -16,6 +16,11 @@ use std::{
     time::Duration,
 };
 use tokio::{task::JoinSet, time::timeout};
+
+on_each_server! {
+    commits_to_a_stopped_server_are_unknown_and_done_once_or_never
+    acknowledged_commits_survive_kills
+}
 
 const TASKS: usize = 6;
 
@@ -166,9 +171,9 @@ async fn read(kv: &Kv, book: &KeyGroup) -> Found {
     }
 }
 
-async fn survive_kills(server: Redis, name: &str) {
+async fn acknowledged_commits_survive_kills<S: Backend>() {
     const KILLS: usize = 3;
-    let mut site = Site::of(server).await;
+    let mut site = Site::<S>::start_durable().await;
     let kv = site.through().await;
     let writers = Writers::start(&kv);
     for _ in 0..KILLS {
@@ -183,16 +188,8 @@ async fn survive_kills(server: Redis, name: &str) {
     })
     .await;
     let totals = writers.verdict(&site.direct).await;
-    println!(
-        "{name}: {KILLS} kills and restarts; proxy: {}",
-        site.proxy.counts()
-    );
+    println!("{KILLS} kills and restarts; proxy: {}", site.proxy.counts());
     assert!(totals.unknown + totals.not_applied > 0, "{totals:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn acknowledged_commits_survive_kills_when_the_log_is_synced_always() {
-    survive_kills(Redis::start_durable(), "appendfsync always").await;
 }
 
 /// While the log is being synced the server holds back what follows, for up to two seconds, though it
@@ -201,7 +198,7 @@ async fn acknowledged_commits_survive_kills_when_the_log_is_synced_always() {
 async fn what_a_kill_leaves_is_whole_when_the_log_is_synced_every_second() {
     const KILLS: usize = 3;
     for _ in 0..KILLS {
-        let mut site = Site::of(Redis::start_durable_every_second()).await;
+        let mut site = Site::<Redis>::of(Redis::start_durable_every_second()).await;
         let kv = site.through().await;
         let writers = Writers::start(&kv);
         writers.succeed(300).await;
@@ -223,10 +220,9 @@ async fn what_a_kill_leaves_is_whole_when_the_log_is_synced_every_second() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn commits_to_a_stopped_server_are_unknown_and_done_once_or_never() {
+async fn commits_to_a_stopped_server_are_unknown_and_done_once_or_never<S: Backend>() {
     const PAUSES: usize = 3;
-    let site = Site::of(Redis::start_durable()).await;
+    let site = Site::<S>::start_durable().await;
     let kv = site.through().await;
     let writers = Writers::start(&kv);
     for _ in 0..PAUSES {

@@ -5,7 +5,7 @@ mod client;
 mod model;
 mod recorder;
 
-use crate::site::Site;
+use crate::site::{Backend, Site};
 use client::run_clients;
 use kv_conformance::proxy::Mode;
 use kv_core::{
@@ -14,7 +14,7 @@ use kv_core::{
 };
 use kv_memory::MemoryStore;
 use kv_tests::patience::{PATIENCE, pause};
-use kv_tests::server::Redis;
+use kv_tests::server::{Etcd, Redis};
 use kv_wrappers::{KeyResolver, KeySettings};
 use recorder::{Recorder, Verdict};
 use std::{sync::Arc, time::Duration};
@@ -56,18 +56,35 @@ async fn memory_is_linearizable() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn redis_is_linearizable_bare_and_below_a_tenant() {
-    let server = Redis::start();
-    let site = Site::of(server).await;
-    expect_linearizable(judge(&site.direct, "redis").await);
+    bare_and_below_a_tenant::<Redis>("redis").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn etcd_is_linearizable_bare_and_below_a_tenant() {
+    bare_and_below_a_tenant::<Etcd>("etcd").await;
+}
+
+async fn bare_and_below_a_tenant<S: Backend>(name: &str) {
+    let site = Site::<S>::start().await;
+    expect_linearizable(judge(&site.direct, name).await);
     let tenants = KeyResolver::new(KeySettings::default()).unwrap();
     let kv = site.layered(tenants).await;
-    expect_linearizable(judge(&kv, "redis with a prefix").await);
+    expect_linearizable(judge(&kv, &format!("{name} with a prefix")).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn redis_is_linearizable_while_connections_break() {
+    while_connections_break::<Redis>("redis").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn etcd_is_linearizable_while_connections_break() {
+    while_connections_break::<Etcd>("etcd").await;
 }
 
 /// Replies are lost while clients run: what is unknown may have happened or not, once.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn redis_is_linearizable_while_connections_break() {
-    let site = Arc::new(Site::start().await);
+async fn while_connections_break<S: Backend>(name: &str) {
+    let site = Arc::new(Site::<S>::start().await);
     let kv = site.through().await;
     let faults = {
         let site = Arc::clone(&site);
@@ -87,7 +104,7 @@ async fn redis_is_linearizable_while_connections_break() {
             }
         })
     };
-    let mut verdict = judge(&kv, "redis through a bad network").await;
+    let mut verdict = judge(&kv, &format!("{name} through a bad network")).await;
     let watch = Stopwatch::start();
     while verdict.unknown < LOST && watch.elapsed() < PATIENCE {
         verdict += record(&kv, "more of it", verdict.histories).await;
