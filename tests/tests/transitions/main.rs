@@ -33,7 +33,7 @@ fn the_document_lists_the_rows_of_the_tests_and_no_others() {
     assert_eq!(listed, built);
 }
 
-/// Once to let the server meet the script, then counted.
+/// Once to let the server meet the script, then counted; a plan on etcd takes several exchanges.
 async fn every_row_is_one_round_trip(site: Site) {
     for Row { name, step } in rows() {
         site.run(step.clone()).await.unwrap();

@@ -5,9 +5,10 @@ use kv_core::{
     Event, Events, Key, Kv, Result, Throttle, Throttled, Txn, TxnReply, Watch, ZMove, ZMoved,
     layer_fn,
 };
+use kv_etcd::EtcdStore;
 use kv_memory::MemoryStore;
 use kv_redis::{RedisStore, redis};
-use kv_tests::server::Redis;
+use kv_tests::server::{Etcd, Redis};
 use std::{
     sync::{
         Arc,
@@ -39,21 +40,35 @@ pub(crate) fn row(name: &'static str, step: impl Into<Step>) -> Row {
 pub(crate) struct Site {
     pub(crate) kv: Kv,
     calls: Arc<AtomicUsize>,
-    server: Option<Redis>,
+    server: Server,
+}
+
+/// What the store needs to live as long.
+enum Server {
+    None,
+    /// Counts what it reads from clients.
+    Redis(#[expect(dead_code, reason = "kept alive")] Redis),
+    Etcd(#[expect(dead_code, reason = "kept alive")] Etcd),
 }
 
 impl Site {
     pub(crate) async fn memory() -> Self {
-        Self::at(Kv::builder(MemoryStore::default()), None).await
+        Self::at(Kv::builder(MemoryStore::default()), Server::None).await
     }
 
     pub(crate) async fn redis() -> Self {
         let server = Redis::start();
         let store = RedisStore::from_url(&server.url()).unwrap();
-        Self::at(Kv::builder(store), Some(server)).await
+        Self::at(Kv::builder(store), Server::Redis(server)).await
     }
 
-    async fn at(builder: kv_core::KvBuilder, server: Option<Redis>) -> Self {
+    pub(crate) async fn etcd() -> Self {
+        let server = Etcd::start();
+        let store = EtcdStore::from_url(&server.url()).unwrap();
+        Self::at(Kv::builder(store), Server::Etcd(server)).await
+    }
+
+    async fn at(builder: kv_core::KvBuilder, server: Server) -> Self {
         let calls = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&calls);
         let counting = layer_fn("counting", move |request, next| {
@@ -95,8 +110,8 @@ impl Site {
         }
     }
 
-    /// Does it; tells how many calls passed the seam and, on a server, how many times the server
-    /// had to read from a client for it.
+    /// Does it; tells how many calls passed the seam and, on Redis, how many times the server had to
+    /// read from a client for it.
     pub(crate) async fn counted<T>(
         &self,
         work: impl Future<Output = T>,
@@ -113,7 +128,9 @@ impl Site {
     }
 
     async fn reads(&self) -> Option<u64> {
-        self.server.as_ref()?;
+        let Server::Redis(_) = &self.server else {
+            return None;
+        };
         let mut driver: redis::aio::ConnectionManager = self.kv.native().unwrap();
         let command = redis::cmd("INFO").arg("stats").to_owned();
         let stats: String = command.query_async(&mut driver).await.unwrap();
@@ -176,6 +193,13 @@ macro_rules! on_each_store {
             $(#[tokio::test]
             async fn $name() {
                 super::$name($crate::site::Site::redis().await).await;
+            })*
+        }
+
+        mod etcd {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name($crate::site::Site::etcd().await).await;
             })*
         }
     };
