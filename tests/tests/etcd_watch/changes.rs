@@ -7,6 +7,7 @@ use kv_tests::{
     patience::until,
     watching::{channels, delete, keys, message, next, next_is, nothing_but, put, ranges},
 };
+use tokio::task::JoinSet;
 
 #[tokio::test]
 async fn keys_and_ranges_tell_strings_with_their_values() {
@@ -90,25 +91,58 @@ async fn a_structure_comes_to_light_when_the_string_above_it_is_deleted() {
 #[tokio::test]
 async fn messages_come_all_and_in_order() {
     let site = Site::start().await;
-    let mut one = site.kv.watch(channels(["c"])).await.unwrap();
-    let mut both = site.kv.watch(channels(["c", "d"])).await.unwrap();
-    site.other.notify("d", "first").await.unwrap();
+    let mut one = site.kv.watch(channels(["{g}c"])).await.unwrap();
+    let mut both = site.kv.watch(channels(["{g}c", "{g}d"])).await.unwrap();
+    site.other.notify("{g}d", "first").await.unwrap();
     for number in 0..200 {
-        site.other.notify("c", number.to_string()).await.unwrap();
+        let text = number.to_string();
+        site.other.notify("{g}c", text).await.unwrap();
     }
-    assert_eq!(next(&mut both).await, message("d", "first"));
+    assert_eq!(next(&mut both).await, message("{g}d", "first"));
     for number in 0..200 {
-        let wanted = message("c", &number.to_string());
+        let wanted = message("{g}c", &number.to_string());
         assert_eq!(next(&mut one).await, wanted);
         assert_eq!(next(&mut both).await, wanted);
     }
     // A channel is no key, and a message that is collected is no message.
-    assert!(!site.other.exists("c").await.unwrap());
+    assert!(!site.other.exists("{g}c").await.unwrap());
     let everything = DeleteOptions::new().with_range([1]);
     let collected = site.raw.clone().delete([0], Some(everything)).await;
     assert_eq!(collected.unwrap().deleted(), 2);
-    site.other.notify("c", "last").await.unwrap();
-    assert_eq!(next(&mut one).await, message("c", "last"));
+    site.other.notify("{g}c", "last").await.unwrap();
+    assert_eq!(next(&mut one).await, message("{g}c", "last"));
+}
+
+/// A watch on the server that begins while others write is behind those that began before.
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_of_a_group_come_in_order_whoever_else_writes() {
+    let site = Site::start().await;
+    let mut writers = JoinSet::new();
+    for writer in 0..8 {
+        let kv = site.other.clone();
+        writers.spawn(async move {
+            loop {
+                kv.set(format!("busy:{writer}"), "v").await.unwrap();
+            }
+        });
+    }
+    let _one = site.kv.watch(channels(["{g}a"])).await.unwrap();
+    for _ in 0..50 {
+        let mut several = site
+            .kv
+            .watch(channels(["{g}a", "{g}b", "{g}c", "elsewhere"]))
+            .await
+            .unwrap();
+        for channel in ["{g}c", "{g}none", "{g}b", "{g}a", "{h}a"] {
+            site.other.notify(channel, "v").await.unwrap();
+        }
+        for channel in ["{g}c", "{g}b", "{g}a"] {
+            assert_eq!(next(&mut several).await, message(channel, "v"));
+        }
+        site.other.notify("elsewhere", "v").await.unwrap();
+        assert_eq!(next(&mut several).await, message("elsewhere", "v"));
+    }
+    writers.abort_all();
 }
 
 #[tokio::test]

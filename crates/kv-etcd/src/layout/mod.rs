@@ -115,6 +115,14 @@ impl Layout {
         Range::prefix(self.escaped(&CHANNELS, channel, &[]))
     }
 
+    /// All messages of the channels that begin with a tag, braces included.
+    pub(crate) fn channels(&self, tag: &[u8]) -> Range {
+        let mut raw = self.escaped(&CHANNELS, tag, &[]);
+        // Without what tells the end of a name.
+        raw.truncate(raw.len() - 2);
+        Range::prefix(raw)
+    }
+
     /// Where the `number`th message of a transaction to a channel lies.
     pub(crate) fn message(&self, channel: &[u8], number: u16) -> Vec<u8> {
         self.escaped(&CHANNELS, channel, &[&number.to_be_bytes()])

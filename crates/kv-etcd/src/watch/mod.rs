@@ -5,6 +5,11 @@
 //! watched for a while. What several subscribers watch is watched once on the server: a key by its
 //! string, its record and its elements; a range of keys by the same three; a channel by its messages.
 //!
+//! *Order.* Watches on the server have no order among each other: one that begins while others write
+//! is behind for up to 100 ms, and after a lost stream each catches up by itself. So channels of one
+//! group, whose messages are promised in order, are one watch if somebody asks for several of them:
+//! of all messages of the group, from which the others are left out here.
+//!
 //! *What is told.* A string that is written is told with its value, as it comes. A structure that is
 //! written is told without. Whether a key is gone when something there was deleted takes a look: a
 //! string can hide a structure, and a structure is gone with its last element.
@@ -42,22 +47,74 @@ use crate::{
     optimistic::{Optimist, View},
 };
 use bytes::Bytes;
-use kv_core::{Error, ErrorKind, Events, Key, Notice, Outcome, Prefix, Result, Value, Watch};
-use std::{collections::HashSet, sync::Arc};
+use futures_util::StreamExt;
+use kv_core::{
+    Error, ErrorKind, Event, Events, Key, Notice, Outcome, Prefix, Result, Value, Watch,
+};
+use std::{
+    collections::{HashMap, HashSet},
+    future::ready,
+    sync::Arc,
+};
 
 pub(crate) async fn watch(line: &Arc<Line>, watch: Watch) -> Result<Events> {
     let (kind, names) = match watch {
         Watch::Keys(keys) => (Kind::Keys, distinct(keys)),
-        Watch::Channels(channels) => (Kind::Channels, distinct(channels)),
+        Watch::Channels(channels) => return messages(line, channels).await,
         Watch::Prefixes(prefixes) => (Kind::Ranges, outermost(prefixes.as_slice())),
         _ => return Err(Error::unsupported("watch")),
     };
     if names.is_empty() {
-        let message = "a watch needs at least one key, prefix or channel";
-        return Err(Error::new(ErrorKind::InvalidArgument, message).with_outcome(Outcome::Final));
+        return Err(nothing());
     }
     let names = names.into_iter().collect();
     Ok(Box::pin(line.subscribe(kind, names).await?))
+}
+
+async fn messages(line: &Arc<Line>, channels: Vec<Key>) -> Result<Events> {
+    let channels: HashSet<Key> = channels.into_iter().collect();
+    let mut members: HashMap<&[u8], usize> = HashMap::new();
+    for channel in &channels {
+        *members.entry(tag(channel)).or_default() += 1;
+    }
+    let layout = &line.store.layout;
+    let range = |channel: &Key| match members[tag(channel)] {
+        1 => layout.channel(channel.as_bytes()),
+        _ => layout.channels(tag(channel)),
+    };
+    let names: HashSet<Bytes> = channels
+        .iter()
+        .map(|it| range(it).from_key.into())
+        .collect();
+    if names.is_empty() {
+        return Err(nothing());
+    }
+    let alone = names.len() == channels.len();
+    let events = line
+        .subscribe(Kind::Channels, names.into_iter().collect())
+        .await?;
+    if alone {
+        return Ok(Box::pin(events));
+    }
+    let wanted = move |event: &Result<Event>| match event {
+        Ok(Event::Message { channel, .. }) => channels.contains(channel),
+        _ => true,
+    };
+    Ok(Box::pin(events.filter(move |it| ready(wanted(it)))))
+}
+
+/// What the channels of a group begin with, braces included; else the channel itself.
+fn tag(channel: &Key) -> &[u8] {
+    let (all, group) = (channel.as_bytes(), channel.group());
+    match group.len() < all.len() {
+        true => &all[..group.len() + 2],
+        false => all,
+    }
+}
+
+fn nothing() -> Error {
+    let message = "a watch needs at least one key, prefix or channel";
+    Error::new(ErrorKind::InvalidArgument, message).with_outcome(Outcome::Final)
 }
 
 /// Sends a message: those who watch the channel see the key that is written.

@@ -1,4 +1,4 @@
-//! A key, a range of keys or a channel, and who watches it.
+//! A key, a range of keys, or a channel or several of a group, and who watches it.
 
 use super::subscriber::{Kind, Subscriber};
 use crate::layout::{Layout, Range};
@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 pub(super) struct Topic {
     pub(super) kind: Kind,
+    /// A key or a prefix; of channels, what their messages begin with on the server.
     pub(super) name: Bytes,
     /// In the order of their numbers.
     subscribers: Vec<Arc<Subscriber>>,
@@ -46,7 +47,7 @@ impl Topic {
                 let ranges = below.strings.into_iter().chain(others);
                 ranges.map(Part::range).collect()
             }
-            Kind::Channels => vec![Part::range(layout.channel(&name))],
+            Kind::Channels => vec![Part::range(Range::prefix(name.to_vec()))],
         };
         Self {
             kind,

@@ -25,6 +25,9 @@ fn watching(kind: Kind, name: &'static str) -> (Board, Arc<Subscriber>) {
     (board, subscriber)
 }
 
+/// What the messages of channel `c` begin with.
+const CHANNEL: &str = "\0\x03c\0\x01";
+
 fn requests(board: &mut Board) -> Vec<Wanted> {
     let requests = std::iter::from_fn(|| board.next_request());
     let wanted = requests.filter_map(|it| match it {
@@ -173,7 +176,7 @@ fn a_key_that_ended_before_it_was_watched_is_no_news() {
 
 #[test]
 fn what_was_told_before_a_loss_is_skipped_after_it() {
-    let (mut board, subscriber) = watching(Kind::Channels, "c");
+    let (mut board, subscriber) = watching(Kind::Channels, CHANNEL);
     let message = |number| Layout::new("").message(b"c", number);
     let payload = |text: &str| Some(text.as_bytes().to_vec());
     tell(&mut board, message(0), payload("a"), 11);
@@ -194,7 +197,7 @@ fn what_was_told_before_a_loss_is_skipped_after_it() {
 
 #[test]
 fn quiet_watches_go_on_where_the_server_says_they_are() {
-    let (mut board, _subscriber) = watching(Kind::Channels, "c");
+    let (mut board, _subscriber) = watching(Kind::Channels, CHANNEL);
     let watch = *board.watches.keys().next().unwrap();
     board.progressed(watch, 30);
     // Not those that are not known, and never backwards.
