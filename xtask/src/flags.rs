@@ -23,6 +23,8 @@ pub(crate) enum Verb {
     Ci(Ci),
     /// Run an example with a Redis server beside it, or etcd for a store that is named after it.
     Example(Example),
+    /// Check what other clients see on etcd, with one for Python that it brings along.
+    Interop,
     /// Print the path of `protoc`.
     Protoc,
     /// Run servers until Ctrl-C or the end of the input, or for as long as a command runs.

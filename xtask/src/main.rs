@@ -13,6 +13,7 @@ mod ci;
 mod clean;
 mod example;
 mod flags;
+mod interop;
 mod interrupt;
 mod metadata;
 mod project;
@@ -50,6 +51,7 @@ fn run(verb: &Verb) -> Result<ExitCode> {
         Verb::Chaos(flags) => chaos::run(flags),
         Verb::Ci(flags) => ci::run(flags),
         Verb::Example(flags) => example::run(flags),
+        Verb::Interop => interop::run(),
         Verb::Protoc => protoc::run(),
         Verb::Services(flags) => services::run(flags),
         Verb::Setup => setup::run(),

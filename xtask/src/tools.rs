@@ -3,6 +3,7 @@
 //! An environment variable wins, then `PATH`, then what `setup` downloaded into `target/tools`.
 
 mod debian;
+pub(crate) mod python;
 
 use crate::{cargo, project};
 use anyhow::{Context as _, Result, bail};
