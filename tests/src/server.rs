@@ -5,9 +5,13 @@
 #[allow(dead_code, unused_imports)]
 mod process;
 
+mod certificates;
 mod etcd;
 
-pub use self::etcd::{Etcd, EtcdCluster, Peers};
+pub use self::{
+    certificates::Authority,
+    etcd::{Etcd, EtcdCluster, Peers},
+};
 
 use self::process::{RedisCluster, RedisOptions, RedisServer};
 use std::{

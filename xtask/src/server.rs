@@ -21,7 +21,7 @@ mod signals;
 mod supervised;
 
 pub(crate) use cluster::RedisCluster;
-pub(crate) use etcd::{EtcdOptions, EtcdServer};
+pub(crate) use etcd::{EtcdOptions, EtcdServer, TlsFiles};
 pub(crate) use etcd_cluster::{EtcdCluster, PeerRoute};
 pub(crate) use options::RedisOptions;
 

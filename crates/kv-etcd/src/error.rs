@@ -2,6 +2,8 @@
 //!
 //! Their texts are told apart here and not passed on: the driver's can hold what was sent.
 
+mod opening;
+
 use crate::optimistic::MOST_BYTES;
 use etcd_client::Error as Driver;
 use kv_core::{Error, ErrorKind, Key, Outcome};
@@ -34,6 +36,8 @@ pub(crate) enum Cause {
     Compacted,
     /// The answer is larger than is taken.
     LargeAnswer,
+    /// The connection was cut.
+    Cut,
 }
 
 impl Failure {
@@ -213,6 +217,9 @@ impl Failure {
                 Kind::Denied,
                 "the server does not permit this user the keys; extend the user's role",
             ),
+            (Code::Unavailable, text) if text.contains(opening::REFUSED) => unavailable(
+                "the server's certificate is refused; check `tls.ca_file` and `tls.domain`",
+            ),
             (Code::Unavailable, text)
                 if text.contains("tcp connect error") || text.contains("dns error") =>
             {
@@ -263,7 +270,8 @@ impl Failure {
 
     fn lost() -> Self {
         let message = "the connection was lost before the answer came";
-        Self::new(ErrorKind::Unavailable, Outcome::Unknown, message)
+        let failure = Self::new(ErrorKind::Unavailable, Outcome::Unknown, message);
+        Self::caused(failure, Cause::Cut)
     }
 
     fn caused(mut self, cause: Cause) -> Self {

@@ -44,11 +44,11 @@ impl Link {
         let limit = config.connect_timeout;
         let opening = async {
             let connecting = Client::connect(&target.endpoints, Some(options.clone())).await;
-            let client = connecting.map_err(|error| Failure::connecting(&error))?;
+            let client = connecting.map_err(|error| Failure::opening(&error, target))?;
             let mut kv = client.kv_client().max_decoding_message_size(LARGEST_ANSWER);
             // Connections are opened by the first call; a key that nobody writes is read.
             let probe = kv.get("\0", Some(GetOptions::new().with_keys_only())).await;
-            match probe.map_err(|error| Failure::connecting(&error)) {
+            match probe.map_err(|error| Failure::opening(&error, target)) {
                 // A user who may not read this key is one all the same.
                 Err(failure)
                     if failure.kind() == ErrorKind::Denied && target.username.is_some() => {}

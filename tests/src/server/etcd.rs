@@ -1,6 +1,6 @@
 //! etcd, alone and as a cluster.
 
-use super::{done, from_variable, manners, process};
+use super::{Authority, done, from_variable, manners, process};
 use kv_conformance::proxy::FaultProxy;
 use std::{
     io,
@@ -43,6 +43,33 @@ impl Etcd {
     /// As [`start`](Self::start).
     pub fn start_with(flags: &[(&str, &str)]) -> Self {
         Self::with(&options(flags))
+    }
+
+    /// One that also listens for clients with a certificate of this authority, and has itself one for
+    /// this name.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub fn start_with_tls(authority: &Authority, name: &str) -> Self {
+        let (certificate, key) = authority.certify(name);
+        let authority = authority.file().to_owned();
+        let files = process::TlsFiles {
+            certificate,
+            key,
+            authority,
+        };
+        Self::with(&process::EtcdOptions::default().tls(files))
+    }
+
+    /// Where it listens for clients with a certificate.
+    ///
+    /// # Panics
+    /// If it was started without TLS.
+    pub fn secure_address(&self) -> SocketAddr {
+        match self.0.secure_port() {
+            Some(port) => (Ipv4Addr::LOCALHOST, port).into(),
+            None => panic!("this etcd has no TLS"),
+        }
     }
 
     /// Ends the process in an orderly way.

@@ -14,3 +14,5 @@ mod sharing;
 mod site;
 mod skew;
 mod structures;
+mod tls;
+mod tokens;

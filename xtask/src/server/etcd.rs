@@ -15,7 +15,17 @@ use std::{
 #[derive(Clone, Debug, Default)]
 pub(crate) struct EtcdOptions {
     storage: Storage,
+    tls: Option<TlsFiles>,
     extra: Vec<OsString>,
+}
+
+/// PEM files with which a server proves who it is, and by which it knows its clients.
+#[derive(Clone, Debug)]
+pub(crate) struct TlsFiles {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+    /// Who must have signed the certificates of clients.
+    pub(crate) authority: PathBuf,
 }
 
 /// Where the data are.
@@ -31,6 +41,12 @@ impl EtcdOptions {
     /// The data are on the disk, for those who measure what it costs.
     pub(crate) fn on_disk(mut self) -> Self {
         self.storage = Storage::Disk;
+        self
+    }
+
+    /// Listens on a second port, [`EtcdServer::secure_port`], for clients with a certificate.
+    pub(crate) fn tls(mut self, files: TlsFiles) -> Self {
+        self.tls = Some(files);
         self
     }
 
@@ -51,6 +67,7 @@ pub(crate) struct EtcdServer {
     arguments: Vec<OsString>,
     name: String,
     ports: Ports,
+    tls: Option<(TlsFiles, u16)>,
     // Fields are dropped in order: the process must be gone before its directory is.
     process: Option<Supervised>,
     directory: Directory,
@@ -92,11 +109,16 @@ impl EtcdServer {
         };
         // Nobody else's, so that a stranger who was faster at taking a port is noticed.
         let name = directory.path().file_name().unwrap_or_default();
+        let tls = options.tls.clone().map(|files| {
+            let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+            Ok::<_, io::Error>((files, port))
+        });
         Ok(Self {
             binary: binary.to_owned(),
             arguments: options.extra.clone(),
             name: name.to_string_lossy().into_owned(),
             ports,
+            tls: tls.transpose()?,
             process: None,
             directory,
         })
@@ -110,9 +132,21 @@ impl EtcdServer {
             .map(|(name, port)| format!("{name}={}", url(*port)))
             .collect();
         let client = url(self.ports.client);
+        let mut listening = client.clone();
+        if let Some((files, port)) = &self.tls {
+            listening.push_str(&format!(",https://127.0.0.1:{port}"));
+            self.arguments.push("--client-cert-auth".into());
+            for (name, file) in [
+                ("--cert-file", &files.certificate),
+                ("--key-file", &files.key),
+                ("--trusted-ca-file", &files.authority),
+            ] {
+                self.arguments.extend([name.into(), file.into()]);
+            }
+        }
         let flags = [
             ("name", self.name.clone()),
-            ("listen-client-urls", client.clone()),
+            ("listen-client-urls", listening),
             ("advertise-client-urls", client),
             ("listen-peer-urls", url(self.ports.peer)),
             ("initial-advertise-peer-urls", url(self.ports.advertised)),
@@ -141,6 +175,11 @@ impl EtcdServer {
     /// The TCP port for clients on 127.0.0.1, the same for the server's whole life.
     pub(crate) fn port(&self) -> u16 {
         self.ports.client
+    }
+
+    /// The port for clients with a certificate, if one was asked for.
+    pub(crate) fn secure_port(&self) -> Option<u16> {
+        self.tls.as_ref().map(|(_, port)| *port)
     }
 
     /// `etcd://127.0.0.1:PORT`.

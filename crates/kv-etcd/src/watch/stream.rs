@@ -16,8 +16,10 @@ use tokio::time::timeout;
 /// After so long a silence the server is asked for a sign of life.
 const QUIET: Duration = Duration::from_secs(3);
 /// How long the permission that a stream was opened with is sure to hold: the members forget a token
-/// after five minutes.
+/// after five minutes, unless they are told to be stricter; those before 3.4.21 and 3.5.6 do not say so.
 const FRESH: Duration = Duration::from_secs(60);
+/// How members say that they do not take the token any more with which a stream was opened.
+const EXPIRED: [&str; 2] = ["invalid auth token", "auth store is old"];
 
 /// Which history the servers had when they were asked last. Only in the same one can a watch go on
 /// where another ended: members restored from a backup count the same revisions anew.
@@ -195,9 +197,11 @@ fn take(line: &Line, answer: &WatchResponse, opened: Stopwatch) -> Answer<()> {
     }
     if answer.canceled() && answer.created() {
         // Members take no further requests on a stream on which they refused one. It may also be
-        // that they have forgotten who opened it.
-        if opened.elapsed() < FRESH {
-            let failure = Failure::refused_watch(answer.cancel_reason());
+        // that they have forgotten who opened it; some of them say that it has no permission then.
+        let reason = answer.cancel_reason();
+        let is_expired = EXPIRED.iter().any(|it| reason.contains(it));
+        if !is_expired && opened.elapsed() < FRESH {
+            let failure = Failure::refused_watch(reason);
             line.with(|board| board.refuse(id, &failure));
         }
         return Err(ended());
