@@ -59,6 +59,9 @@ pub struct EtcdConfig {
     /// connection more often than every 5 seconds.
     #[serde(with = "humantime_serde")]
     pub keep_alive: Duration,
+    /// How many changes the servers may keep before `connect` warns that nobody compacts them; a
+    /// million. 0 is for no warning.
+    pub long_history: u32,
     /// Whether `clear` may delete all keys when no layer adds a prefix; no.
     pub allow_clear_all: bool,
     /// The longest key, in bytes, the root not counted; 16 KiB.
@@ -195,6 +198,7 @@ impl Default for EtcdConfig {
             conflict_timeout: Duration::from_secs(5),
             max_clock_skew: Duration::from_millis(500),
             keep_alive: Duration::from_secs(6),
+            long_history: 1_000_000,
             allow_clear_all: false,
             max_key_bytes: 16 << 10,
             max_value_bytes: 1 << 20,

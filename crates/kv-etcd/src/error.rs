@@ -38,6 +38,8 @@ pub(crate) enum Cause {
     LargeAnswer,
     /// The connection was cut.
     Cut,
+    /// The token is of before the last change of users or roles. Nothing was applied.
+    OldToken,
 }
 
 impl Failure {
@@ -202,6 +204,10 @@ impl Failure {
             (_, text) if text.contains("not capable") => {
                 unavailable("the cluster is being upgraded")
             }
+            (_, text) if text.contains(OLD_TOKEN) => {
+                let message = "users or roles were changed a moment ago; try again";
+                Self::caused(unavailable(message), Cause::OldToken)
+            }
             (Code::Unauthenticated, _) => lasting(Kind::Denied, CREDENTIALS),
             (_, text)
                 if text.contains("authentication failed")
@@ -354,5 +360,7 @@ impl Code {
     }
 }
 
+/// How servers say that users or roles were changed after a token was made.
+pub(crate) const OLD_TOKEN: &str = "revision of auth store is old";
 const CREDENTIALS: &str = "the server refuses the credentials; check username and password";
 const NO_SPACE: &str = "the database of the server is full and takes no writes (NOSPACE): compact and defragment it, raise --quota-backend-bytes, then `etcdctl alarm disarm`; --auto-compaction-retention keeps it from filling up";

@@ -2,7 +2,7 @@
 
 use crate::{
     config::{EtcdConfig, EtcdTls, Target},
-    error::{Answer, Failure},
+    error::{Answer, Cause, Failure},
     layout::Range,
 };
 use arc_swap::ArcSwapOption;
@@ -12,15 +12,18 @@ use etcd_client::{
     TxnResponse, WatchClient,
 };
 use kv_core::{Error, ErrorKind, Outcome, Result};
-use std::{sync::Arc, time::Duration};
-use tokio::time::timeout;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{sync::Mutex, time::timeout};
 
 /// The largest answer that is taken. etcd keeps requests below 1.5 MiB, but a range of many keys can
 /// be any size.
 const LARGEST_ANSWER: usize = 64 << 20;
-
-/// How many changes back an operator who compacts is not expected to keep.
-const LONG_HISTORY: i64 = 1_000_000;
 
 /// The way to the servers, while it is connected.
 #[derive(Default)]
@@ -35,6 +38,8 @@ struct Connected {
     endpoints: Vec<String>,
     options: ConnectOptions,
     response_timeout: Duration,
+    /// None without a user.
+    token: Option<Token>,
 }
 
 impl Link {
@@ -46,14 +51,17 @@ impl Link {
             let connecting = Client::connect(&target.endpoints, Some(options.clone())).await;
             let client = connecting.map_err(|error| Failure::opening(&error, target))?;
             let mut kv = client.kv_client().max_decoding_message_size(LARGEST_ANSWER);
-            // Connections are opened by the first call; a key that nobody writes is read.
-            let probe = kv.get("\0", Some(GetOptions::new().with_keys_only())).await;
+            // Connections are opened by the first call; a key that nobody writes is read, where a
+            // user may who has no more than his own keys.
+            let unused = format!("{}\0", target.root.as_deref().unwrap_or_default());
+            let options_of_probe = GetOptions::new().with_keys_only();
+            let probe = kv.get(&*unused, Some(options_of_probe)).await;
             match probe.map_err(|error| Failure::opening(&error, target)) {
                 // A user who may not read this key is one all the same.
                 Err(failure)
                     if failure.kind() == ErrorKind::Denied && target.username.is_some() => {}
                 Err(failure) => return Err(failure),
-                Ok(found) => warn_of_history(&mut kv, &found).await,
+                Ok(found) => warn_of_history(&mut kv, unused, &found, config.long_history).await,
             }
             Ok(Connected {
                 kv,
@@ -61,6 +69,7 @@ impl Link {
                 endpoints: target.endpoints.clone(),
                 options,
                 response_timeout: config.response_timeout,
+                token: target.username.as_ref().map(|_| Token::default()),
                 client,
             })
         };
@@ -115,8 +124,12 @@ impl Link {
         options: Option<GetOptions>,
     ) -> Answer<GetResponse> {
         let connected = self.connected()?;
-        let mut kv = connected.kv.clone();
-        let answer = connected.within(kv.get(key, options)).await;
+        let exchange = |mut kv: KvClient, (key, options): (Vec<u8>, _)| async move {
+            kv.get(key, options).await
+        };
+        let answer = connected
+            .call(&connected.kv, (key, options), exchange)
+            .await;
         answer.map_err(Failure::of_a_read)
     }
 
@@ -132,30 +145,35 @@ impl Link {
         options: Option<PutOptions>,
     ) -> Answer<PutResponse> {
         let connected = self.connected()?;
-        let mut kv = connected.kv.clone();
-        connected.within(kv.put(key, value, options)).await
+        let exchange = |mut kv: KvClient, (key, value, options): (Vec<u8>, Vec<u8>, _)| async move {
+            kv.put(key, value, options).await
+        };
+        let request = (key, value, options);
+        connected.call(&connected.kv, request, exchange).await
     }
 
     pub(crate) async fn delete(&self, range: Range) -> Answer<DeleteResponse> {
         let connected = self.connected()?;
-        let mut kv = connected.kv.clone();
         let options = DeleteOptions::new().with_range(range.to_key);
-        connected
-            .within(kv.delete(range.from_key, Some(options)))
-            .await
+        let exchange = |mut kv: KvClient, (key, options): (Vec<u8>, _)| async move {
+            kv.delete(key, Some(options)).await
+        };
+        let request = (range.from_key, options);
+        connected.call(&connected.kv, request, exchange).await
     }
 
     pub(crate) async fn txn(&self, txn: Txn) -> Answer<TxnResponse> {
         let connected = self.connected()?;
-        let mut kv = connected.kv.clone();
-        connected.within(kv.txn(txn)).await
+        let exchange = |mut kv: KvClient, txn| async move { kv.txn(txn).await };
+        connected.call(&connected.kv, txn, exchange).await
     }
 
     /// A lease that lives for at least so many seconds; answers its id.
     pub(crate) async fn grant(&self, seconds: i64) -> Answer<i64> {
         let connected = self.connected()?;
-        let mut lease = connected.lease.clone();
-        let granted = connected.within(lease.grant(seconds, None)).await;
+        let exchange =
+            |mut lease: LeaseClient, seconds| async move { lease.grant(seconds, None).await };
+        let granted = connected.call(&connected.lease, seconds, exchange).await;
         // One whose answer is lost holds no keys and ends by itself.
         Ok(granted.map_err(Failure::of_a_read)?.id())
     }
@@ -163,8 +181,9 @@ impl Link {
     /// For how many more seconds a lease lives; `None` if it is not there.
     pub(crate) async fn lease_left(&self, id: i64) -> Answer<Option<Duration>> {
         let connected = self.connected()?;
-        let mut lease = connected.lease.clone();
-        let told = connected.within(lease.time_to_live(id, None)).await;
+        let exchange =
+            |mut lease: LeaseClient, id| async move { lease.time_to_live(id, None).await };
+        let told = connected.call(&connected.lease, id, exchange).await;
         let left = told.map_err(Failure::of_a_read)?.ttl();
         Ok(u64::try_from(left).ok().map(Duration::from_secs))
     }
@@ -175,6 +194,34 @@ impl Link {
 }
 
 impl Connected {
+    /// One exchange; a second one if the token was of before the last change of users, for which the
+    /// driver does not renew it.
+    async fn call<C, R, T, F>(
+        &self,
+        client: &C,
+        request: R,
+        exchange: impl Fn(C, R) -> F,
+    ) -> Answer<T>
+    where
+        C: Clone,
+        R: Clone,
+        F: Future<Output = std::result::Result<T, etcd_client::Error>>,
+    {
+        let Some(token) = &self.token else {
+            return self.within(exchange(client.clone(), request)).await;
+        };
+        let seen = token.renewed.load(Ordering::Acquire);
+        let answer = self.within(exchange(client.clone(), request.clone())).await;
+        match answer {
+            Err(failure) if failure.cause() == Cause::OldToken => {
+                let renewed = self.within(token.renew(seen, &self.client)).await;
+                renewed.map_err(Failure::of_a_read)?;
+                self.within(exchange(client.clone(), request)).await
+            }
+            answer => answer,
+        }
+    }
+
     async fn within<T>(
         &self,
         exchange: impl Future<Output = std::result::Result<T, etcd_client::Error>>,
@@ -186,20 +233,43 @@ impl Connected {
     }
 }
 
+/// How often the token was renewed that stands for a user.
+#[derive(Default)]
+struct Token {
+    renewed: AtomicU64,
+    /// Servers take their time over a password: it is shown once for all who find the token old.
+    turn: Mutex<()>,
+}
+
+impl Token {
+    /// Renews it, unless somebody has done so since this number was seen.
+    async fn renew(
+        &self,
+        seen: u64,
+        client: &Client,
+    ) -> std::result::Result<(), etcd_client::Error> {
+        let _turn = self.turn.lock().await;
+        if self.renewed.load(Ordering::Acquire) == seen {
+            client.refresh_token().await?;
+            self.renewed.fetch_add(1, Ordering::Release);
+        }
+        Ok(())
+    }
+}
+
 /// Tells operators of servers that keep all versions of all keys: those get slower with every write
 /// and full in the end.
-async fn warn_of_history(kv: &mut KvClient, found: &GetResponse) {
+async fn warn_of_history(kv: &mut KvClient, key: String, found: &GetResponse, long: u32) {
     let now = found.header().map_or(0, ResponseHeader::revision);
-    if now < LONG_HISTORY {
+    let ancient = now - i64::from(long) + 1;
+    if long == 0 || ancient < 1 {
         return;
     }
-    let ancient = GetOptions::new()
-        .with_keys_only()
-        .with_revision(now - LONG_HISTORY + 1);
-    if kv.get("\0", Some(ancient)).await.is_ok() {
+    let as_it_was = GetOptions::new().with_keys_only().with_revision(ancient);
+    if kv.get(key, Some(as_it_was)).await.is_ok() {
         tracing::warn!(
             revision = now,
-            "etcd keeps every version of the last {LONG_HISTORY} changes or more; run it with \
+            "etcd keeps every version of the last {long} changes or more; run it with \
              --auto-compaction-mode=periodic --auto-compaction-retention=5m, or it gets slow and full"
         );
     }

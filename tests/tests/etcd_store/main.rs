@@ -5,6 +5,7 @@
 
 mod draining;
 mod errors;
+mod history;
 mod interop;
 mod layout;
 mod leases;

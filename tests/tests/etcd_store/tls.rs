@@ -1,10 +1,13 @@
 //! TLS: both sides show certificates, and what is wrong with them is told.
 
-use crate::site::{PATIENCE, secs};
+use crate::site::secs;
 use futures_util::StreamExt;
 use kv_core::{Error, ErrorKind, Event, Kv, Outcome, Watch};
 use kv_etcd::{EtcdConfig, EtcdStore, EtcdTls};
-use kv_tests::server::{Authority, Etcd};
+use kv_tests::{
+    patience::PATIENCE,
+    server::{Authority, Etcd},
+};
 use std::path::PathBuf;
 
 /// The name that the server's certificate is for, besides its address in some tests.

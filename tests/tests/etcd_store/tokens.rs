@@ -1,10 +1,13 @@
 //! Credentials by tokens that expire soon: commands and watches go on.
 
-use crate::site::{PATIENCE, key, millis, open, pause, secs};
+use crate::site::{key, millis, open, secs};
 use etcd_client::{Client, Permission};
 use futures_util::{StreamExt, future::join_all};
 use kv_core::{ErrorKind, Event, Events, Kv, Stopwatch, Watch};
-use kv_tests::server::Etcd;
+use kv_tests::{
+    patience::{PATIENCE, pause, until},
+    server::Etcd,
+};
 use std::{fs, time::Duration};
 use tempfile::TempDir;
 
@@ -22,13 +25,17 @@ struct Site {
 
 impl Site {
     async fn start() -> Self {
+        Self::with_tokens_for(LIFE).await
+    }
+
+    async fn with_tokens_for(life: Duration) -> Self {
         let directory = TempDir::new().unwrap();
         let secret = directory.path().join("secret");
         fs::write(&secret, fastrand::u128(..).to_string()).unwrap();
         let token = format!(
             "jwt,priv-key={},sign-method=HS256,ttl={}s",
             secret.display(),
-            LIFE.as_secs()
+            life.as_secs()
         );
         let server = Etcd::start_with(&[("auth-token", &token)]);
         let free = open(&server.url()).await;
@@ -118,6 +125,34 @@ async fn watches_go_on_and_new_ones_join_them() {
     }
 }
 
+/// A token holds what its user might do when it was made, so members refuse all that are older than
+/// the last change of any user or role.
+#[tokio::test]
+async fn commands_and_watches_go_on_behind_a_change_of_roles() {
+    let site = Site::with_tokens_for(secs(300)).await;
+    let root = format!("etcd://root:pw@{}", site.server.address());
+    let mut root = open(&root).await.native::<Client>().unwrap();
+    let mut old = site.watch("old").await;
+    site.kv.set("old", "1").await.unwrap();
+    is_told(&mut old, "old", "1").await;
+    root.role_add("another").await.unwrap();
+    // Many at the same time, each of which finds it old.
+    let counting = (0..20).map(|number| site.kv.increment(format!("n{number}"), 1));
+    for sum in join_all(counting).await {
+        assert_eq!(sum.unwrap(), 1);
+    }
+    root.role_add("a third").await.unwrap();
+    site.kv.set_for("timed", "v", secs(60)).await.unwrap();
+    root.role_add("a fourth").await.unwrap();
+    assert!(site.kv.delete("timed").await.unwrap());
+    root.role_add("a fifth").await.unwrap();
+    site.kv.set("old", "2").await.unwrap();
+    is_told(&mut old, "old", "2").await;
+    let mut new = site.watch("new").await;
+    site.kv.set("new", "1").await.unwrap();
+    is_told(&mut new, "new", "1").await;
+}
+
 #[tokio::test]
 async fn a_stream_that_is_lost_behind_it_is_restored() {
     let mut site = Site::start().await;
@@ -127,7 +162,7 @@ async fn a_stream_that_is_lost_behind_it_is_restored() {
     pause(EXPIRED).await;
     site.server.kill();
     site.server.restart();
-    crate::site::until("it writes again", async || {
+    until("it writes again", async || {
         site.kv.set("k", "2").await.is_ok()
     })
     .await;

@@ -4,7 +4,7 @@ use super::{
     board::{Change, From, Request, Wanted},
     line::Line,
 };
-use crate::error::{Answer, Failure};
+use crate::error::{Answer, Failure, OLD_TOKEN};
 use etcd_client::{
     EventType, GetOptions, KvClient, ResponseHeader, WatchClient, WatchFilterType, WatchOptions,
     WatchRequestSender, WatchResponse, WatchResponseStream,
@@ -19,7 +19,7 @@ const QUIET: Duration = Duration::from_secs(3);
 /// after five minutes, unless they are told to be stricter; those before 3.4.21 and 3.5.6 do not say so.
 const FRESH: Duration = Duration::from_secs(60);
 /// How members say that they do not take the token any more with which a stream was opened.
-const EXPIRED: [&str; 2] = ["invalid auth token", "auth store is old"];
+const EXPIRED: [&str; 2] = ["invalid auth token", OLD_TOKEN];
 
 /// Which history the servers had when they were asked last. Only in the same one can a watch go on
 /// where another ended: members restored from a backup count the same revisions anew.
