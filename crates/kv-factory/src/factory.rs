@@ -72,39 +72,33 @@ impl Factory {
     /// Checks every store as far as that goes without connecting: names, fields, types, orders, and
     /// that variables and files are there. Disabled stores need neither of the latter.
     ///
+    /// An enabled store of a provider that is not compiled in is a fault, which names the feature: it
+    /// cannot be opened. Programs that use some stores of a shared file check those, with
+    /// [`validate_store`](Self::validate_store).
+    ///
     /// # Errors
     /// [`ErrorKind::Config`]; several faults are told in one error.
     pub fn validate(&self) -> Result<()> {
         let mut faults = Vec::new();
         self.shared.configuration.check_templates(&mut faults);
         for name in self.names() {
-            let assembled = self.assemble(name);
-            faults.extend(assembled.err());
-            faults.extend(self.check_layout(name).err());
+            self.find_faults(name, &mut faults);
         }
-        if let Err(error) = self
-            .shared
-            .configuration
-            .context()
-            .parse::<kv_wrappers::KeySettings>()
-        {
-            faults.push(error);
-        }
-        let mut texts: Vec<_> = faults.iter().map(Error::to_string).collect();
-        texts.sort_unstable();
-        texts.dedup();
-        match (texts.len(), faults.pop()) {
-            (_, None) => Ok(()),
-            (1, Some(only)) => Err(only),
-            (count, Some(_)) => {
-                let list = texts.iter().enumerate();
-                let list: Vec<_> = list
-                    .map(|(at, text)| format!("({}) {text}", at + 1))
-                    .collect();
-                let message = format!("{count} faults: {}", list.join("; "));
-                Err(Error::new(ErrorKind::Config, message))
-            }
-        }
+        let context = self.shared.configuration.context();
+        faults.extend(context.parse::<kv_wrappers::KeySettings>().err());
+        all_of(faults)
+    }
+
+    /// As [`validate`](Self::validate), for one store and what it shares with others. A disabled one
+    /// is well.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`], also for a name that is not configured.
+    pub fn validate_store(&self, name: &str) -> Result<()> {
+        self.slot(name)?;
+        let mut faults = Vec::new();
+        self.find_faults(name, &mut faults);
+        all_of(faults)
     }
 
     /// Opens a store, connected and with its wrappers around it.
@@ -120,13 +114,7 @@ impl Factory {
     /// # Cancel safety
     /// May be dropped; whoever waits for the same store then opens it.
     pub async fn open(&self, name: &str) -> Result<Kv> {
-        let Some(slot) = self.shared.slots.get(name) else {
-            let message = format!(
-                "there is no store `{name}`{}",
-                instead(name, "configured", self.names())
-            );
-            return Err(Error::new(ErrorKind::Config, message));
-        };
+        let slot = self.slot(name)?;
         slot.open(async || match self.assemble(name)? {
             Blueprint::Enabled(stack) => {
                 self.check_layout(name)?;
@@ -223,6 +211,21 @@ impl Factory {
         }
     }
 
+    fn slot(&self, name: &str) -> Result<&Slot> {
+        self.shared.slots.get(name).ok_or_else(|| {
+            let message = format!(
+                "there is no store `{name}`{}",
+                instead(name, "configured", self.names())
+            );
+            Error::new(ErrorKind::Config, message)
+        })
+    }
+
+    fn find_faults(&self, name: &str, faults: &mut Vec<Error>) {
+        faults.extend(self.assemble(name).err());
+        faults.extend(self.check_layout(name).err());
+    }
+
     fn store(&self, name: &str) -> Settings {
         self.shared.configuration.stores().child_or_empty(name)
     }
@@ -276,6 +279,25 @@ impl fmt::Debug for Factory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.names().collect();
         write!(f, "Factory({})", names.join(", "))
+    }
+}
+
+/// Several faults as one error, each of them once.
+fn all_of(mut faults: Vec<Error>) -> Result<()> {
+    let mut texts: Vec<_> = faults.iter().map(Error::to_string).collect();
+    texts.sort_unstable();
+    texts.dedup();
+    match (texts.len(), faults.pop()) {
+        (_, None) => Ok(()),
+        (1, Some(only)) => Err(only),
+        (count, Some(_)) => {
+            let list = texts.iter().enumerate();
+            let list: Vec<_> = list
+                .map(|(at, text)| format!("({}) {text}", at + 1))
+                .collect();
+            let message = format!("{count} faults: {}", list.join("; "));
+            Err(Error::new(ErrorKind::Config, message))
+        }
     }
 }
 

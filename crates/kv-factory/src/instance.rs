@@ -71,9 +71,14 @@ pub(crate) fn assemble(
         .collect::<Result<Vec<_>>>()?;
     let provider = required(store, "provider", "a table with the `backend`")?;
     let backend: String = required(&provider, "backend", "the name of a provider")?.parse()?;
+    let is_enabled: bool = store.get("enabled")?.unwrap_or(true);
+    // Programs that share a file need not all have the providers of all its stores.
+    if !is_enabled && registry.is_left_out(&backend) {
+        return Ok(Blueprint::Disabled);
+    }
     let builder = registry.provider(&backend);
     let builder = builder.map_err(|fault| provider.child_or_empty("backend").fault(fault))?;
-    if !store.get("enabled")?.unwrap_or(true) {
+    if !is_enabled {
         return Ok(Blueprint::Disabled);
     }
 

@@ -138,6 +138,11 @@ impl Registry {
         })
     }
 
+    /// Whether the provider is one that this build leaves out.
+    pub(crate) fn is_left_out(&self, name: &str) -> bool {
+        !self.providers.contains_key(name) && builtin::feature_of(name).is_some()
+    }
+
     pub(crate) fn wrapper(&self, name: &str) -> Result<Arc<dyn WrapperBuilder>, Fault> {
         if let Some(builder) = self.wrappers.get(name) {
             return Ok(Arc::clone(builder));
@@ -178,7 +183,7 @@ fn duplicate(what: &str, name: &str) -> Error {
 fn not_compiled(provider: &str, feature: &str) -> Fault {
     Fault::around(
         format!("the provider `{provider}` is not compiled in, but named in"),
-        format!("; turn on the feature `{feature}` of kv-factory"),
+        format!("; turn on the feature `{feature}` of kv-factory, or disable the store"),
     )
 }
 
@@ -192,7 +197,7 @@ mod tests {
         let fault = not_compiled("redis", "redis").at(|| "default.a.provider.backend".to_owned());
         assert_eq!(
             Error::from(fault).to_string(),
-            "the provider `redis` is not compiled in, but named in `default.a.provider.backend`; turn on the feature `redis` of kv-factory"
+            "the provider `redis` is not compiled in, but named in `default.a.provider.backend`; turn on the feature `redis` of kv-factory, or disable the store"
         );
     }
 }

@@ -2,6 +2,8 @@
 
 mod faults;
 mod layering;
+#[cfg(not(feature = "etcd"))]
+mod left_out;
 mod opening;
 
 use crate::{Factory, FactoryBuilder, Instance, Settings};

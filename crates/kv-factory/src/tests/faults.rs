@@ -314,16 +314,3 @@ fn a_types_own_words_are_not_passed_on() {
         assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
     }
 }
-
-#[cfg(not(feature = "etcd"))]
-#[tokio::test]
-async fn a_provider_that_is_not_compiled_in_names_its_feature() {
-    let table = "[default.database.kvstore.a.provider]\nbackend = \"etcd\"";
-    let url = factory("").open_url("etcd://h:1,h:2").await.unwrap_err();
-    for told in [open(table).await, url.to_string()] {
-        assert!(
-            told.starts_with("the provider `etcd` ") && told.contains("the feature `etcd`"),
-            "{told}"
-        );
-    }
-}
