@@ -1,15 +1,16 @@
 //! The one way to the servers: every exchange goes through here, under a deadline.
 
 use crate::{
-    config::{EtcdConfig, EtcdTls, Target},
+    config::{EtcdConfig, Target},
+    endpoints,
     error::{Answer, Cause, Failure},
     layout::Range,
+    members::{Dialed, Members},
 };
 use arc_swap::ArcSwapOption;
 use etcd_client::{
-    Certificate, Client, ConnectOptions, DeleteOptions, DeleteResponse, GetOptions, GetResponse,
-    Identity, KvClient, LeaseClient, PutOptions, PutResponse, ResponseHeader, TlsOptions, Txn,
-    TxnResponse, WatchClient,
+    Client, ConnectOptions, DeleteOptions, DeleteResponse, GetOptions, GetResponse, KvClient,
+    LeaseClient, PutOptions, PutResponse, ResponseHeader, Txn, TxnResponse, WatchClient,
 };
 use kv_core::{Error, ErrorKind, Outcome, Result};
 use std::{
@@ -35,7 +36,7 @@ struct Connected {
     client: Client,
     kv: KvClient,
     lease: LeaseClient,
-    endpoints: Vec<String>,
+    members: Arc<Members>,
     options: ConnectOptions,
     response_timeout: Duration,
     /// None without a user.
@@ -45,10 +46,12 @@ struct Connected {
 impl Link {
     /// Connects; there is no connection unless a server has answered.
     pub(crate) async fn connect(&self, config: &EtcdConfig, target: &Target) -> Result<()> {
-        let options = options(config, target).await?;
+        let endpoints = endpoints::of(config, target).await?;
+        let options = options(target);
         let limit = config.connect_timeout;
         let opening = async {
-            let connecting = Client::connect(&target.endpoints, Some(options.clone())).await;
+            let members = Members::new(endpoints, config.response_timeout).await?;
+            let connecting = Client::from_channel(members.channel(), Some(options.clone())).await;
             let client = connecting.map_err(|error| Failure::opening(&error, target))?;
             let mut kv = client.kv_client().max_decoding_message_size(LARGEST_ANSWER);
             // Connections are opened by the first call; a key that nobody writes is read, where a
@@ -66,7 +69,7 @@ impl Link {
             Ok(Connected {
                 kv,
                 lease: client.lease_client(),
-                endpoints: target.endpoints.clone(),
+                members,
                 options,
                 response_timeout: config.response_timeout,
                 token: target.username.as_ref().map(|_| Token::default()),
@@ -103,19 +106,16 @@ impl Link {
     }
 
     /// A connection of its own to one of the members, for streams and what belongs to them; the turn
-    /// tells which. Its streams end when the member loses its leader. Other calls have no use for
-    /// that: they are done as soon as there is a leader again.
-    pub(crate) async fn dial(&self, turn: usize) -> Answer<(KvClient, WatchClient)> {
+    /// tells which, if it answers. Its streams end when the member loses its leader.
+    pub(crate) async fn dial(&self, turn: usize) -> Answer<(Dialed, KvClient, WatchClient)> {
         let connected = self.connected()?;
-        let endpoint = &connected.endpoints[turn % connected.endpoints.len()];
-        let options = connected.options.clone().with_require_leader(true);
-        let client = Client::connect([endpoint], Some(options)).await;
+        let dialed = connected.members.dial(turn).await;
+        let options = Some(connected.options.clone());
+        let client = Client::from_channel(dialed.channel(), options).await;
         let client = client.map_err(|error| Failure::connecting(&error))?;
         let watch = client.watch_client();
-        Ok((
-            client.kv_client(),
-            watch.max_decoding_message_size(LARGEST_ANSWER),
-        ))
+        let watch = watch.max_decoding_message_size(LARGEST_ANSWER);
+        Ok((dialed, client.kv_client(), watch))
     }
 
     pub(crate) async fn get(
@@ -275,48 +275,13 @@ async fn warn_of_history(kv: &mut KvClient, key: String, found: &GetResponse, lo
     }
 }
 
-async fn options(config: &EtcdConfig, target: &Target) -> Result<ConnectOptions> {
-    let mut options = ConnectOptions::new()
-        .with_connect_timeout(config.connect_timeout)
-        .with_keep_alive(config.keep_alive, config.response_timeout)
-        .with_keep_alive_while_idle(true)
-        .with_tcp_keepalive(config.keep_alive);
-    if let (Some(username), Some(password)) = (&target.username, &target.password) {
-        options = options
+fn options(target: &Target) -> ConnectOptions {
+    // Who has lost its leader says so at once, and the call goes to another member.
+    let options = ConnectOptions::new().with_require_leader(true);
+    match (&target.username, &target.password) {
+        (Some(username), Some(password)) => options
             .with_user(username, password)
-            .with_auto_token_refresh(true);
+            .with_auto_token_refresh(true),
+        _ => options,
     }
-    if target.tls {
-        let settings = config.tls.clone().unwrap_or_default();
-        options = options.with_tls(tls(&settings).await?);
-    }
-    Ok(options)
-}
-
-async fn tls(settings: &EtcdTls) -> Result<TlsOptions> {
-    let read = async |field: &'static str, path: &std::path::Path| {
-        let path = path.to_owned();
-        let reading = tokio::task::spawn_blocking(move || std::fs::read(path));
-        let read = reading.await.map_err(std::io::Error::other).flatten();
-        read.map_err(|error| {
-            let message = format!("cannot read `tls.{field}`: {error}");
-            Error::new(ErrorKind::Config, message).with_outcome(Outcome::Final)
-        })
-    };
-    let mut tls = TlsOptions::new();
-    tls = match &settings.ca_file {
-        Some(path) => tls.ca_certificate(Certificate::from_pem(read("ca_file", path).await?)),
-        None => tls.with_native_roots(),
-    };
-    if let (Some(certificate), Some(key)) = (&settings.cert_file, &settings.key_file) {
-        let certificate = read("cert_file", certificate).await?;
-        tls = tls.identity(Identity::from_pem(
-            certificate,
-            read("key_file", key).await?,
-        ));
-    }
-    Ok(match &settings.domain {
-        Some(domain) => tls.domain_name(domain),
-        None => tls,
-    })
 }

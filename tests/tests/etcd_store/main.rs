@@ -5,6 +5,7 @@
 
 mod draining;
 mod errors;
+mod health;
 mod history;
 mod interop;
 mod layout;

@@ -188,8 +188,8 @@ impl Line {
     async fn restore(&self) {
         let mut history = History::default();
         let mut pause = SHORTEST_PAUSE;
-        // Clients that lost the same member must not all go to the same other one.
-        let mut turn = fastrand::usize(..1024);
+        // Where calls go, so that they notice if the member freezes.
+        let mut turn = 0;
         loop {
             let failure = match stream::serve(self, &mut history, turn).await {
                 Ok(never) => match never {},
@@ -205,7 +205,8 @@ impl Line {
             if history.reached() {
                 pause = SHORTEST_PAUSE;
             }
-            turn += 1;
+            // Clients that lost the same member must not all go to the same other one.
+            turn = fastrand::usize(..1024);
             let jitter = pause.mul_f64(fastrand::f64());
             let _ = timeout(SHORTEST_PAUSE / 2 + jitter, pending::<()>()).await;
             pause = LONGEST_PAUSE.min(pause * 2);

@@ -85,7 +85,7 @@ pub(super) async fn serve(line: &Line, history: &mut History, turn: usize) -> An
     history.reached = false;
     let connecting = timeout(line.connect_timeout, line.store.link.dial(turn));
     let too_late = |_| Failure::timeout(line.connect_timeout).of_a_read();
-    let (kv, mut client) = connecting.await.map_err(too_late)??;
+    let (member, kv, mut client) = connecting.await.map_err(too_late)??;
     let from = match line.with(|board| board.bearings()) {
         Some((key, told)) => match bearings(line, kv, key).await {
             Ok(now) => history.resume(told, now),
@@ -103,6 +103,7 @@ pub(super) async fn serve(line: &Line, history: &mut History, turn: usize) -> An
     tokio::select! {
         lost = read(line, answers, history) => lost,
         lost = write(line, requests) => lost,
+        () = member.outdone() => Err(ended()),
     }
 }
 
