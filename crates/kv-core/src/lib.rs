@@ -9,6 +9,7 @@ mod context;
 mod error;
 mod key;
 mod kv;
+pub mod number;
 mod relative;
 mod scope;
 mod score;

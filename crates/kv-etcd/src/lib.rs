@@ -13,7 +13,6 @@ mod layout;
 mod leases;
 mod link;
 mod members;
-mod number;
 mod optimistic;
 mod place;
 mod records;
@@ -25,6 +24,8 @@ mod watch;
 mod written;
 mod zmove;
 mod zsets;
+
+use kv_core::number;
 
 pub use self::{
     config::{EtcdConfig, EtcdTls},

@@ -12,7 +12,6 @@ mod hashes;
 mod keys;
 mod leftover;
 mod moment;
-mod number;
 mod refusal;
 mod scan;
 mod shard;
@@ -29,6 +28,8 @@ mod zsets;
 
 #[cfg(test)]
 mod tests;
+
+use kv_core::number;
 
 pub use self::{
     config::{MemoryConfig, OnFull, ShardCount},

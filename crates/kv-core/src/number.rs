@@ -1,9 +1,9 @@
-//! Counters as text.
+//! Counters as text, for providers.
 
-use kv_core::Value;
+use crate::Value;
 
 /// Parses the one spelling that a number has: no sign but a leading `-`, no leading zero, no spaces.
-pub(crate) fn parse(text: &[u8]) -> Option<i64> {
+pub fn parse(text: &[u8]) -> Option<i64> {
     let digits = text.strip_prefix(b"-").unwrap_or(text);
     let canonical = match digits {
         b"0" => text.len() == 1,
@@ -16,7 +16,8 @@ pub(crate) fn parse(text: &[u8]) -> Option<i64> {
     str::from_utf8(text).ok()?.parse().ok()
 }
 
-pub(crate) fn print(number: i64) -> Value {
+/// The one spelling that a number has.
+pub fn print(number: i64) -> Value {
     number.to_string().into()
 }
 
