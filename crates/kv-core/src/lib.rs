@@ -48,7 +48,7 @@ pub use self::{
     },
     ttl::{Expiry, Lifetime, SetOptions, TimeToLive, Ttl, When},
     value::{Field, Mark, Member, Value},
-    watch::{Event, Events, Watch},
+    watch::{Event, Events, Watch, subscription},
 };
 
 /// A boxed future, as the seam's methods return.

@@ -1,13 +1,16 @@
 //! What is watched, by whom, and how far the server has told of it.
 
 mod fold;
+mod request;
 
-pub(super) use self::fold::Change;
+pub(super) use self::{
+    fold::Change,
+    request::{From, Request, Wanted},
+};
 use super::{
     deadlines::Deadlines,
     gone::Gone,
     looks::{Cause, Looks, Spot},
-    subscriber::{Kind, Subscriber},
     topic::Topic,
 };
 use crate::{
@@ -15,7 +18,10 @@ use crate::{
     layout::Layout,
 };
 use bytes::Bytes;
-use kv_core::Timestamp;
+use kv_core::{
+    Timestamp,
+    subscription::{Kind, Subscriber},
+};
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
@@ -54,25 +60,6 @@ pub(super) struct Board {
     /// Of keys in ranges.
     range_ends: Deadlines,
     gone: Gone<Spot>,
-}
-
-/// What the server is to be asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Request {
-    Watch(Wanted),
-    Cancel(i64),
-    Progress,
-}
-
-/// A watch to begin.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Wanted {
-    pub(super) id: i64,
-    pub(super) key: Vec<u8>,
-    pub(super) end: Vec<u8>,
-    /// Where it begins; none for the next change.
-    pub(super) revision: Option<i64>,
-    pub(super) puts_only: bool,
 }
 
 struct Job {
@@ -114,7 +101,7 @@ impl Board {
         let subscriber = Arc::new(Subscriber::new(id, kind, names));
         self.watchers.insert(id, Arc::clone(&subscriber));
         let mut waits_for = HashSet::new();
-        for (number, name) in subscriber.names.iter().enumerate() {
+        for (number, name) in subscriber.names().iter().enumerate() {
             let topic_id = self.topic(kind, name, number as u64);
             if let Some(topic) = self.topics.get_mut(&topic_id) {
                 topic.join(&subscriber);
@@ -133,15 +120,15 @@ impl Board {
 
     /// Takes a subscriber out, and what nobody else watches with it.
     pub(super) fn leave(&mut self, subscriber: &Subscriber) {
-        self.watchers.remove(&subscriber.id);
-        self.jobs.remove(&subscriber.id);
-        for name in &subscriber.names {
-            let name = (subscriber.kind, name.clone());
+        self.watchers.remove(&subscriber.id());
+        self.jobs.remove(&subscriber.id());
+        for name in subscriber.names() {
+            let name = (subscriber.kind(), name.clone());
             let Some(&id) = self.by_name.get(&name) else {
                 continue;
             };
             let topic = self.topics.get_mut(&id);
-            if topic.is_some_and(|topic| topic.leave(subscriber.id)) {
+            if topic.is_some_and(|topic| topic.leave(subscriber.id())) {
                 self.by_name.remove(&name);
                 self.drop_topic(id);
             }
@@ -228,7 +215,7 @@ impl Board {
             return;
         };
         for subscriber in topic.subscribers() {
-            if let Some(job) = self.jobs.remove(&subscriber.id) {
+            if let Some(job) = self.jobs.remove(&subscriber.id()) {
                 let _ = job.done.send(Err(failure.clone()));
             }
             subscriber.end(failure.clone());
@@ -338,12 +325,12 @@ impl Board {
             topic.subscribers().iter().for_each(|it| it.resync());
         }
         for subscriber in topic.subscribers() {
-            let Some(job) = self.jobs.get_mut(&subscriber.id) else {
+            let Some(job) = self.jobs.get_mut(&subscriber.id()) else {
                 continue;
             };
             job.waits_for.remove(&id);
             if job.waits_for.is_empty()
-                && let Some(job) = self.jobs.remove(&subscriber.id)
+                && let Some(job) = self.jobs.remove(&subscriber.id())
             {
                 let _ = job.done.send(Ok(()));
             }
@@ -384,15 +371,6 @@ impl Board {
         self.range_ends.forget(id);
         self.gone.retain(|spot| spot.topic != id);
     }
-}
-
-/// Where the watches begin on a new stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum From {
-    /// At what was told last.
-    Told,
-    /// Now; what came in between may be missed.
-    Now,
 }
 
 #[cfg(test)]

@@ -5,14 +5,16 @@ use super::{
     board::{Board, Live, Request},
     look::{self, CHUNK},
     stream::{self, History},
-    subscriber::{Kind, Subscriber, Subscription},
 };
 use crate::{
     error::{Answer, Failure},
     optimistic::Optimist,
 };
 use bytes::Bytes;
-use kv_core::{ErrorKind, Timestamp};
+use kv_core::{
+    ErrorKind, Timestamp,
+    subscription::{self, Kind, Subscriber, Subscription},
+};
 use parking_lot::Mutex;
 use std::{future::pending, sync::Arc, time::Duration};
 use tokio::{sync::Notify, task::AbortHandle, time::timeout};
@@ -82,12 +84,9 @@ impl Line {
         self: &Arc<Self>,
         kind: Kind,
         names: Vec<Bytes>,
-    ) -> Answer<Subscription> {
+    ) -> Answer<Subscription<Self>> {
         let (subscriber, live) = self.join(kind, names)?;
-        let subscription = Subscription {
-            line: Arc::clone(self),
-            subscriber,
-        };
+        let subscription = Subscription::new(self, subscriber);
         let Some(live) = live else {
             return Ok(subscription);
         };
@@ -97,18 +96,6 @@ impl Line {
         let told = timeout(limit, live).await.map_err(|_| too_late())?;
         told.unwrap_or_else(|_| Err(Failure::closed()))?;
         Ok(subscription)
-    }
-
-    pub(super) fn leave(&self, subscriber: &Subscriber) {
-        let mut state = self.state.lock();
-        state.board.leave(subscriber);
-        let is_empty = state.board.watchers.is_empty();
-        state.left += u64::from(is_empty);
-        drop(state);
-        self.asked.notify_one();
-        if is_empty {
-            self.empty.notify_one();
-        }
     }
 
     /// Takes subscribers again.
@@ -280,6 +267,20 @@ impl Line {
                 }
                 return;
             }
+        }
+    }
+}
+
+impl subscription::Line for Line {
+    fn leave(&self, subscriber: &Subscriber) {
+        let mut state = self.state.lock();
+        state.board.leave(subscriber);
+        let is_empty = state.board.watchers.is_empty();
+        state.left += u64::from(is_empty);
+        drop(state);
+        self.asked.notify_one();
+        if is_empty {
+            self.empty.notify_one();
         }
     }
 }

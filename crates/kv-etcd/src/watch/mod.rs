@@ -36,12 +36,10 @@ mod line;
 mod look;
 mod looks;
 mod stream;
-mod subscriber;
 mod topic;
 
 pub(crate) use self::line::Line;
 
-use self::subscriber::Kind;
 use crate::{
     error::Answer,
     optimistic::{Optimist, View},
@@ -50,6 +48,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use kv_core::{
     Error, ErrorKind, Event, Events, Key, Notice, Outcome, Prefix, Result, Value, Watch,
+    subscription::Kind,
 };
 use std::{
     collections::{HashMap, HashSet},

@@ -1,8 +1,8 @@
 //! A key, a range of keys, or a channel or several of a group, and who watches it.
 
-use super::subscriber::{Kind, Subscriber};
 use crate::layout::{Layout, Range};
 use bytes::Bytes;
+use kv_core::subscription::{Kind, Subscriber};
 use std::sync::Arc;
 
 pub(super) struct Topic {
@@ -70,7 +70,7 @@ impl Topic {
 
     /// Takes a subscriber out; answers whether nobody is left.
     pub(super) fn leave(&mut self, id: u64) -> bool {
-        if let Ok(at) = self.subscribers.binary_search_by_key(&id, |it| it.id) {
+        if let Ok(at) = self.subscribers.binary_search_by_key(&id, |it| it.id()) {
             self.subscribers.remove(at);
         }
         self.subscribers.is_empty()

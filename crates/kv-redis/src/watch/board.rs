@@ -5,15 +5,13 @@ mod work;
 
 pub(super) use self::work::{Cover, Work, is_within};
 use self::{dirty::Dirty, work::Job};
-use super::{
-    deadlines::Deadlines,
-    look::Look,
-    subscriber::{Change, Kind, Subscriber},
-    topics::Topics,
-};
+use super::{deadlines::Deadlines, look::Look, topics::Topics};
 use crate::error::{Answer, Failure};
 use bytes::Bytes;
-use kv_core::{ErrorKind, Key, Value};
+use kv_core::{
+    ErrorKind, Key, Value,
+    subscription::{Change, Kind, Subscriber},
+};
 use redis::{PushInfo, PushKind, Value as Reply};
 use std::{
     collections::{HashMap, HashSet},
@@ -86,9 +84,10 @@ impl Board {
     ) -> (Arc<Subscriber>, Option<Live>) {
         self.last_id += 1;
         let subscriber = Arc::new(Subscriber::new(self.last_id, kind, names));
-        self.watchers.insert(subscriber.id, Arc::clone(&subscriber));
+        self.watchers
+            .insert(subscriber.id(), Arc::clone(&subscriber));
         let mut live = true;
-        for name in &subscriber.names {
+        for name in subscriber.names() {
             let ready = self.topics(kind).join(name, &subscriber).ready;
             live &= ready;
             match kind {
@@ -103,8 +102,8 @@ impl Board {
         }
         let (done, live) = oneshot::channel();
         self.jobs.push(Job {
-            id: subscriber.id,
-            names: subscriber.names.clone(),
+            id: subscriber.id(),
+            names: subscriber.names().to_vec(),
             done,
         });
         (subscriber, Some(live))
@@ -112,11 +111,11 @@ impl Board {
 
     /// Takes a subscriber out.
     pub(super) fn leave(&mut self, subscriber: &Subscriber, now: Duration) {
-        self.watchers.remove(&subscriber.id);
-        self.missed.remove(&subscriber.id);
-        for name in &subscriber.names {
-            let kind = subscriber.kind;
-            if !self.topics(kind).leave(name, subscriber.id) {
+        self.watchers.remove(&subscriber.id());
+        self.missed.remove(&subscriber.id());
+        for name in subscriber.names() {
+            let kind = subscriber.kind();
+            if !self.topics(kind).leave(name, subscriber.id()) {
                 continue;
             }
             match kind {
@@ -277,8 +276,8 @@ impl Board {
             .into_iter()
             .chain(self.ranges.around(key));
         let mut concerned: Vec<_> = topics.flat_map(|it| it.subscribers()).collect();
-        concerned.sort_unstable_by_key(|it| it.id);
-        concerned.dedup_by_key(|it| it.id);
+        concerned.sort_unstable_by_key(|it| it.id());
+        concerned.dedup_by_key(|it| it.id());
         for subscriber in concerned {
             subscriber.change(key, change.clone());
         }
@@ -292,8 +291,11 @@ impl Board {
 
     /// Has those who watch such ranges read again.
     pub(super) fn resync_ranges(&self, concerns: impl Fn(&Bytes) -> bool) {
-        let ranges = self.watchers.values().filter(|it| it.kind == Kind::Ranges);
-        let concerned = ranges.filter(|it| it.names.iter().any(&concerns));
+        let ranges = self
+            .watchers
+            .values()
+            .filter(|it| it.kind() == Kind::Ranges);
+        let concerned = ranges.filter(|it| it.names().iter().any(&concerns));
         concerned.for_each(|it| it.resync());
     }
 
@@ -339,7 +341,7 @@ impl Board {
 
     /// The server forgot all keys, and with them which pushes are armed.
     fn flush(&mut self) {
-        self.forget(|it| it.kind != Kind::Channels);
+        self.forget(|it| it.kind() != Kind::Channels);
         self.keys
             .iter_mut()
             .for_each(|(_, topic)| topic.ready = false);
@@ -353,7 +355,7 @@ impl Board {
         self.owed.clear();
         self.deadlines.clear();
         let concerned = self.watchers.values().filter(|it| whose(it));
-        self.missed.extend(concerned.map(|it| it.id));
+        self.missed.extend(concerned.map(|it| it.id()));
     }
 
     pub(super) fn refuse(&mut self, key: &Bytes, failure: &Failure) {

@@ -4,14 +4,16 @@
 use super::{
     board::{Board, Live, Reading, Work},
     server::Server,
-    subscriber::{Kind, Subscriber, Subscription},
 };
 use crate::{
     error::{Answer, Failure},
     handshake::Settings,
 };
 use bytes::Bytes;
-use kv_core::Stopwatch;
+use kv_core::{
+    Stopwatch,
+    subscription::{self, Kind, Subscriber, Subscription},
+};
 use parking_lot::Mutex;
 use redis::Client;
 use std::{future::pending, sync::Arc, time::Duration};
@@ -37,7 +39,7 @@ pub(super) enum Role {
     Ranges,
 }
 
-pub(super) struct Line {
+pub(crate) struct Line {
     pub(super) role: Role,
     pub(super) client: Client,
     pub(super) settings: Settings,
@@ -100,12 +102,9 @@ impl Line {
         self: &Arc<Self>,
         kind: Kind,
         names: Vec<Bytes>,
-    ) -> Answer<Subscription> {
+    ) -> Answer<Subscription<Self>> {
         let (subscriber, live) = self.join(kind, names)?;
-        let subscription = Subscription {
-            line: Arc::clone(self),
-            subscriber,
-        };
+        let subscription = Subscription::new(self, subscriber);
         let Some(live) = live else {
             return Ok(subscription);
         };
@@ -115,12 +114,6 @@ impl Line {
         let told = timeout(limit, live).await.map_err(|_| too_late())?;
         told.unwrap_or_else(|_| Err(Failure::closed()))?;
         Ok(subscription)
-    }
-
-    pub(super) fn leave(&self, subscriber: &Subscriber) {
-        let now = self.now();
-        self.state.lock().board.leave(subscriber, now);
-        self.wake.notify_one();
     }
 
     /// Ends every subscription and the connection.
@@ -283,6 +276,14 @@ impl Line {
             return true;
         }
         false
+    }
+}
+
+impl subscription::Line for Line {
+    fn leave(&self, subscriber: &Subscriber) {
+        let now = self.now();
+        self.state.lock().board.leave(subscriber, now);
+        self.wake.notify_one();
     }
 }
 

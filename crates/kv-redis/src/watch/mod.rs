@@ -44,17 +44,19 @@ mod look;
 mod poll;
 mod rounds;
 mod server;
-mod subscriber;
 mod sweep;
 mod topics;
 
 use self::line::{Line, Role};
-pub(crate) use self::subscriber::{Kind, Subscription};
 use crate::{encode, error::Answer, handshake::Settings, link::Link};
 use bytes::Bytes;
-use kv_core::{Error, ErrorKind, Events, Key, Outcome, Prefix, Result, Value, Watch};
+pub(crate) use kv_core::subscription::Kind;
+use kv_core::{Error, ErrorKind, Events, Key, Outcome, Prefix, Result, Value, Watch, subscription};
 use redis::Client;
 use std::{collections::HashSet, sync::Arc};
+
+/// What a receiver has of a connection.
+pub(crate) type Subscription = subscription::Subscription<Line>;
 
 /// The connections that watch one server.
 pub(crate) struct Watches {

@@ -1,7 +1,8 @@
 //! Watching keys on a server that pushes no changes: what was seen is compared with what is.
 
-use super::{board::Board, look::Look, subscriber::Change};
+use super::{board::Board, look::Look};
 use bytes::Bytes;
+use kv_core::subscription::Change;
 use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
@@ -99,10 +100,8 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::subscriber::{Kind, Subscriber},
-        *,
-    };
+    use super::*;
+    use kv_core::subscription::{Kind, Subscriber};
     use std::sync::Arc;
 
     fn present(value: &str, left: Option<u64>) -> Look {

@@ -4,7 +4,6 @@ use super::{
     board::{Board, Cover, is_within},
     look::{Ask, Look},
     server::{Server, Source},
-    subscriber::Change,
     sweep::{Sweep, Turn},
 };
 use crate::{
@@ -12,6 +11,7 @@ use crate::{
     error::{Answer, Failure},
 };
 use bytes::Bytes;
+use kv_core::subscription::Change;
 use redis::Value as Reply;
 use std::time::Duration;
 

@@ -8,10 +8,10 @@
 //! What is known of up to [`MOST_KNOWN`] keys is kept. Of a greater crowd there is one sum over all
 //! keys and what they hold; each round whose sum is another tells to read again.
 
-use super::{board::is_within, look::Look, poll::State, subscriber::Change};
+use super::{board::is_within, look::Look, poll::State};
 use crate::encode;
 use bytes::Bytes;
-use kv_core::Prefix;
+use kv_core::{Prefix, subscription::Change};
 use std::{
     collections::{BTreeSet, HashMap},
     hash::{DefaultHasher, Hash, Hasher},

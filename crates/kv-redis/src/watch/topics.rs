@@ -1,7 +1,7 @@
 //! Who watches what: keys and channels by name, ranges by what a key starts with.
 
-use super::subscriber::Subscriber;
 use bytes::Bytes;
+use kv_core::subscription::Subscriber;
 use std::{
     collections::{BTreeMap, HashMap, hash_map::Entry},
     sync::Arc,
@@ -45,7 +45,7 @@ impl Topics {
                 new.insert(Topic {
                     subscribers: Vec::with_capacity(1),
                     ready: false,
-                    born: subscriber.id,
+                    born: subscriber.id(),
                 })
             }
         };
@@ -58,7 +58,7 @@ impl Topics {
         let Some(topic) = self.by_name.get_mut(name) else {
             return false;
         };
-        if let Ok(at) = topic.subscribers.binary_search_by_key(&id, |it| it.id) {
+        if let Ok(at) = topic.subscribers.binary_search_by_key(&id, |it| it.id()) {
             topic.subscribers.remove(at);
         }
         topic.is_empty()
@@ -117,7 +117,8 @@ impl Topics {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::subscriber::Kind, *};
+    use super::*;
+    use kv_core::subscription::Kind;
 
     #[test]
     fn the_outermost_ranges_cover_the_others() {

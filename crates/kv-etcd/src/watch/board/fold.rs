@@ -7,11 +7,13 @@ use crate::{
     watch::{
         look::{self, Found},
         looks::{Cause, Spot},
-        subscriber::{Change as News, Kind},
     },
 };
 use bytes::Bytes;
-use kv_core::{Key, Timestamp, Value};
+use kv_core::{
+    Key, Timestamp, Value,
+    subscription::{Change as News, Kind},
+};
 use std::collections::HashMap;
 
 /// What the server tells of one of its keys.

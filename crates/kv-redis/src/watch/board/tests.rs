@@ -9,7 +9,7 @@ fn watched() -> (Board, Arc<Subscriber>) {
     let mut board = Board::default();
     let (subscriber, _live) = board.join(Kind::Keys, vec![key()]);
     let mut work = board.take_work().unwrap();
-    assert_eq!(work.arm, [(key(), subscriber.id)]);
+    assert_eq!(work.arm, [(key(), subscriber.id())]);
     work.found.push(Look::Present {
         value: None,
         left: Some(Duration::from_secs(1)),

@@ -1,7 +1,8 @@
 use super::{
-    super::{board::Board, rounds::tell, subscriber::Kind},
+    super::{board::Board, rounds::tell},
     *,
 };
+use kv_core::subscription::Kind;
 
 const NOW: Duration = Duration::ZERO;
 

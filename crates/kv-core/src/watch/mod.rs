@@ -4,6 +4,8 @@ use crate::{Capability, Key, Prefixes, Result, Value, Visitor};
 use futures_core::Stream;
 use std::pin::Pin;
 
+pub mod subscription;
+
 /// What to watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

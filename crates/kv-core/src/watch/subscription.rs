@@ -1,13 +1,14 @@
-//! One receiver: what waits for it, in bounded room, and the stream it reads.
+//! One receiver: what waits for it, in bounded room, and the stream it reads. For providers that tell
+//! many receivers by one connection.
 
-use super::line::Line;
-use crate::error::Failure;
+use super::Event;
+use crate::{Error, Key, Result, Value};
 use bytes::Bytes;
-use futures_util::Stream;
-use kv_core::{Event, Key, Result, Value};
+use futures_core::Stream;
 use parking_lot::Mutex;
 use std::{
     collections::{HashMap, VecDeque},
+    fmt,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -19,17 +20,20 @@ const ROOM: usize = 1024;
 
 /// What a receiver watches; the names are distinct.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Kind {
+pub enum Kind {
+    /// Keys.
     Keys,
+    /// Ranges of keys.
     Ranges,
+    /// Messages on channels.
     Channels,
 }
 
 /// One receiver.
-pub(super) struct Subscriber {
-    pub(super) id: u64,
-    pub(super) kind: Kind,
-    pub(super) names: Vec<Bytes>,
+pub struct Subscriber {
+    id: u64,
+    kind: Kind,
+    names: Vec<Bytes>,
     queue: Mutex<Queue>,
 }
 
@@ -50,20 +54,23 @@ enum Slot {
 
 /// What became of a key.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Change {
+pub enum Change {
+    /// It was written; what it holds, where the store tells.
     Put(Option<Value>),
+    /// It is gone.
     Delete,
 }
 
 enum End {
     Open,
     /// Told once all that waits is.
-    Failed(Failure),
+    Failed(Error),
     Over,
 }
 
 impl Subscriber {
-    pub(super) fn new(id: u64, kind: Kind, names: Vec<Bytes>) -> Self {
+    /// One to whom nothing was told yet, with a number of the provider's.
+    pub fn new(id: u64, kind: Kind, names: Vec<Bytes>) -> Self {
         let queue = Queue {
             waiting: VecDeque::new(),
             changes: HashMap::new(),
@@ -78,8 +85,23 @@ impl Subscriber {
         }
     }
 
+    /// The provider's number.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// What the names are.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// What is watched.
+    pub fn names(&self) -> &[Bytes] {
+        &self.names
+    }
+
     /// Tells a change; it replaces one of the same key that still waits.
-    pub(super) fn change(&self, key: &Bytes, change: Change) {
+    pub fn change(&self, key: &Bytes, change: Change) {
         self.queue(|queue| {
             if let Some(earlier) = queue.changes.get_mut(key) {
                 *earlier = change;
@@ -93,7 +115,7 @@ impl Subscriber {
     }
 
     /// Tells a message, or in its place and that of those behind it that something was lost.
-    pub(super) fn message(&self, channel: &Key, payload: &Value) {
+    pub fn message(&self, channel: &Key, payload: &Value) {
         self.queue(|queue| {
             if queue.waiting.len() < ROOM {
                 let message = Slot::Message(channel.clone(), payload.clone());
@@ -105,27 +127,31 @@ impl Subscriber {
     }
 
     /// Tells that something may have been missed.
-    pub(super) fn resync(&self) {
+    pub fn resync(&self) {
         self.queue(|queue| match self.kind {
             Kind::Channels => queue.lose_messages(),
             Kind::Keys | Kind::Ranges => queue.lose_changes(),
         });
     }
 
-    /// Nothing comes any more but this.
-    pub(super) fn end(&self, failure: Failure) {
+    /// Nothing comes any more but this, once all that waits is told; the first one counts.
+    pub fn end(&self, error: impl Into<Error>) {
         self.queue(|queue| {
             if matches!(queue.end, End::Open) {
-                queue.end = End::Failed(failure);
+                queue.end = End::Failed(error.into());
             }
         });
     }
 
-    /// All that waits.
-    #[cfg(test)]
-    pub(super) fn take(&self) -> Vec<Event> {
+    /// All that waits, which is not told any more.
+    pub fn take(&self) -> Vec<Event> {
         let mut queue = self.queue.lock();
         std::iter::from_fn(|| queue.next()).collect()
+    }
+
+    /// Whether nothing comes any more.
+    pub fn has_ended(&self) -> bool {
+        !matches!(self.queue.lock().end, End::Open)
     }
 
     fn queue(&self, change: impl FnOnce(&mut Queue)) {
@@ -170,13 +196,38 @@ impl Queue {
     }
 }
 
-/// A receiver's end; dropping it frees what was kept for it here and on the server.
-pub(super) struct Subscription {
-    pub(super) line: Arc<Line>,
-    pub(super) subscriber: Arc<Subscriber>,
+/// What tells subscribers.
+pub trait Line {
+    /// Frees what was kept for a subscriber, here and on the server.
+    fn leave(&self, subscriber: &Subscriber);
 }
 
-impl Stream for Subscription {
+impl fmt::Debug for Subscriber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscriber")
+            .field("id", &self.id)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A receiver's end of a line; dropping it leaves the line.
+pub struct Subscription<L: Line> {
+    line: Arc<L>,
+    subscriber: Arc<Subscriber>,
+}
+
+impl<L: Line> Subscription<L> {
+    /// The stream of what a subscriber is told.
+    pub fn new(line: &Arc<L>, subscriber: Arc<Subscriber>) -> Self {
+        Self {
+            line: Arc::clone(line),
+            subscriber,
+        }
+    }
+}
+
+impl<L: Line> Stream for Subscription<L> {
     type Item = Result<Event>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -185,7 +236,7 @@ impl Stream for Subscription {
             return Poll::Ready(Some(Ok(event)));
         }
         match std::mem::replace(&mut queue.end, End::Over) {
-            End::Failed(failure) => Poll::Ready(Some(Err(failure.into()))),
+            End::Failed(error) => Poll::Ready(Some(Err(error))),
             End::Over => Poll::Ready(None),
             End::Open => {
                 queue.end = End::Open;
@@ -196,7 +247,15 @@ impl Stream for Subscription {
     }
 }
 
-impl Drop for Subscription {
+impl<L: Line> fmt::Debug for Subscription<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Subscription")
+            .field(&self.subscriber)
+            .finish()
+    }
+}
+
+impl<L: Line> Drop for Subscription<L> {
     fn drop(&mut self) {
         self.line.leave(&self.subscriber);
     }
