@@ -32,7 +32,8 @@ pub struct EtcdConfig {
     /// are percent-decoded.
     pub uri: Option<String>,
     /// Addresses of the members, `http://host:port` or `https://host:port`, in place of a `uri`;
-    /// `http://127.0.0.1:2379` if neither is given. Calls go to those that are connected.
+    /// `http://127.0.0.1:2379` if neither is given. A store sends its calls to one of them, and to
+    /// the next while that one does not answer.
     pub endpoints: Vec<String>,
     /// The user.
     pub username: Option<String>,

@@ -133,6 +133,24 @@ async fn a_member_that_is_cut_off_from_the_others_is_left_and_taken_back() {
     }
 }
 
+/// Who gives up sooner than a member is found to be silent has it found out all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_without_patience_leave_a_frozen_member() {
+    let cluster = EtcdCluster::start_behind_proxies().await;
+    let leads = leader(&cluster).await;
+    let (kv, home) = store_at(&cluster, |it| it != leads).await;
+    cluster.pause(home);
+    let watch = Stopwatch::start();
+    until("a call goes well", async || {
+        timeout(millis(150), kv.get("a"))
+            .await
+            .is_ok_and(|it| it.is_ok())
+    })
+    .await;
+    // Long before the driver closes a silent connection.
+    assert!(watch.elapsed() < secs(3), "{:?}", watch.elapsed());
+}
+
 /// While there is no leader nothing is taken, and calls wait for one in place of failing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_wait_for_a_leader() {

@@ -13,7 +13,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{sync::Notify, task::AbortHandle, time::timeout};
+use tokio::{runtime::Handle, sync::Notify, task::AbortHandle, time::timeout};
 use tonic::transport::{Channel, Endpoint};
 use tower::{BoxError, Service, ServiceExt};
 
@@ -82,10 +82,6 @@ impl Member {
         Ok(response)
     }
 
-    pub(super) fn answers(&self) -> u64 {
-        self.answers.load(Ordering::Relaxed)
-    }
-
     pub(super) fn is_good(&self) -> bool {
         self.health.load(Ordering::Relaxed) == GOOD
     }
@@ -103,6 +99,10 @@ impl Member {
 
     /// Has others take the calls until it is known to answer.
     pub(super) fn doubt(self: &Arc<Self>) {
+        // A call can be dropped when there is no runtime any more.
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
         if !self.turn(GOOD, DOUBTED) {
             return;
         }
@@ -112,7 +112,7 @@ impl Member {
             true => MOST_STRIKES.min(past.strikes + 1),
             false => 0,
         };
-        let task = tokio::spawn(Arc::clone(self).watch_over(past.strikes));
+        let task = runtime.spawn(Arc::clone(self).watch_over(past.strikes));
         let before = past.probing.replace(task.abort_handle());
         if let Some(before) = before {
             before.abort();
@@ -176,5 +176,39 @@ impl Member {
         let (success, failure) = (Ordering::AcqRel, Ordering::Relaxed);
         let turned = self.health.compare_exchange(from, to, success, failure);
         turned.is_ok()
+    }
+}
+
+/// A call under way at a member. Callers of little patience drop theirs before it is long enough to be
+/// noticed; so their dropping is.
+pub(super) struct Waiting<'a> {
+    member: &'a Arc<Member>,
+    /// How many calls it had answered then.
+    answers: u64,
+    since: Stopwatch,
+    patience: Duration,
+}
+
+impl<'a> Waiting<'a> {
+    pub(super) fn new(member: &'a Arc<Member>, patience: Duration) -> Self {
+        Self {
+            member,
+            answers: member.answers.load(Ordering::Relaxed),
+            since: Stopwatch::start(),
+            patience,
+        }
+    }
+
+    /// Whether the member has answered nobody meanwhile.
+    pub(super) fn in_vain(&self) -> bool {
+        self.member.answers.load(Ordering::Relaxed) == self.answers
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if self.in_vain() && self.since.elapsed() >= self.patience {
+            self.member.doubt();
+        }
     }
 }

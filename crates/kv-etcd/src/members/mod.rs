@@ -21,7 +21,7 @@ mod tests;
 
 use self::{
     exchange::{Effect, Ended, Exchange, Request, Response, Why},
-    member::Member,
+    member::{Member, Waiting},
     route::Route,
 };
 use crate::error::Answer;
@@ -31,8 +31,10 @@ use tokio::time::timeout;
 use tonic::transport::Endpoint;
 use tower::{BoxError, util::BoxCloneSyncService};
 
-/// How long to wait for a leader before all are asked again, at least.
+/// How long to wait for a leader at first, once all members were asked; up to twice as long, ...
 const PAUSE: Duration = Duration::from_millis(25);
+/// ... and so many times twice as long again at most.
+const LONGEST_PAUSE: usize = 3;
 
 /// All members of a cluster.
 pub(crate) struct Members {
@@ -140,28 +142,29 @@ impl Members {
                 Some(before @ (_, Why::Leader)) => before,
                 _ => (result, why),
             };
-            if tries % self.all.len() != 0 {
-                told = Some((result, why));
-                continue;
+            if tries >= self.all.len() {
+                // Nobody took it.
+                let pause = PAUSE * (1 << LONGEST_PAUSE.min(tries - self.all.len()));
+                let pause = pause + pause.mul_f64(fastrand::f64());
+                if why == Why::Member || began.elapsed() + pause > self.budget {
+                    return result;
+                }
+                let _ = timeout(pause, pending::<()>()).await;
             }
-            let pause = PAUSE + PAUSE.mul_f64(fastrand::f64());
-            if why == Why::Member || began.elapsed() + pause > self.budget {
-                return result;
-            }
-            let _ = timeout(pause, pending::<()>()).await;
+            told = Some((result, why));
         }
     }
 
     /// Sends a request to one member; nothing if it is better sent to another one.
     async fn attempt(&self, member: &Arc<Member>, exchange: &Exchange) -> Option<Ended> {
-        let before = member.answers();
+        let waiting = Waiting::new(member, self.stall / 8);
         let mut call = pin!(member.call(exchange.request()));
         if let Ok(result) = timeout(self.stall, call.as_mut()).await {
             return Some(Ended::of(result));
         }
         loop {
             // Others may be quicker than this one.
-            if member.answers() == before {
+            if waiting.in_vain() {
                 member.doubt();
             }
             if let Ok(result) = timeout(self.probe, call.as_mut()).await {
