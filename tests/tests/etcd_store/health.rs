@@ -1,12 +1,12 @@
 //! Three members, of which the one that a store sends its calls to freezes, or is cut off: the calls
 //! go to another one.
 
-use crate::site::{Raw, millis, open, open_with, secs, until};
+use crate::site::{Raw, millis, open, open_with, secs};
 use etcd_client::Client;
 use futures_util::StreamExt;
 use kv_core::{ErrorKind, Event, Events, Kv, Outcome, Stopwatch, SystemClock, Watch};
 use kv_etcd::EtcdConfig;
-use kv_tests::server::EtcdCluster;
+use kv_tests::{patience::until, server::EtcdCluster};
 use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
 
