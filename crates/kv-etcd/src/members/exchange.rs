@@ -1,7 +1,7 @@
 //! One request that may be sent more than once, and what became of it.
 
 use bytes::Bytes;
-use http::request::Parts;
+use http::{Extensions, request::Parts};
 use http_body_util::{BodyExt, Full};
 use std::error::Error;
 use tonic::{Code, ConnectError, Status, body::Body};
@@ -44,7 +44,9 @@ impl Exchange {
             "/etcdserverpb.KV/Txn" => None,
             _ => return Ok(Err(request)),
         };
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        // For the driver alone, which is done with them; they would be copied for each request.
+        head.extensions = Extensions::new();
         let message = body.collect().await?.to_bytes();
         let effect = effect.unwrap_or_else(|| effect_of_txn(message.get(PREFIX..)));
         Ok(Ok(Self {
