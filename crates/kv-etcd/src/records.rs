@@ -3,9 +3,9 @@
 //! Only hints: whoever goes by one makes it a condition of what it writes, and reads if it fails.
 
 use crate::optimistic::Seen;
+use foldhash::HashMap;
 use kv_core::Key;
 use parking_lot::Mutex;
-use std::collections::HashMap;
 
 /// How many are remembered. Then all are forgotten: the next look at each costs one exchange.
 const MOST: usize = 10_000;

@@ -4,8 +4,8 @@
 
 use crate::optimistic::Seen;
 use bytes::Bytes;
+use foldhash::HashMap;
 use parking_lot::Mutex;
-use std::collections::HashMap;
 
 /// How many keys each of two generations holds: the older one is forgotten when the younger is full.
 const MOST: usize = 8_192;

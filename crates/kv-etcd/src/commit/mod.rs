@@ -172,7 +172,10 @@ impl View<'_> {
     /// taken for granted.
     fn expect_txn(&mut self, txn: &Txn) {
         let layout = self.layout.clone();
-        for key in keys(txn) {
+        for key in keys(txn)
+            .filter(|key| !self.has_recalled(key))
+            .collect::<Vec<_>>()
+        {
             self.recall_string(key);
             self.recall_structure(key);
         }

@@ -4,7 +4,8 @@ use super::step::OVERHEAD;
 use crate::layout::Range;
 use bytes::Bytes;
 use etcd_client::{GetOptions, GetResponse, KeyValue, TxnOp};
-use std::{collections::HashMap, sync::Arc};
+use foldhash::HashMap;
+use std::sync::Arc;
 
 /// A key of the store as it was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]

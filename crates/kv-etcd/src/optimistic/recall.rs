@@ -2,10 +2,10 @@
 
 use super::{
     done::Done,
-    facts::{Query, Seen, What},
+    facts::{Query, Seen, Want, What},
     run::Optimist,
     step::{Slot, Step},
-    view::{Planned, View},
+    view::{Interrupt, Planned, View},
 };
 use crate::{
     fences::Fences,
@@ -29,6 +29,11 @@ impl View<'_> {
         self.guess(self.layout.string(key.as_bytes()), None);
         self.guess(raw, record);
         self.recalled.push(key.clone());
+    }
+
+    /// Whether the record of a key was taken for granted.
+    pub(crate) fn has_recalled(&self, key: &Key) -> bool {
+        self.recalled.contains(key)
     }
 
     /// Takes for granted that a structure is as this process saw it last, if it did.
@@ -83,15 +88,18 @@ impl View<'_> {
     /// What is at a key, after what the plan did so far. The writes do not rely on it: the plan says
     /// in another way what they do rely on.
     pub(crate) fn glance(&mut self, key: &[u8]) -> Planned<Option<Seen>> {
-        let relied = self.relied.points.contains(key);
-        // Nothing would confirm a guess.
-        if !relied && !self.facts.points.contains_key(key) {
+        // What is a condition already may be a guess, too; else nothing would confirm that.
+        if self.relied.points.contains(key) || self.is_empty_by_condition(key) {
+            return self.point(key);
+        }
+        if let Some(written) = self.overlaid(key) {
+            return Ok(written);
+        }
+        let Some(seen) = self.facts.points.get(key).cloned() else {
             self.facts.guesses.remove(key);
-        }
-        let seen = self.point(key)?;
-        if !relied {
-            self.relied.points.remove(key);
-        }
+            self.want(Want::Point(key.to_vec()));
+            return Err(Interrupt::Unread);
+        };
         Ok(seen)
     }
 

@@ -127,7 +127,7 @@ impl Optimist {
                     }
                 }
                 Err(Interrupt::Unread) => {
-                    let wants = std::mem::take(&mut view.wants);
+                    let wants = view.wants.drain().collect();
                     match self.read(&mut facts, wants).await {
                         Err(failure) if failure.cause() == Cause::Compacted => {
                             facts.clear();

@@ -11,12 +11,9 @@ use crate::{
     layout::{Layout, Range},
 };
 use etcd_client::{Compare, CompareOp};
+use foldhash::{HashMap, HashMapExt, HashSet};
 use kv_core::{Key, Timestamp};
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 /// The result of a step of a plan.
 pub(crate) type Planned<T> = Result<T, Interrupt>;
@@ -53,7 +50,7 @@ pub(crate) struct View<'a> {
     pub(super) facts: &'a mut Facts,
     pub(crate) hints: &'a Hints,
     leases: &'a LeaseFacts,
-    pub(super) wants: Vec<Want>,
+    pub(super) wants: HashSet<Want>,
     pub(super) relied: Relied,
     pub(super) steps: Vec<Step>,
     /// Where each key is written among the steps.
@@ -105,7 +102,7 @@ impl<'a> View<'a> {
             facts,
             hints,
             leases,
-            wants: Vec::new(),
+            wants: HashSet::default(),
             relied: Relied::default(),
             steps: Vec::new(),
             written: HashMap::new(),
@@ -139,8 +136,7 @@ impl<'a> View<'a> {
         if let Some(written) = self.overlaid(key) {
             return Ok(written);
         }
-        // That is a condition already.
-        if self.relied.empty.iter().any(|range| range.contains(key)) {
+        if self.is_empty_by_condition(key) {
             self.relied.implied.insert(key.to_vec());
             return Ok(None);
         }
@@ -332,14 +328,17 @@ impl<'a> View<'a> {
         Ok(listing)
     }
 
+    /// Whether the writes rely on there being nothing around a key.
+    pub(super) fn is_empty_by_condition(&self, key: &[u8]) -> bool {
+        self.relied.empty.iter().any(|range| range.contains(key))
+    }
+
     fn knows(&self, key: &[u8]) -> bool {
         self.facts.points.contains_key(key) || self.facts.guesses.contains_key(key)
     }
 
     pub(super) fn want(&mut self, want: Want) {
-        if !self.wants.contains(&want) {
-            self.wants.push(want);
-        }
+        self.wants.insert(want);
     }
 }
 

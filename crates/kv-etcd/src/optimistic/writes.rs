@@ -11,7 +11,7 @@ use crate::{
     layout::{Range, range::END},
 };
 use etcd_client::TxnOp;
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 /// How far a plan had come; see [`View::restore`].
 pub(crate) struct Mark {
