@@ -2,7 +2,9 @@
 
 use crate::site::Site;
 use futures_util::StreamExt;
-use kv_core::{Capability, ErrorKind, Event, Events, Kv, Lifetime, SetOptions, Ttl};
+use kv_core::{
+    Capability, ErrorKind, Event, Events, Kv, Lifetime, SetOptions, Stopwatch, Timestamp, Ttl,
+};
 use kv_tests::{
     patience::{PATIENCE, pause, until},
     watching::{channels, delete, keys, message, next, next_is, nothing_but, put, ranges},
@@ -105,8 +107,25 @@ async fn a_range_is_polled() {
     nothing_but(events, other, "r:").await;
 }
 
+const LATE: Duration = Duration::from_millis(100);
+
+/// Looks at a key all the time; when it was gone, and how long a look took at most.
+async fn seen_to_end(kv: &Kv, key: &str) -> (Timestamp, Duration) {
+    let mut slowest = Duration::ZERO;
+    loop {
+        let look = Stopwatch::start();
+        let there = kv.exists(key).await.unwrap();
+        let now = kv.now().await.unwrap();
+        pause(Duration::from_millis(5)).await;
+        slowest = slowest.max(look.elapsed());
+        if !there {
+            return (now, slowest);
+        }
+    }
+}
+
 #[tokio::test]
-async fn the_end_of_a_key_in_a_polled_range_is_told_and_never_early() {
+async fn the_end_of_a_key_in_a_polled_range_is_told_in_time() {
     let site = Site::start().await;
     let kv = site.user(RULES).await;
     site.other
@@ -119,12 +138,19 @@ async fn the_end_of_a_key_in_a_polled_range_is_told_and_never_early() {
         site.other.set_with("r:k", "v", ttl(1500)).await.unwrap();
         let written = site.other.now().await.unwrap();
         assert_eq!(next(&mut events).await, put("r:k", None));
-        assert_eq!(next(&mut events).await, delete("r:k"));
-        let told = site.other.now().await.unwrap();
+        let told = async {
+            assert_eq!(next(&mut events).await, delete("r:k"));
+            site.other.now().await.unwrap()
+        };
+        let (told, (gone, slowest)) = tokio::join!(told, seen_to_end(&site.other, "r:k"));
         let span = told.saturating_since(written);
-        // How late it may be depends on the machine's load; early it may never be.
-        println!("told {span:?} after a write for 1.5 s");
         assert!(span >= Duration::from_millis(1490), "{span:?}: early");
+        // Beside somebody who looks all the time on the same machine.
+        let late = told.saturating_since(gone);
+        println!(
+            "told {span:?} after a write for 1.5 s, late by {late:?}; a look took {slowest:?}"
+        );
+        assert!(late < LATE + slowest * 4, "{late:?}: late");
     }
     nothing_but(&mut events, &site.other, "r:k").await;
 }

@@ -2,6 +2,7 @@
 
 mod check;
 mod listen;
+mod machine;
 mod wait;
 
 use crate::{

@@ -1,0 +1,64 @@
+//! How slow the machine is while a case runs: lateness is judged against that and not against a bare
+//! span, which is too short on a busy machine or too long on every other.
+
+use super::{Bench, pause};
+use kv_core::{Key, Kv, Stopwatch};
+use parking_lot::Mutex;
+use std::{sync::Arc, time::Duration};
+use tokio::task::AbortHandle;
+
+/// How long a probe sleeps.
+const NAP: Duration = Duration::from_millis(10);
+
+/// Does all the time what takes hardly any: sleeps for a moment, then reads a key. Dropping it ends
+/// that.
+pub(crate) struct Machine {
+    seen: Arc<Mutex<Seen>>,
+    task: AbortHandle,
+}
+
+struct Seen {
+    /// What a probe took beyond its sleep, at most.
+    worst: Duration,
+    /// The probe under way.
+    probe: Stopwatch,
+}
+
+impl Bench {
+    /// Begins to measure the machine.
+    pub(crate) fn machine(&self) -> Machine {
+        let seen = Arc::new(Mutex::new(Seen {
+            worst: Duration::ZERO,
+            probe: Stopwatch::start(),
+        }));
+        let probing = probe(self.kv.clone(), self.key("probe"), Arc::clone(&seen));
+        let task = tokio::spawn(probing).abort_handle();
+        Machine { seen, task }
+    }
+}
+
+impl Machine {
+    /// By how much something of a moment was late, at most, until now.
+    pub(crate) fn slowness(&self) -> Duration {
+        let seen = self.seen.lock();
+        seen.worst.max(seen.probe.elapsed().saturating_sub(NAP))
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn probe(kv: Kv, key: Key, seen: Arc<Mutex<Seen>>) {
+    loop {
+        seen.lock().probe = Stopwatch::start();
+        pause(NAP).await;
+        // Whether it is answered is another case's matter.
+        let _ = kv.exists(&key).await;
+        let mut seen = seen.lock();
+        let late = seen.probe.elapsed().saturating_sub(NAP);
+        seen.worst = seen.worst.max(late);
+    }
+}
