@@ -5,7 +5,7 @@ use crate::{
     bench::{Bench, Written, pause, together},
     failure::{Verdict, ensure, ensure_eq},
 };
-use kv_core::{BoxFuture, Capability, Key, Kv, SetOptions, TimeToLive, Ttl, When};
+use kv_core::{BoxFuture, Capability, Key, Kv, SetOptions, Stopwatch, TimeToLive, Ttl, When};
 use std::{future::poll_fn, task::Poll, time::Duration};
 
 cases! {
@@ -253,11 +253,17 @@ async fn dropped(b: Bench) -> Verdict {
             keys.push(key.clone());
             poll_and_drop(write(b.kv.clone(), key), polls).await;
         }
-        for micros in (0..24).map(|it| it * 40) {
-            let key = b.key(format!("aborted:{at}:{micros}"));
+        // At times up to half as long again as one takes that is let alone.
+        let key = b.key(format!("whole:{at}"));
+        keys.push(key.clone());
+        let watch = Stopwatch::start();
+        write(b.kv.clone(), key).await?;
+        let whole = watch.elapsed().max(Duration::from_micros(640));
+        for part in 0..24 {
+            let key = b.key(format!("aborted:{at}:{part}"));
             keys.push(key.clone());
             let task = tokio::spawn(write(b.kv.clone(), key));
-            pause(Duration::from_micros(micros)).await;
+            pause(whole * part / 16).await;
             task.abort();
         }
     }
