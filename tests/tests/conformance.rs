@@ -2,8 +2,9 @@
 //! `memory/bare/A-03 set then get`.
 //!
 //! Redis comes in three columns: one server, a cluster of two primaries, and one server behind a proxy
-//! that holds every piece back, for the sections where order matters most. etcd comes in one.
-//! `KV_MATRIX=full` puts both servers under each layer alone, too, and everything through the proxy.
+//! that holds every piece back. etcd comes in two, as it is and behind such a proxy. Of what is behind
+//! a proxy, the sections run where order matters most; `KV_MATRIX=full` runs all of it, and puts both
+//! servers under each layer alone, too.
 
 use kv_conformance::{
     Fixture, Settings, Tenancy,
@@ -68,10 +69,14 @@ fn run(
         .build()?;
     let cluster = Cluster::start();
     let url = &servers.redis;
-    let server: SocketAddr = address(url)?;
-    let proxy = runtime.block_on(FaultProxy::start(server))?;
-    proxy.set(Mode::Delay(DELAY));
-    let behind_proxy = format!("redis://{}", proxy.address());
+    let proxies = [url, &servers.etcd].map(|url| {
+        let proxy = runtime.block_on(FaultProxy::start(address(url)?))?;
+        proxy.set(Mode::Delay(DELAY));
+        Ok::<_, Box<dyn Error>>(proxy)
+    });
+    let [before_redis, before_etcd] = proxies;
+    let (before_redis, before_etcd) = (before_redis?, before_etcd?);
+    let behind = |scheme, proxy: &FaultProxy| format!("{scheme}://{}", proxy.address());
 
     let (bare, layers, full) = (bare(), layers()?, full_stack()?);
     let mut fixtures = Vec::new();
@@ -81,16 +86,23 @@ fn run(
     for stack in [&bare, &full] {
         fixtures.push(redis("redis", stack, url));
         fixtures.push(redis("cluster", stack, &cluster.url()));
-        fixtures.push(etcd(stack, &servers.etcd));
+        fixtures.push(etcd("etcd", stack, &servers.etcd));
     }
     if matrix == Matrix::Full {
         fixtures.extend(layers.iter().map(|stack| redis("redis", stack, url)));
-        fixtures.extend(layers.iter().map(|stack| etcd(stack, &servers.etcd)));
+        fixtures.extend(
+            layers
+                .iter()
+                .map(|stack| etcd("etcd", stack, &servers.etcd)),
+        );
     }
-    let delayed = redis("delayed", &full, &behind_proxy);
+    let delayed = [
+        redis("delayed", &full, &behind("redis", &before_redis)),
+        etcd("etcd-delayed", &full, &behind("etcd", &before_etcd)),
+    ];
     let trials = |fixture| kv_conformance::trials(fixture, runtime.handle());
     let mut all: Vec<_> = fixtures.iter().flat_map(trials).collect();
-    let mut slow = trials(&delayed);
+    let mut slow: Vec<_> = delayed.iter().flat_map(trials).collect();
     if matrix == Matrix::Usual {
         slow.retain(|trial| is_about_order(trial.name()));
     }
@@ -235,7 +247,7 @@ fn redis(column: &str, stack: &Stack, url: &str) -> Fixture {
 }
 
 /// Below a root of its own, so that one server does for all runs.
-fn etcd(stack: &Stack, url: &str) -> Fixture {
+fn etcd(column: &str, stack: &Stack, url: &str) -> Fixture {
     let mut config = EtcdConfig::from_url(url);
     config.root = Some(format!("conformance-{:016x}/", fastrand::u64(..)));
     // What a busy machine does to deadlines is another test's matter.
@@ -255,7 +267,7 @@ fn etcd(stack: &Stack, url: &str) -> Fixture {
         .held_slack(HELD)
         // Where writers meet, etcd takes more exchanges, and each writes to its log.
         .case_deadline(Duration::from_secs(180));
-    Fixture::new(format!("etcd/{}", stack.name), move || {
+    Fixture::new(format!("{column}/{}", stack.name), move || {
         let (config, stack) = (config.clone(), stack.clone());
         async move { connect(EtcdStore::new(config)?, stack).await }
     })
