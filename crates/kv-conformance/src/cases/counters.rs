@@ -108,8 +108,10 @@ async fn no_integer(b: Bench) -> Verdict {
             NotAnInteger,
             "adding to {text:?}"
         );
+        // The key may have such a text in it by chance.
+        let told = error.to_string().replace(&key.to_string(), "");
         ensure!(
-            text.len() < 3 || !error.to_string().contains(text),
+            text.len() < 3 || !told.contains(text),
             "the error shows the value: {error}"
         );
         b.holds(&key, text).await?;
