@@ -55,7 +55,7 @@ impl View<'_> {
                 continue;
             }
             let bytes = score::encode(score).to_vec();
-            match known.loosely {
+            match known.loosely && self.overlaid(&raw).is_none() {
                 true => count.slots.push(self.put_telling(raw, bytes, lease)?),
                 false => {
                     count.known += u64::from(before.is_none());
@@ -91,8 +91,10 @@ impl View<'_> {
             let Some(score) = before else {
                 continue;
             };
+            // What the plan itself wrote it knows.
+            let loosely = known.loosely && self.overlaid(&raw).is_none();
             let gone = self.delete(raw)?;
-            match known.loosely {
+            match loosely {
                 true => count.slots.push(gone),
                 false => count.known += 1,
             }
@@ -128,8 +130,9 @@ impl View<'_> {
             if !loosely {
                 self.point(entry)?;
             }
+            let known = self.overlaid(entry).is_some();
             let gone = self.delete(entry.clone())?;
-            match loosely {
+            match loosely && !known {
                 true => count.slots.push(gone),
                 false => count.known += 1,
             }
