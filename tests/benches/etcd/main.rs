@@ -26,6 +26,12 @@ fn main() -> Outcome<ExitCode> {
     singles(&mut suite, "get", get, reference::get);
     singles(&mut suite, "set", set, reference::set);
     singles(&mut suite, "delete", delete, reference::delete);
+    singles(
+        &mut suite,
+        "delete_alone",
+        delete,
+        reference::delete_if_alone,
+    );
     singles(&mut suite, "exists", exists, reference::exists);
     locks::rows(&mut suite);
     claims::rows(&mut suite);

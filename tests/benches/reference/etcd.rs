@@ -35,6 +35,18 @@ pub(crate) async fn delete(mut etcd: KvClient, share: Share) -> Outcome {
     Ok(())
 }
 
+/// Deletes a key on the condition that another one is not there, as a store must whose keys can hold
+/// more than strings.
+pub(crate) async fn delete_if_alone(mut etcd: KvClient, share: Share) -> Outcome {
+    for key in share.keys() {
+        let alone = Compare::create_revision(format!("\0\u{1}{key}"), CompareOp::Equal, 0);
+        let delete = TxnOp::delete(key, None);
+        etcd.txn(Txn::new().when([alone]).and_then([delete]))
+            .await?;
+    }
+    Ok(())
+}
+
 pub(crate) async fn exists(mut etcd: KvClient, share: Share) -> Outcome {
     for key in share.keys() {
         let count_only = GetOptions::new().with_count_only();

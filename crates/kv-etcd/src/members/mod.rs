@@ -157,6 +157,10 @@ impl Members {
 
     /// Sends a request to one member; nothing if it is better sent to another one.
     async fn attempt(&self, member: &Arc<Member>, exchange: &Exchange) -> Option<Ended> {
+        if self.all.len() == 1 {
+            // There is nobody else to ask, so nobody need watch it.
+            return Some(Ended::of(member.call(exchange.request()).await));
+        }
         let waiting = Waiting::new(member, self.stall / 8);
         let mut call = pin!(member.call(exchange.request()));
         if let Ok(result) = timeout(self.stall, call.as_mut()).await {
