@@ -5,6 +5,7 @@
 
 mod draining;
 mod errors;
+mod exchanges;
 mod health;
 mod history;
 mod interop;

@@ -30,12 +30,27 @@ impl Site {
 
     /// How many watches the server keeps.
     pub(crate) async fn watches(&self) -> u64 {
+        self.metrics("etcd_debugging_mvcc_watcher_total ").await
+    }
+
+    /// How many exchanges about keys the server has begun.
+    pub(crate) async fn exchanges(&self) -> u64 {
+        const UNARY: &str = r#"grpc_service="etcdserverpb.KV",grpc_type="unary""#;
+        let mut count = 0;
+        for method in ["Range", "Put", "DeleteRange", "Txn"] {
+            let name = format!(r#"grpc_server_started_total{{grpc_method="{method}",{UNARY}}} "#);
+            count += self.metrics(&name).await;
+        }
+        count
+    }
+
+    /// What the server tells of itself by a name.
+    async fn metrics(&self, name: &str) -> u64 {
         let mut stream = TcpStream::connect(self.server.address()).await.unwrap();
         let request = "GET /metrics HTTP/1.0\r\n\r\n";
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).await.unwrap();
-        let name = "etcd_debugging_mvcc_watcher_total ";
         let value = text.lines().find_map(|line| line.strip_prefix(name));
         value.unwrap().parse::<f64>().unwrap() as u64
     }

@@ -49,7 +49,7 @@ pub use self::{builder::KvBuilder, lifecycle::Health};
 /// # Cancel safety
 /// Any future may be dropped: what it was about to do to a key is then applied whole or not at all,
 /// which of the two is unknown, and no key is left without the deadline it was given. Commands on
-/// several keys, and pops of more than 200 members, can take several such steps; a dropped one may
+/// several keys, and pops of more than 100 members, can take several such steps; a dropped one may
 /// stop in between, and the members that a dropped pop had removed are gone.
 #[derive(Clone)]
 pub struct Kv {

@@ -18,6 +18,8 @@ pub(super) struct Left {
     /// Where its first entry is read as part of the move, up to a fence if there is one.
     slot: Slot,
     fence: Option<Vec<u8>>,
+    /// How many members lie before it when it is where it should be.
+    near: u64,
     /// Up to which score members are due.
     max: Score,
 }
@@ -40,6 +42,7 @@ impl Move<'_> {
                 index,
                 slot: view.read(Query::first_key(near)),
                 fence,
+                near: members as u64 + LONG,
                 max: source.max.at(now),
             }
         });
@@ -57,7 +60,10 @@ impl Left {
     ) -> Answer<()> {
         let near = done.listing(self.slot)?;
         let first = match near.entries.first() {
-            Some((entry, _)) => self.score_of(entry),
+            Some((entry, _)) => {
+                store.fences().pass(&self.key, entry);
+                self.score_of(entry)
+            }
             None => match self.seek(store, done.revision).await {
                 Ok(first) => first,
                 // What was moved must be told. Whoever looks again sees.
@@ -67,7 +73,7 @@ impl Left {
                 }
             },
         };
-        if near.count > LONG {
+        if near.count > self.near {
             // Without fences, or with such far ones, the next look takes as long. It is no part of
             // what was asked for.
             let _ = self.put_up_fences(store).await;
