@@ -9,6 +9,7 @@ mod exchanges;
 mod health;
 mod history;
 mod interop;
+mod large;
 mod layout;
 mod leases;
 mod members;
