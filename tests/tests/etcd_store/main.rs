@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod draining;
+mod ended;
 mod errors;
 mod exchanges;
 mod health;

@@ -14,7 +14,7 @@ use crate::{
     optimistic::{Group, Planned, Query, Slot, View, What},
     zsets,
 };
-use kv_core::{Fate, Key};
+use kv_core::{Bodies, Fate, Key};
 use std::collections::HashMap;
 
 /// A member's group, and where in it its bodies are read.
@@ -93,7 +93,12 @@ impl Move<'_> {
     }
 
     /// Plans a group for each member.
-    pub(super) fn write_each(&self, view: &mut View<'_>, due: &[Due]) -> Planned<Vec<Moving>> {
+    pub(super) fn write_each(
+        &self,
+        view: &mut View<'_>,
+        due: &[Due],
+        hashes: &[Option<&Bodies>],
+    ) -> Planned<Vec<Moving>> {
         let step = self.step;
         if due.is_empty() {
             return Ok(Vec::new());
@@ -111,7 +116,7 @@ impl Move<'_> {
             });
         }
         due.iter()
-            .map(|due| self.write_one(view, due, target, tallies[due.source]))
+            .map(|due| self.write_one(view, due, hashes, (target, tallies[due.source])))
             .collect()
     }
 
@@ -119,8 +124,8 @@ impl Move<'_> {
         &self,
         view: &mut View<'_>,
         due: &Due,
-        target: Option<(&Key, i64)>,
-        tally: Option<(&Key, i64)>,
+        hashes: &[Option<&Bodies>],
+        (target, tally): (Option<(&Key, i64)>, Option<(&Key, i64)>),
     ) -> Planned<Moving> {
         let layout = view.layout;
         let member = due.member.as_bytes();
@@ -131,7 +136,11 @@ impl Move<'_> {
         group.rely(entry.clone(), seen.as_ref());
         // First, so that what is taken is read before it is deleted.
         let mut bodies = Vec::with_capacity(self.step.hashes.len());
-        for hash in &self.step.hashes {
+        for hash in hashes {
+            let Some(hash) = hash else {
+                bodies.push(None);
+                continue;
+            };
             let raw = layout.field(hash.key.as_bytes(), member);
             let read = hash.fate != Fate::Drop;
             bodies.push(read.then(|| group.read(Query::point(&raw, What::All))));

@@ -13,7 +13,9 @@ use crate::{
     optimistic::{Done, Interrupt, Optimist, Planned, Seen, Slot, View},
     zsets::parse,
 };
-use kv_core::{ClaimOrder, Guard, Key, Member, Moved, Result, Score, Source, Value, ZMove, ZMoved};
+use kv_core::{
+    Bodies, ClaimOrder, Guard, Key, Member, Moved, Result, Score, Source, Value, ZMove, ZMoved,
+};
 use std::collections::HashSet;
 
 /// How many conditions a move may come to; etcd takes 128. What is beyond waits for the next call.
@@ -116,6 +118,7 @@ impl Move<'_> {
         if let Err(refused) = self.check_types(view)? {
             return Ok(Err(refused));
         }
+        let hashes = self.hashes(view)?;
         let mut how = How::Each;
         let mut due = self.due(view, how)?;
         self.expect_counts(view, &due);
@@ -132,10 +135,10 @@ impl Move<'_> {
             }
         }
         let written = match how {
-            How::Each => Written::Each(self.write_each(view, &due)?),
-            How::Whole => Written::Whole(self.write(view, &due)?),
+            How::Each => Written::Each(self.write_each(view, &due, &hashes)?),
+            How::Whole => Written::Whole(self.write(view, &due, &hashes)?),
         };
-        let left = self.look_at_the_rest(view);
+        let left = self.look_at_the_rest(view)?;
         let after = step.target.as_ref().map(|_| step.score.at(view.now));
         let members = due.into_iter().map(|due| {
             let mut moved = Moved::new(due.member, due.source, due.score);
@@ -210,15 +213,30 @@ impl Move<'_> {
         Ok(Ok(()))
     }
 
+    /// The hashes that are there, in their order: fields of one that has ended can be left until the
+    /// lease ends.
+    fn hashes(&self, view: &mut View<'_>) -> Planned<Vec<Option<&Bodies>>> {
+        let hashes = self.step.hashes.iter();
+        let there = hashes.map(|it| Ok(view.structure(&it.key, Kind::Hash)?.map(|_| it)));
+        there.collect()
+    }
+
     /// What is to move: from each source its lowest members, each member once.
     fn due(&self, view: &mut View<'_>, how: How) -> Planned<Vec<Due>> {
         let step = self.step;
         let mut room = usize::MAX;
         if let (Some(target), Some(capacity)) = (&step.target, step.capacity) {
             let index = view.layout.index(target.as_bytes());
-            let count = view.count(&index)?;
-            // Others may take some out meanwhile, which does no harm; but none may come in.
-            view.rely_unwritten(index);
+            let count = match view.structure(target, Kind::SortedSet)? {
+                Some(_) => {
+                    let count = view.count(&index)?;
+                    // Others may take some out meanwhile, which does no harm; but none may come in.
+                    view.rely_unwritten(index);
+                    count
+                }
+                // What is left of one that has ended takes no room.
+                None => 0,
+            };
             room = usize::try_from(capacity.saturating_sub(count)).unwrap_or(usize::MAX);
         }
         let most = match how {
@@ -232,7 +250,8 @@ impl Move<'_> {
             let counts = step.target.as_ref() != Some(&from.key);
             let left = most - due.len();
             let wanted = if counts { left.min(room) } else { left };
-            if wanted == 0 {
+            // Of one that has ended there can be members left until the lease ends.
+            if wanted == 0 || view.structure(&from.key, Kind::SortedSet)?.is_none() {
                 continue;
             }
             // So many of them that enough are left without those of the sources before.
@@ -315,9 +334,10 @@ impl Move<'_> {
                 continue;
             };
             let raw = view.layout.field(key.as_bytes(), due.member.as_bytes());
-            let seen = match how {
-                How::Each => view.glance(&raw)?,
-                How::Whole => view.point(&raw)?,
+            let seen = match (view.structure(key, Kind::Hash)?, how) {
+                (None, _) => None,
+                (Some(_), How::Each) => view.glance(&raw)?,
+                (Some(_), How::Whole) => view.point(&raw)?,
             };
             let text = seen
                 .map(|seen| header::decode(seen.value, seen.revision))

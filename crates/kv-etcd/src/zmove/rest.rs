@@ -4,8 +4,8 @@ use super::Move;
 use crate::{
     error::Answer,
     fences::{AHEAD, LONG},
-    layout::{Range, score},
-    optimistic::{Done, Listing, Optimist, Query, Slot, View},
+    layout::{Kind, Range, score},
+    optimistic::{Done, Listing, Optimist, Planned, Query, Slot, View},
 };
 use etcd_client::GetOptions;
 use kv_core::{Key, Score, ZMoved};
@@ -27,26 +27,31 @@ pub(super) struct Left {
 impl Move<'_> {
     /// Has the first of what is left in each source read, as part of the move. etcd walks all of a
     /// range to find its first key, so it is sought up to a fence.
-    pub(super) fn look_at_the_rest(&self, view: &mut View<'_>) -> Vec<Left> {
+    pub(super) fn look_at_the_rest(&self, view: &mut View<'_>) -> Planned<Vec<Left>> {
         let now = view.now;
         let members = self.step.limit as usize;
-        let rest = self.step.sources.iter().map(|source| {
+        let mut rest = Vec::with_capacity(self.step.sources.len());
+        for source in &self.step.sources {
+            // Of one that has ended, nothing is.
+            if view.structure(&source.key, Kind::SortedSet)?.is_none() {
+                continue;
+            }
             let index = view.layout.index(source.key.as_bytes());
             let fence = view.fence(&source.key, &index, members);
             let near = match &fence {
                 Some(fence) => index.clone().before(fence),
                 None => index.clone(),
             };
-            Left {
+            rest.push(Left {
                 key: source.key.clone(),
                 index,
                 slot: view.read(Query::first_key(near)),
                 fence,
                 near: members as u64 + LONG,
                 max: source.max.at(now),
-            }
-        });
-        rest.collect()
+            });
+        }
+        Ok(rest)
     }
 }
 

@@ -13,6 +13,7 @@ impl Move<'_> {
         &self,
         view: &mut View<'_>,
         due: &[Due],
+        hashes: &[Option<&Bodies>],
     ) -> Planned<Vec<Vec<Option<Slot>>>> {
         let step = self.step;
         // First, so that what is taken is read before it is deleted.
@@ -22,7 +23,7 @@ impl Move<'_> {
         };
         let mut bodies = Vec::with_capacity(due.len());
         for due in due {
-            let own = step.hashes.iter().map(|it| body(view, it, &due.member));
+            let own = hashes.iter().map(|it| body(view, (*it)?, &due.member));
             bodies.push(own.collect());
         }
         for (source, from) in step.sources.iter().enumerate() {
