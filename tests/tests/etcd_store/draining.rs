@@ -1,8 +1,9 @@
 //! Moves that take the last members of what has a deadline: its record goes with them, whoever takes
 //! them.
 
-use crate::site::{Site, lifetime, open, secs};
+use crate::site::{Site, lifetime, millis, open, secs};
 use kv_core::{ClaimOrder, Fate, Key, KeyGroup, Kv, Moved, RelativeScore, TimeToLive, ZMove};
+use kv_tests::patience::pause;
 use std::collections::BTreeMap;
 use tokio::task::JoinSet;
 
@@ -124,4 +125,33 @@ async fn those_who_compete_for_what_ends_take_each_member_once_with_its_body() {
     assert_eq!(times.len(), MEMBERS);
     assert!(times.values().all(|it| *it == 1), "{times:?}");
     nothing_is_left(&site).await;
+}
+
+/// The last members do not move because somebody writes where they are to go: then nothing is drained.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_does_not_move_keeps_its_set_and_its_body() {
+    const ROUNDS: usize = 30;
+    let site = Site::start().await;
+    let other = open(&site.server.url()).await;
+    let writing = tokio::spawn(async move {
+        for score in 0.. {
+            pause(millis(5)).await;
+            other
+                .zadd(key("lease"), [("m0", f64::from(score))])
+                .await
+                .unwrap();
+        }
+    });
+    let mut moves = 0;
+    for _ in 0..ROUNDS {
+        fill(&site.kv, 1, 1).await;
+        let moved = site.kv.zmove(step(1)).await.unwrap();
+        moves += moved.members.len();
+        let moved = moved.members.len() == 1;
+        let there = site.kv.zscore(key("z"), "m0").await.unwrap().is_some();
+        let body = site.kv.hget(key("h"), "m0").await.unwrap().is_some();
+        assert_eq!((there, body), (!moved, !moved));
+    }
+    writing.abort();
+    assert!(moves > 0);
 }

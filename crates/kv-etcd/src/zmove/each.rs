@@ -15,7 +15,7 @@ use crate::{
     zsets,
 };
 use kv_core::{Bodies, Fate, Key};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// A member's group, and where in it its bodies are read.
 pub(super) struct Moving {
@@ -25,9 +25,11 @@ pub(super) struct Moving {
 
 impl Move<'_> {
     /// Has the records go of what has a deadline and loses its last element; whether members can be
-    /// moved one by one. They cannot if a hash is drained of more fields than there can be conditions.
+    /// moved one by one. They cannot if more of them are the last than there can be conditions.
     pub(super) fn leave_each(&self, view: &mut View<'_>, due: &[Due]) -> Planned<bool> {
         let step = self.step;
+        // Whoever is the last must surely go, so that all its group relies on is a condition.
+        let mut certain = HashSet::new();
         for (at, source) in step.sources.iter().enumerate() {
             // Within a set a member only gets another score.
             if step.target.as_ref() == Some(&source.key) {
@@ -38,25 +40,44 @@ impl Move<'_> {
             let own = own.map(|it| (view.layout.entry(key, it.score, it.member.as_bytes()), it));
             let (own, index) = (own.collect(), view.layout.index(key));
             // Who took one of them meanwhile only left fewer.
-            self.leave_one(view, &source.key, Kind::SortedSet, index, &own)?;
+            for due in self.leave_one(view, &source.key, Kind::SortedSet, index, &own)? {
+                certain.extend(self.tally(view, due));
+                certain.extend(self.place(view, due));
+            }
         }
         for hash in step.hashes.iter().filter(|it| it.fate != Fate::Keep) {
             let key = hash.key.as_bytes();
             let own = due.iter();
             let own = own.map(|it| (view.layout.field(key, it.member.as_bytes()), it));
             let (own, fields) = (own.collect(), view.layout.elements(key));
-            let gone = self.leave_one(view, &hash.key, Kind::Hash, fields, &own)?;
-            // The field of a member that somebody else took stays, so nobody may.
-            if view.conditions() + gone.len() > CONDITIONS {
-                return Ok(false);
-            }
-            for due in gone {
-                let source = self.step.sources[due.source].key.as_bytes();
-                let entry = view.layout.entry(source, due.score, due.member.as_bytes());
-                view.point(&entry)?;
+            for due in self.leave_one(view, &hash.key, Kind::Hash, fields, &own)? {
+                // The field of a member that somebody else took stays, so nobody may.
+                let source = step.sources[due.source].key.as_bytes();
+                certain.insert(view.layout.entry(source, due.score, due.member.as_bytes()));
+                certain.extend(self.tally(view, due));
+                certain.extend(self.place(view, due));
             }
         }
+        if view.conditions() + certain.len() > CONDITIONS {
+            return Ok(false);
+        }
+        for raw in certain {
+            view.point(&raw)?;
+        }
         Ok(true)
+    }
+
+    /// Where a member is counted.
+    fn tally(&self, view: &View<'_>, due: &Due) -> Option<Vec<u8>> {
+        let key = self.step.sources[due.source].tally.as_ref()?;
+        Some(view.layout.field(key.as_bytes(), due.member.as_bytes()))
+    }
+
+    /// Where it goes, if to another set.
+    fn place(&self, view: &View<'_>, due: &Due) -> Option<Vec<u8>> {
+        let target = self.step.target.as_ref();
+        let key = target.filter(|it| **it != self.step.sources[due.source].key)?;
+        Some(view.layout.member(key.as_bytes(), due.member.as_bytes()))
     }
 
     /// Does so for one set or hash, of which some elements go; answers those that are its last.
