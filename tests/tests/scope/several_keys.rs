@@ -44,6 +44,22 @@ async fn case_111_all_are_present() {
 }
 
 #[tokio::test]
+async fn case_111_all_that_have_the_value_are_told_and_not_just_enough() {
+    everywhere(async |site| {
+        let scope = site.scope();
+        // More than are listed at a time.
+        for at in 0..600 {
+            scope.set(format!("r:{at:03}"), "1").await.unwrap();
+        }
+        let wait = || scope.wait_for_keys("r:*", 1).timeout(LONG);
+        assert_eq!(wait().await.unwrap().len(), 600);
+        let found = wait().candidates(["r:007"]).await.unwrap();
+        assert_eq!(found.len(), 600);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn case_112_exactly_the_matching_keys_count() {
     everywhere(async |site| {
         let scope = site.scope();

@@ -132,12 +132,24 @@ struct Seen {
     found: BTreeSet<Key>,
 }
 
+/// How far a look went.
+enum Looked {
+    AtAll,
+    /// Other keys that match can have the value, too.
+    AtSome,
+}
+
 impl Wait<'_> {
     /// Ends when enough keys are found.
     async fn run(&self, seen: &mut Seen) -> Result<()> {
-        self.glance(seen).await?;
+        let looked = self.glance(seen).await?;
         if seen.found.len() >= self.count {
-            return Ok(());
+            if let Looked::AtSome = looked {
+                self.read_all(seen).await?;
+            }
+            if seen.found.len() >= self.count {
+                return Ok(());
+            }
         }
         let events = self.subscribe().await?;
         let mut events = events.ready_chunks(BURST);
@@ -173,23 +185,30 @@ impl Wait<'_> {
         self.scope.kv.watch(watch).await
     }
 
-    /// Reads the candidates if they suffice, or else the first page of what is listed: where enough
-    /// have the value already, that needs no subscription.
-    async fn glance(&self, seen: &mut Seen) -> Result<()> {
-        let keys = match self.lists() {
-            _ if self.candidates.len() >= self.count => self.candidates.clone(),
+    /// Reads the first page of what is listed, or the candidates where nothing is: if enough have the
+    /// value already, that needs no subscription.
+    async fn glance(&self, seen: &mut Seen) -> Result<Looked> {
+        let (keys, looked) = match self.lists() {
             true => {
                 let ranges = self.scope.ranges(self.pattern.literal_prefix());
                 let from = ScanFrom::Start;
                 let page = self.scope.kv.scan_page(ranges, from, PAGE as u32).await?;
-                page.keys.iter().filter_map(|key| self.own(key)).collect()
+                let looked = match page.next {
+                    Some(_) => Looked::AtSome,
+                    None => Looked::AtAll,
+                };
+                let own = page.keys.iter().filter_map(|key| self.own(key));
+                (own.collect(), looked)
+            }
+            false if self.candidates.len() >= self.count => {
+                (self.candidates.clone(), Looked::AtAll)
             }
             // The subscription tells what is wrong.
-            false => return Ok(()),
+            false => return Ok(Looked::AtSome),
         };
         self.look_at(keys, seen).await?;
         seen.looked = true;
-        Ok(())
+        Ok(looked)
     }
 
     /// Reads all keys that could count, and those that did.
