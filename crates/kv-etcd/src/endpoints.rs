@@ -1,6 +1,9 @@
 //! How a connection to a member is opened.
 
-use crate::config::{EtcdConfig, EtcdTls, Target};
+use crate::{
+    config::{EtcdConfig, EtcdTls, Target},
+    error::with_causes,
+};
 use etcd_client::{Certificate, Identity, TlsOptions};
 use kv_core::{Error, ErrorKind, Outcome, Result};
 use std::path::Path;
@@ -31,7 +34,12 @@ fn endpoint(config: &EtcdConfig, address: &str, tls: Option<TlsOptions>) -> Resu
         return Ok(endpoint);
     };
     let encrypted = endpoint.tls_config(tls);
-    encrypted.map_err(|error| wrong(format!("`tls` cannot be used: {error}")))
+    encrypted.map_err(|error| {
+        let causes = with_causes(&error);
+        wrong(format!(
+            "the driver does not take `tls.ca_file`, or not `tls.cert_file` and `tls.key_file`: {causes}"
+        ))
+    })
 }
 
 async fn tls(settings: &EtcdTls) -> Result<TlsOptions> {

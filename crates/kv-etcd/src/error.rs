@@ -4,6 +4,8 @@
 
 mod opening;
 
+pub(crate) use self::opening::with_causes;
+
 use crate::optimistic::MOST_BYTES;
 use etcd_client::Error as Driver;
 use kv_core::{Error, ErrorKind, Key, Outcome};

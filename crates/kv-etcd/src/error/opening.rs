@@ -23,11 +23,6 @@ impl Failure {
                 "the server's certificate is refused ({why}); `tls.ca_file` names who must have signed it, `tls.domain` for whom"
             ));
         }
-        if target.tls && matches!(error, Driver::TransportError(_)) {
-            return config(format!(
-                "the driver does not take `tls.cert_file` and `tls.key_file`: {told}"
-            ));
-        }
         let failure = Self::connecting(error);
         // What the driver calls cancelled was not by us.
         let is_cancelled =
@@ -48,13 +43,17 @@ impl Failure {
 
 /// What the driver and those below it say, each once.
 fn told(error: &Driver) -> String {
-    let first: &dyn Error = match error {
-        Driver::GRpcStatus(status) => return status.message().to_owned(),
-        Driver::TransportError(error) => error,
-        error => error,
-    };
-    let mut told = first.to_string();
-    let mut source = first.source();
+    match error {
+        Driver::GRpcStatus(status) => status.message().to_owned(),
+        Driver::TransportError(error) => with_causes(error),
+        error => with_causes(error),
+    }
+}
+
+/// What an error says, and those below it.
+pub(crate) fn with_causes(error: &dyn Error) -> String {
+    let mut told = error.to_string();
+    let mut source = error.source();
     while let Some(error) = source {
         told.push_str(": ");
         told.push_str(&error.to_string());
