@@ -23,6 +23,9 @@ pub(super) struct Moving {
     pub(super) bodies: Vec<Option<Slot>>,
 }
 
+/// A structure that is written to, and the lease of its elements.
+type Open<'a> = (&'a Key, i64);
+
 impl Move<'_> {
     /// Has the records go of what has a deadline and loses its last element; whether members can be
     /// moved one by one. They cannot if more of them are the last than there can be conditions.
@@ -146,7 +149,7 @@ impl Move<'_> {
         view: &mut View<'_>,
         due: &Due,
         hashes: &[Option<&Bodies>],
-        (target, tally): (Option<(&Key, i64)>, Option<(&Key, i64)>),
+        (target, tally): (Option<Open<'_>>, Option<Open<'_>>),
     ) -> Planned<Moving> {
         let layout = view.layout;
         let member = due.member.as_bytes();

@@ -1,20 +1,21 @@
 //! Moving due members between sorted sets.
 
 mod each;
+mod planned;
 mod rest;
 mod whole;
 
-use self::{each::Moving, rest::Left};
+use self::planned::{PlannedMove, Written};
 use crate::{
     commit::element,
     error::{Answer, Failure},
     layout::{Kind, Range, header, score},
     number,
-    optimistic::{Done, Interrupt, Optimist, Planned, Seen, Slot, View},
+    optimistic::{Done, Interrupt, Optimist, Planned, Seen, View},
     zsets::parse,
 };
 use kv_core::{
-    Bodies, ClaimOrder, Guard, Key, Member, Moved, Result, Score, Source, Value, ZMove, ZMoved,
+    Bodies, ClaimOrder, Guard, Key, Member, Moved, Result, Score, Source, ZMove, ZMoved,
 };
 use std::collections::HashSet;
 
@@ -64,26 +65,11 @@ struct Move<'a> {
     seed: u64,
 }
 
-/// A move that was planned.
-struct PlannedMove {
-    moved: ZMoved,
-    written: Written,
-    left: Vec<Left>,
-}
-
 /// Whether members move on their own conditions or all together.
 #[derive(Clone, Copy, PartialEq)]
 enum How {
     Each,
     Whole,
-}
-
-/// How the members are moved, in their order.
-enum Written {
-    /// All or none; where the bodies of each are read.
-    Whole(Vec<Vec<Option<Slot>>>),
-    /// Each for itself.
-    Each(Vec<Moving>),
 }
 
 /// A member that is due.
@@ -354,51 +340,6 @@ impl Move<'_> {
         }
         Ok(Ok(()))
     }
-}
-
-impl PlannedMove {
-    async fn resolve(self, store: &Optimist, done: &Done) -> Answer<ZMoved> {
-        let Self {
-            mut moved,
-            written,
-            left,
-        } = self;
-        let planned = std::mem::take(&mut moved.members).into_iter();
-        match written {
-            Written::Whole(bodies) => {
-                for (mut member, slots) in planned.zip(bodies) {
-                    member.bodies = read(done, slots)?;
-                    moved.members.push(member);
-                }
-            }
-            Written::Each(moving) => {
-                for (mut member, Moving { group, bodies }) in planned.zip(moving) {
-                    // Others may have taken it.
-                    if let Some(done) = done.group(group)? {
-                        member.bodies = read(&done, bodies)?;
-                        moved.members.push(member);
-                    }
-                }
-            }
-        }
-        for left in left {
-            left.tell(store, done, &mut moved).await?;
-        }
-        Ok(moved)
-    }
-}
-
-fn read(done: &Done, bodies: Vec<Option<Slot>>) -> Answer<Vec<Option<Value>>> {
-    let read = |slot: Option<Slot>| slot.map_or(Ok(None), |slot| body(done, slot));
-    bodies.into_iter().map(read).collect()
-}
-
-fn body(done: &Done, slot: Slot) -> Answer<Option<Value>> {
-    let found = done.listing(slot)?.entries.pop();
-    let content = found
-        .map(|(_, seen)| header::decode(seen.value, seen.revision))
-        .transpose()?;
-    Ok(content.map(|content| Value::new(content.value)))
 }
 
 fn spread(order: ClaimOrder) -> u64 {
