@@ -18,8 +18,11 @@ use std::time::Duration;
 
 /// How many elements move to another lease in one transaction.
 const CHUNK: usize = 100;
-/// How many elements move along with a transaction of the caller's.
+/// How many elements a structure has that gets its deadline in one step.
 const FEW: u64 = 40;
+/// How many elements move along with a transaction of the caller's; of more, those that have no lease
+/// stay until something is made anew at the key.
+const MOST: u64 = 3_000;
 
 /// Gives a key a deadline; whether it is there.
 pub(crate) async fn expire(store: &Optimist, key: &Key, expiry: Expiry) -> Answer<bool> {
@@ -135,7 +138,7 @@ impl View<'_> {
         let elements = self.layout.elements(key.as_bytes());
         // Those of a structure that never ends have no lease, and just stay longer than they need.
         let limit = match record.end {
-            End::Never => FEW,
+            End::Never => MOST,
             _ => 0,
         };
         let listed = self.list(&elements, limit, What::Keys)?;

@@ -20,6 +20,8 @@ pub(crate) const AHEAD: u64 = 16 * 1024;
 const APART: usize = 64;
 /// For how many sorted sets there are fences. Then all are torn down.
 const MOST: usize = 1_000;
+/// Longer entries are no fences.
+const LONGEST: usize = 1024;
 
 /// The fences of all sorted sets that this process takes members from.
 #[derive(Default)]
@@ -40,7 +42,8 @@ impl Fences {
 
     /// Puts up fences along these entries, lowest first.
     pub(crate) fn put_up<'a>(&self, key: &Key, entries: impl Iterator<Item = &'a [u8]>) {
-        let fences = entries.skip(APART).step_by(APART).map(<[u8]>::to_vec);
+        let fences = entries.skip(APART).step_by(APART);
+        let fences = fences.filter(|it| it.len() <= LONGEST).map(<[u8]>::to_vec);
         let mut by_key = self.by_key.lock();
         if by_key.len() >= MOST && !by_key.contains_key(key) {
             by_key.clear();

@@ -9,6 +9,8 @@ use parking_lot::Mutex;
 
 /// How many are remembered. Then all are forgotten: the next look at each costs one exchange.
 const MOST: usize = 10_000;
+/// Those of longer keys are not.
+const LONGEST: usize = 1024;
 
 #[derive(Default)]
 pub(crate) struct Records {
@@ -21,6 +23,9 @@ impl Records {
     }
 
     pub(crate) fn remember(&self, key: &Key, record: Seen) {
+        if key.as_bytes().len() > LONGEST {
+            return;
+        }
         let mut seen = self.seen.lock();
         if seen.len() >= MOST && !seen.contains_key(key) {
             seen.clear();

@@ -55,7 +55,10 @@ pub(crate) async fn throttle(store: &Optimist, request: &Throttle) -> Result<Thr
                     view.put(raw, content, lease)?;
                     view.hide_nothing(&limit.key)?;
                 }
-                StateWrite::Delete => drop(view.delete(raw)?),
+                StateWrite::Delete => {
+                    view.delete(raw)?;
+                    view.hide_nothing(&limit.key)?;
+                }
                 _ => {}
             }
         }

@@ -9,7 +9,8 @@ use parking_lot::Mutex;
 
 /// How many keys each of two generations holds: the older one is forgotten when the younger is full.
 const MOST: usize = 8_192;
-/// Longer values are not kept. Conditions are about marks, scores and counts.
+/// Longer values are not kept, nor what is at longer keys. Conditions are about marks, scores and
+/// counts.
 const LONGEST: usize = 256;
 
 #[derive(Default)]
@@ -37,7 +38,7 @@ impl Written {
         if known.is_some_and(|known| known.revision > revision) {
             return;
         }
-        let Some(value) = value else {
+        let Some(value) = value.filter(|_| key.len() <= LONGEST) else {
             keys.forget(key);
             return;
         };

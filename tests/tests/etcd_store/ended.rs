@@ -1,7 +1,7 @@
 //! Moves between structures whose deadline has come, while a lease has not collected them yet.
 
 use crate::site::{Site, lifetime, millis};
-use kv_core::{Fate, Key, KeyGroup, Kv, RelativeScore, TimeToLive, ZMove};
+use kv_core::{Expiry, Fate, Key, KeyGroup, Kv, Op, RelativeScore, TimeToLive, Txn, ZMove};
 use kv_tests::patience::until;
 
 fn key(name: &str) -> Key {
@@ -74,4 +74,28 @@ async fn a_count_begins_anew_when_its_hash_has_ended() {
         .to(key("lease"), RelativeScore::NOW);
     let moved = kv.zmove(step).await.unwrap();
     assert_eq!(moved.members[0].tally, Some(1));
+}
+#[tokio::test]
+async fn elements_go_with_the_lease_however_the_deadline_came() {
+    let site = Site::start().await;
+    let members = (0..500).map(|at| (format!("m{at}"), 1.0));
+    site.kv.zadd("many", members).await.unwrap();
+    let key = Key::try_from("many").unwrap();
+    let expiry = Expiry::In(lifetime(millis(50)));
+    let txn = Txn::new().then(Op::Expire {
+        key: key.clone(),
+        expiry,
+    });
+    site.kv.commit([txn]).await.unwrap();
+    until("the lease has ended", async || {
+        site.raw.record("many").await.is_none()
+    })
+    .await;
+    let left = site.raw.elements("many").await.len();
+    let moved = site
+        .kv
+        .zmove(ZMove::new(10).from(key, RelativeScore::NOW))
+        .await
+        .unwrap();
+    assert_eq!((left, moved.members.len()), (0, 0));
 }

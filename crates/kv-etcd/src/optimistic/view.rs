@@ -126,7 +126,10 @@ impl<'a> View<'a> {
     /// Takes something for granted about a key that nobody has read: if it is not so, the
     /// transaction fails and the plan runs again on what is.
     pub(crate) fn guess(&mut self, key: Vec<u8>, seen: Option<Seen>) {
-        if !self.facts.sober && !self.facts.points.contains_key(&key) {
+        // What was read must not be older than what is taken for granted beside it.
+        let revision = seen.as_ref().map_or(0, |seen| seen.revision);
+        let is_newer = self.facts.revision > 0 && revision > self.facts.revision;
+        if !self.facts.sober && !is_newer && !self.facts.points.contains_key(&key) {
             self.facts.guesses.entry(key).or_insert(seen);
         }
     }

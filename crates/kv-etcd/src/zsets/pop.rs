@@ -41,6 +41,15 @@ pub(crate) async fn pop(
     Ok(popped)
 }
 
+/// Where nobody may have written when so many members of a range are removed as its lowest, the last
+/// of them here: up to that one, or anywhere if there might have been room for more.
+pub(super) fn lowest(range: &Range, found: usize, limit: u64, last: &[u8]) -> Range {
+    match (found as u64) < limit {
+        true => range.clone(),
+        false => range.clone().up_to(last),
+    }
+}
+
 impl View<'_> {
     /// Removes the members with the lowest scores up to `max`, and what is left of the set with its
     /// last one. That they are still there is a condition each, and that no lower one has come is one
@@ -60,7 +69,7 @@ impl View<'_> {
         let Some((last, _)) = head.entries.last() else {
             return Ok(Vec::new());
         };
-        self.rely_unwritten(range.up_to(last));
+        self.rely_unwritten(lowest(&range, head.entries.len(), limit, last));
         self.hints.fences.pass(key, last);
         let mut popped = Vec::with_capacity(head.entries.len());
         for (entry, _) in &head.entries {

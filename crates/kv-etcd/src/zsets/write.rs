@@ -7,7 +7,7 @@
 //! harm: what is written is all that a member has, what is deleted may be gone, and the answers tell
 //! how many were there.
 
-use super::{parse, part};
+use super::{parse, part, pop::lowest};
 use crate::{
     error::Failure,
     layout::{Kind, Range, range::successor, score},
@@ -121,7 +121,7 @@ impl View<'_> {
             return Ok(count);
         };
         // A lower one that came since would have to go first.
-        self.rely_unwritten(range.clone().up_to(last));
+        self.rely_unwritten(lowest(&range, found.entries.len(), limit.into(), last));
         let loosely = found.entries.len() > FEW;
         let mut members = Vec::with_capacity(found.entries.len());
         for (entry, _) in &found.entries {
