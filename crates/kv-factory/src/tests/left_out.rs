@@ -1,6 +1,6 @@
 //! Settings that name a provider which this build leaves out.
 
-use super::{builder, factory};
+use super::factory;
 use kv_core::ErrorKind;
 
 const ETCD: &str = "[default.database.kvstore.a.provider]\nbackend = \"etcd\"";
@@ -35,7 +35,7 @@ async fn the_stores_beside_it_are_well() {
     let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../../config/settings.toml");
     let sample = std::fs::read_to_string(sample).unwrap();
     for environment in ["default", "production"] {
-        let mut builder = builder().0;
+        let mut builder = super::builder().0;
         builder.toml(&sample).environment(environment);
         let factory = builder.variables(|_| None).build().unwrap();
         for name in ["default_local", "default_redis"] {
