@@ -1,7 +1,6 @@
 //! What operators are told who let etcd keep every version of every key.
 
 use crate::site::{Raw, Site, open};
-use etcd_client::Permission;
 use kv_core::Kv;
 use kv_etcd::{EtcdConfig, EtcdStore};
 use std::{
@@ -86,15 +85,7 @@ async fn who_compacts_nothing_is_told_at_connect() {
 async fn a_user_of_some_keys_is_told_too() {
     let site = Site::start().await;
     write_much(&site.kv).await;
-    let Raw(mut raw) = site.raw.clone();
-    raw.user_add("root", "pw", None).await.unwrap();
-    raw.user_grant_role("root", "root").await.unwrap();
-    raw.role_add("app").await.unwrap();
-    let permission = Permission::read_write("app/").with_prefix();
-    raw.role_grant_permission("app", permission).await.unwrap();
-    raw.user_add("app", "s3cret", None).await.unwrap();
-    raw.user_grant_role("app", "app").await.unwrap();
-    raw.auth_enable().await.unwrap();
+    site.raw.ask_for_passwords().await;
     let address = site.server.address();
     warns(&told(&format!("etcd://app:s3cret@{address}/app/"), LONG).await);
     // He connects elsewhere, too, where he may read nothing; commands tell him so.

@@ -1,6 +1,6 @@
 //! A server of one's own, a store on it, and the driver to look behind the store.
 
-use etcd_client::{Client, GetOptions, KeyValue};
+use etcd_client::{Client, GetOptions, KeyValue, Permission};
 use kv_core::{Clock, Key, Kv, Lifetime, SetOptions, SystemClock, Timestamp, Ttl};
 use kv_etcd::{EtcdConfig, EtcdStore};
 use kv_tests::server::Etcd;
@@ -61,6 +61,19 @@ impl Site {
 pub(crate) struct Raw(pub(crate) Client);
 
 impl Raw {
+    /// From now on only users are let in: `root`, and `app` with all that begins with `app/`.
+    pub(crate) async fn ask_for_passwords(&self) {
+        let mut raw = self.0.clone();
+        raw.user_add("root", "pw", None).await.unwrap();
+        raw.user_grant_role("root", "root").await.unwrap();
+        raw.role_add("app").await.unwrap();
+        let permission = Permission::read_write("app/").with_prefix();
+        raw.role_grant_permission("app", permission).await.unwrap();
+        raw.user_add("app", "s3cret", None).await.unwrap();
+        raw.user_grant_role("app", "app").await.unwrap();
+        raw.auth_enable().await.unwrap();
+    }
+
     pub(crate) async fn put(&self, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
         self.0.clone().put(key, value, None).await.unwrap();
     }

@@ -1,7 +1,7 @@
 //! Credentials by tokens that expire soon: commands and watches go on.
 
-use crate::site::{key, millis, open, secs};
-use etcd_client::{Client, Permission};
+use crate::site::{Raw, key, millis, open, secs};
+use etcd_client::Client;
 use futures_util::{StreamExt, future::join_all};
 use kv_core::{ErrorKind, Event, Events, Kv, Stopwatch, Watch};
 use kv_tests::{
@@ -39,15 +39,8 @@ impl Site {
         );
         let server = Etcd::start_with(&[("auth-token", &token)]);
         let free = open(&server.url()).await;
-        let mut raw = free.native::<Client>().unwrap();
-        raw.user_add("root", "pw", None).await.unwrap();
-        raw.user_grant_role("root", "root").await.unwrap();
-        raw.role_add("app").await.unwrap();
-        let permission = Permission::read_write("app/").with_prefix();
-        raw.role_grant_permission("app", permission).await.unwrap();
-        raw.user_add("app", "s3cret", None).await.unwrap();
-        raw.user_grant_role("app", "app").await.unwrap();
-        raw.auth_enable().await.unwrap();
+        let raw = Raw(free.native::<Client>().unwrap());
+        raw.ask_for_passwords().await;
         let url = format!("etcd://app:s3cret@{}/app/", server.address());
         let kv = open(&url).await;
         Self {

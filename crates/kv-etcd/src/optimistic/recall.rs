@@ -159,10 +159,7 @@ impl View<'_> {
             Step::Put { value, .. } if value.is_empty() => {}
             Step::Put {
                 key, value, lease, ..
-            } => self
-                .hints
-                .written
-                .note(key, worth_keeping(value), revision, *lease),
+            } => written.note(key, worth_keeping(value), revision, *lease),
             Step::Attach { key, .. } | Step::Delete(key) => written.forget(key),
             Step::Erase(_) | Step::Read(_) | Step::Group(_) => {}
         }
