@@ -4,7 +4,7 @@ use crate::BoxFuture;
 use parking_lot::Mutex;
 use std::{
     fmt,
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use tokio::sync::Notify;
@@ -49,6 +49,14 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 
     /// Ends at this instant, never before it.
     fn sleep_until(&self, deadline: Timestamp) -> BoxFuture<'static, ()>;
+
+    /// The time since some moment in the past, the same one for the life of the process. It only
+    /// grows, whatever steps the clock makes: for measuring spans.
+    fn monotonic(&self) -> Duration;
+
+    /// Ends when this much time has passed, never before, whatever steps the clock makes. The span
+    /// is counted from the call, not from the first poll.
+    fn sleep(&self, span: Duration) -> BoxFuture<'static, ()>;
 }
 
 /// The machine's clock.
@@ -80,6 +88,17 @@ impl Clock for SystemClock {
                 tokio::time::sleep(left.min(SLICE)).await;
             }
         })
+    }
+
+    fn monotonic(&self) -> Duration {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        START.elapsed()
+    }
+
+    fn sleep(&self, span: Duration) -> BoxFuture<'static, ()> {
+        #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+        let sleep = tokio::time::sleep(span);
+        Box::pin(sleep)
     }
 }
 
@@ -115,50 +134,104 @@ pub struct VirtualClock {
 
 #[derive(Debug, Default)]
 struct Shared {
-    now: Mutex<Timestamp>,
+    hands: Mutex<Hands>,
     moved: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Hands {
+    now: Timestamp,
+    /// Grows with each advance; setting the clock leaves it alone.
+    passed: Duration,
 }
 
 impl VirtualClock {
     /// A clock that shows this instant.
     pub fn at(now: Timestamp) -> Self {
         let clock = Self::default();
-        *clock.shared.now.lock() = now;
+        clock.shared.hands.lock().now = now;
         clock
     }
 
     /// Moves the clock forward and wakes the sleepers whose time has come.
     pub fn advance(&self, span: Duration) {
         {
-            let mut now = self.shared.now.lock();
-            *now = now.saturating_add(span);
+            let mut hands = self.shared.hands.lock();
+            hands.now = hands.now.saturating_add(span);
+            hands.passed = hands.passed.saturating_add(span);
         }
         self.shared.moved.notify_waiters();
     }
 
-    /// Sets the clock, also back.
+    /// Sets the clock, also back. No time passes by it for those who measure spans.
     pub fn set(&self, now: Timestamp) {
-        *self.shared.now.lock() = now;
+        self.shared.hands.lock().now = now;
         self.shared.moved.notify_waiters();
     }
-}
 
-impl Clock for VirtualClock {
-    fn now(&self) -> Timestamp {
-        *self.shared.now.lock()
-    }
-
-    fn sleep_until(&self, deadline: Timestamp) -> BoxFuture<'static, ()> {
+    /// Ends when this holds; looked at again whenever the clock moves.
+    fn wait(
+        &self,
+        mut over: impl FnMut(&Hands) -> bool + Send + 'static,
+    ) -> BoxFuture<'static, ()> {
         let clock = self.clone();
         Box::pin(async move {
             loop {
                 // Enlisted before the look, so that a move in between is not missed.
                 let moved = clock.shared.moved.notified();
-                if clock.now() >= deadline {
+                if over(&clock.shared.hands.lock()) {
                     return;
                 }
                 moved.await;
             }
         })
+    }
+}
+
+impl Clock for VirtualClock {
+    fn now(&self) -> Timestamp {
+        self.shared.hands.lock().now
+    }
+
+    fn sleep_until(&self, deadline: Timestamp) -> BoxFuture<'static, ()> {
+        self.wait(move |hands| hands.now >= deadline)
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.shared.hands.lock().passed
+    }
+
+    fn sleep(&self, span: Duration) -> BoxFuture<'static, ()> {
+        let end = self.monotonic().saturating_add(span);
+        self.wait(move |hands| hands.passed >= end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Clock, Timestamp, VirtualClock};
+    use std::{
+        pin::Pin,
+        task::{Context, Waker},
+        time::Duration,
+    };
+
+    fn is_over(sleep: &mut Pin<Box<dyn Future<Output = ()> + Send>>) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        sleep.as_mut().poll(&mut context).is_ready()
+    }
+
+    #[test]
+    fn a_span_is_not_shortened_or_lengthened_by_setting_the_clock() {
+        let clock = VirtualClock::at(Timestamp::from_micros(1_000));
+        let mut sleep = clock.sleep(Duration::from_secs(1));
+        clock.set(Timestamp::from_micros(i64::MAX));
+        assert!(!is_over(&mut sleep));
+        clock.set(Timestamp::default());
+        clock.advance(Duration::from_millis(999));
+        assert!(!is_over(&mut sleep));
+        clock.advance(Duration::from_millis(1));
+        assert!(is_over(&mut sleep));
+        assert_eq!(clock.monotonic(), Duration::from_secs(1));
     }
 }

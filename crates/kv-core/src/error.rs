@@ -36,6 +36,8 @@ pub enum ErrorKind {
     Timeout,
     /// The store cannot be reached or is not ready: try later.
     Unavailable,
+    /// This process asks for more at once than a layer allows: ask for less, or raise the limit.
+    Overloaded,
     /// Bytes could not be encoded or decoded: another program or version wrote them.
     Codec,
     /// A bug here or in the store: report it.
@@ -61,6 +63,7 @@ pub struct Error(Box<Inner>);
 struct Inner {
     kind: ErrorKind,
     outcome: Outcome,
+    is_last_word: bool,
     message: String,
     operation: Option<&'static str>,
     provider: Option<&'static str>,
@@ -75,6 +78,7 @@ impl Error {
         Self(Box::new(Inner {
             kind,
             outcome: usual_outcome(kind),
+            is_last_word: false,
             message: message.into(),
             operation: None,
             provider: None,
@@ -124,6 +128,15 @@ impl Error {
         self
     }
 
+    /// Marks that no layer further out is to repeat the call: whoever gives up retrying, or refuses
+    /// a call to spare the store, says so, lest the attempts of several layers multiply. Callers
+    /// decide for themselves; the outcome stands.
+    #[must_use]
+    pub fn as_last_word(mut self) -> Self {
+        self.0.is_last_word = true;
+        self
+    }
+
     /// Adds the cause.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn error::Error + Send + Sync>>) -> Self {
@@ -138,6 +151,7 @@ impl Error {
         let copy = Self(Box::new(Inner {
             kind: it.kind,
             outcome: it.outcome,
+            is_last_word: it.is_last_word,
             message: it.message.clone(),
             operation: it.operation,
             provider: it.provider,
@@ -159,6 +173,11 @@ impl Error {
     /// Whether the operation happened.
     pub fn outcome(&self) -> Outcome {
         self.0.outcome
+    }
+
+    /// Whether layers are to leave it at this; see [`as_last_word`](Self::as_last_word).
+    pub fn is_last_word(&self) -> bool {
+        self.0.is_last_word
     }
 
     /// The command, as the method on `Kv` is called.
@@ -251,7 +270,7 @@ impl From<TryFromIntError> for Error {
 
 fn usual_outcome(kind: ErrorKind) -> Outcome {
     match kind {
-        ErrorKind::Conflict => Outcome::NotApplied,
+        ErrorKind::Conflict | ErrorKind::Overloaded => Outcome::NotApplied,
         ErrorKind::Timeout | ErrorKind::Unavailable | ErrorKind::Unexpected => Outcome::Unknown,
         _ => Outcome::Final,
     }
@@ -292,8 +311,10 @@ mod tests {
         let error = Error::new(ErrorKind::Timeout, "no answer")
             .with_operation("connect")
             .with_provider("redis")
-            .with_source(std::io::Error::other("reset"));
+            .with_source(std::io::Error::other("reset"))
+            .as_last_word();
         let copy = error.duplicate().duplicate();
+        assert!(copy.is_last_word());
         assert_eq!(
             format!("{copy:?}"),
             format!("{error:?}").replace("caused by", "cause")

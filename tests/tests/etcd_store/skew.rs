@@ -28,6 +28,14 @@ impl Clock for Shifted {
     fn sleep_until(&self, deadline: Timestamp) -> BoxFuture<'static, ()> {
         SystemClock.sleep_until(Timestamp::from_micros(deadline.as_micros() - self.micros))
     }
+
+    fn monotonic(&self) -> Duration {
+        SystemClock.monotonic()
+    }
+
+    fn sleep(&self, span: Duration) -> BoxFuture<'static, ()> {
+        SystemClock.sleep(span)
+    }
 }
 
 /// A store and its clock.

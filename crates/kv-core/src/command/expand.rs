@@ -50,6 +50,16 @@ macro_rules! commands {
                 let row = match self { $(Self::$Variant { .. } => Row::$Variant,)* };
                 &COMMANDS[row as usize]
             }
+
+            /// The key or channel of a command on exactly one; for errors and spans.
+            pub fn key(&self) -> Option<&Key> {
+                match self {
+                    $(Self::$Variant { $($arg),* } => {
+                        let keys = [None, $($arg.as_key()),*];
+                        keys.into_iter().flatten().next()
+                    })*
+                }
+            }
         }
 
         impl Walk for Command {

@@ -175,10 +175,19 @@ pub trait Walk {
     /// # Errors
     /// The visitor's.
     fn walk<'a>(&'a mut self, walker: &mut Walker<'_, 'a>) -> Result<()>;
+
+    /// Itself, if it is a key.
+    fn as_key(&self) -> Option<&Key> {
+        None
+    }
 }
 
 impl Walk for Key {
     const PARTS: Parts = Parts::KEYS;
+
+    fn as_key(&self) -> Option<&Key> {
+        Some(self)
+    }
 
     fn walk<'a>(&'a mut self, walker: &mut Walker<'_, 'a>) -> Result<()> {
         walker.visitor.key(self)?;
