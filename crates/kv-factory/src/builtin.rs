@@ -1,5 +1,7 @@
 //! The providers and wrappers that need no registration.
 
+mod resilience;
+
 use crate::{Instance, Settings, WrapperBuilder, registry::Registry};
 use kv_core::{Error, ErrorKind, Layer, Result};
 use kv_wrappers::{DefaultTtl, KeyResolver, KeySettings};
@@ -52,6 +54,8 @@ pub(crate) fn registry() -> Registry {
     let _ = registry.add_provider("redis", Arc::new(redis::Redis));
     let _ = registry.add_wrapper("default_ttl", Arc::new(DefaultTtlBuilder));
     let _ = registry.add_wrapper("key_resolver", Arc::new(KeyResolverBuilder));
+    let _ = registry.add_wrapper("retry", Arc::new(resilience::RetryBuilder));
+    let _ = registry.add_wrapper("timeout", Arc::new(resilience::TimeoutBuilder));
     registry
 }
 

@@ -5,6 +5,7 @@ mod layering;
 #[cfg(not(feature = "etcd"))]
 mod left_out;
 mod opening;
+mod resilience;
 
 use crate::{Factory, FactoryBuilder, Instance, Settings};
 use kv_core::{

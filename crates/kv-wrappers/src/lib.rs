@@ -2,8 +2,16 @@
 
 mod default_ttl;
 mod key_resolver;
+mod named;
+mod retry;
+#[cfg(test)]
+mod script;
+mod timeout;
+mod window;
 
 pub use self::{
     default_ttl::DefaultTtl,
     key_resolver::{KeyResolver, KeySettings},
+    retry::{BudgetConfig, Retry, RetryConfig},
+    timeout::{Timeout, TimeoutConfig},
 };

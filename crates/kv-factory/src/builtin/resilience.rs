@@ -1,0 +1,32 @@
+//! The wrappers that keep a store's trouble from spreading.
+
+use super::once;
+use crate::{Instance, Settings, WrapperBuilder};
+use kv_core::{Layer, Result};
+use kv_wrappers::{Retry, Timeout};
+use std::sync::Arc;
+
+/// Fits anywhere, also twice: inside a retry it bounds each attempt, outside all of them together.
+pub(super) struct TimeoutBuilder;
+
+impl WrapperBuilder for TimeoutBuilder {
+    fn build(&self, settings: Settings, _: &Instance) -> Result<Arc<dyn Layer>> {
+        Ok(Arc::new(Timeout::new(settings.parse()?)?))
+    }
+}
+
+pub(super) struct RetryBuilder;
+
+impl WrapperBuilder for RetryBuilder {
+    fn build(&self, settings: Settings, _: &Instance) -> Result<Arc<dyn Layer>> {
+        Ok(Arc::new(Retry::new(settings.parse()?)?))
+    }
+
+    fn check_order(&self, position: usize, stack: &[&str]) -> Result<(), String> {
+        once(
+            position,
+            stack,
+            "would never act a second time, since the inner one marks what it gave up on",
+        )
+    }
+}

@@ -1,0 +1,48 @@
+//! The resilience wrappers as a configuration names them.
+
+use super::{factory, store};
+
+/// The store's stack with these wrappers, or what opening it says.
+async fn open(wrappers: &str) -> String {
+    let toml = format!(
+        "{}[default.database.kvstore.a]\nwrappers = [{wrappers}]",
+        store("")
+    );
+    match factory(&toml).open("a").await {
+        Ok(kv) => format!("{kv:?}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[tokio::test]
+async fn a_stack_is_built_from_its_names() {
+    assert_eq!(
+        open(
+            r#"{ name = "timeout", config = { timeout = "250ms", commands = { clear_prefixes = "1m" } } },
+               { name = "retry", config = { attempts = 4, delay = "5ms", budget = { ratio = 0.1 } } },
+               { name = "timeout", config = { timeout = "2s" } }"#
+        )
+        .await,
+        "Kv(null > timeout(250ms, clear_prefixes 60s) > retry(4 × 5ms) > timeout(2s))"
+    );
+}
+
+#[tokio::test]
+async fn faults_are_told_with_their_place() {
+    assert_eq!(
+        open(r#"{ name = "timeout" }"#).await,
+        "missing field `timeout` in `default.database.kvstore.a.wrappers[0].config`; add it"
+    );
+    assert_eq!(
+        open(r#"{ name = "timeout", config = { timeout = "0s" } }"#).await,
+        "a timeout must be longer than zero; to do without one drop the wrapper; table: default.database.kvstore.a.wrappers[0].config"
+    );
+    assert_eq!(
+        open(r#"{ name = "retry", config = { budget = { rato = 0.1 } } }"#).await,
+        "unknown field `rato` in `default.database.kvstore.a.wrappers[0].config.budget`; did you mean `ratio`? known fields: min_per_second, ratio, window"
+    );
+    assert_eq!(
+        open(r#"{ name = "retry" }, { name = "mark" }, { name = "retry" }"#).await,
+        "`default.database.kvstore.a.wrappers[0]`: `retry` stands in the stack twice and would never act a second time, since the inner one marks what it gave up on; the stack from the provider outwards: retry, mark, retry"
+    );
+}
