@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod circuit_breaker;
 mod default_ttl;
 mod key_resolver;
 mod named;
@@ -10,6 +11,7 @@ mod timeout;
 mod window;
 
 pub use self::{
+    circuit_breaker::{CircuitBreaker, CircuitBreakerConfig, CircuitState},
     default_ttl::DefaultTtl,
     key_resolver::{KeyResolver, KeySettings},
     retry::{BudgetConfig, Retry, RetryConfig},

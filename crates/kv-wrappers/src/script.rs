@@ -25,12 +25,20 @@ pub(crate) enum Step {
     Fail(ErrorKind, Outcome),
     /// Somebody further in has given up on the call already.
     GivenUp,
+    /// An answer to a batch in which one item failed.
+    FailItem(ErrorKind),
     /// No end.
     Hang,
 }
 
 pub(crate) const DOWN: Step = Step::Fail(ErrorKind::Unavailable, Outcome::NotApplied);
 pub(crate) const LOST: Step = Step::Fail(ErrorKind::Unavailable, Outcome::Unknown);
+
+/// Looks whether a future has ended.
+pub(crate) fn poll<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Poll<T> {
+    let mut task = Task::from_waker(Waker::noop());
+    std::pin::Pin::new(future).poll(&mut task)
+}
 
 /// The innermost service: follows the steps, then only answers.
 #[derive(Clone, Default)]
@@ -86,16 +94,18 @@ impl Script {
         panic!("it does not end within ten minutes");
     }
 
-    fn step(&self) -> BoxFuture<'static, Result<()>> {
+    /// Ends as told, with the error of one item if the batch is to have one.
+    fn step(&self) -> BoxFuture<'static, Result<Option<Error>>> {
         self.calls.lock().push(self.clock.monotonic());
         let step = self.steps.lock().pop_front();
         let clock = self.clock.clone();
         Box::pin(async move {
             match step.unwrap_or(Step::Answer) {
-                Step::Answer => Ok(()),
+                Step::Answer => Ok(None),
+                Step::FailItem(kind) => Ok(Some(Error::new(kind, "as told"))),
                 Step::After(span) => {
                     clock.sleep(span).await;
-                    Ok(())
+                    Ok(None)
                 }
                 Step::Fail(kind, outcome) => Err(Error::new(kind, "as told").with_outcome(outcome)),
                 Step::GivenUp => Err(Error::new(ErrorKind::Unavailable, "as told").as_last_word()),
@@ -109,8 +119,10 @@ impl Service for Script {
     fn call(&self, request: Request) -> BoxFuture<'_, Result<Reply>> {
         let step = self.step();
         Box::pin(async move {
-            step.await?;
-            Ok(answer(&request.command))
+            Ok(match step.await? {
+                None => answer(&request.command),
+                Some(error) => Reply::SetMany(vec![Ok(true), Err(error)]),
+            })
         })
     }
 
@@ -140,6 +152,7 @@ fn answer(command: &Command) -> Reply {
         Command::Get { .. } => Reply::Get(None),
         Command::GetMany { keys } => Reply::GetMany(vec![None; keys.len()]),
         Command::Set { .. } => Reply::Set(SetReply::applied()),
+        Command::SetMany { items, .. } => Reply::SetMany(items.iter().map(|_| Ok(true)).collect()),
         Command::Delete { .. } => Reply::Delete(0),
         Command::Increment { .. } => Reply::Increment(1),
         Command::Clear { .. } => Reply::Clear(0),

@@ -67,6 +67,21 @@ impl Window {
         allowed
     }
 
+    /// Counts a rare event and tells what happened so far, this included.
+    pub(crate) fn rare(&self, now: Duration) -> Counts {
+        let mut slots = self.slots.lock();
+        let current = self.settle(&mut slots, now);
+        slots.counts[current].rare += 1.0;
+        slots.total()
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&self) {
+        let mut slots = self.slots.lock();
+        self.fresh.store(0, Ordering::Relaxed);
+        *slots = Slots::default();
+    }
+
     /// Forgets what is too old and puts fresh events into slots; the position of the one in use.
     fn settle(&self, slots: &mut Slots, now: Duration) -> usize {
         let length = SLOTS as u64;
@@ -116,23 +131,22 @@ mod tests {
         seen
     }
 
-    fn rare(window: &Window, now: Duration) {
-        assert!(window.rare_if(now, |_| true));
-    }
-
     #[test]
     fn what_is_older_than_the_span_is_forgotten() {
         let window = Window::new(secs(10));
         for _ in 0..100 {
             window.usual(|| secs(100));
         }
-        rare(&window, secs(100));
+        window.rare(secs(100));
         let all = Counts {
             usual: 100.0,
             rare: 1.0,
         };
         assert_eq!(look(&window, secs(100)), all);
         assert_eq!(look(&window, secs(109)), all);
+        assert_eq!(look(&window, secs(110)), Counts::default());
+        window.rare(secs(110));
+        window.clear();
         assert_eq!(look(&window, secs(110)), Counts::default());
     }
 
@@ -161,8 +175,8 @@ mod tests {
     #[test]
     fn a_thread_that_comes_late_with_its_time_does_no_harm() {
         let window = Window::new(secs(10));
-        rare(&window, secs(105));
-        rare(&window, secs(101));
+        window.rare(secs(105));
+        assert_eq!(window.rare(secs(101)).rare, 2.0);
         assert_eq!(look(&window, secs(114)).rare, 2.0);
         assert_eq!(look(&window, secs(115)).rare, 0.0);
     }

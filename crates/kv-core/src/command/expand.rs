@@ -62,6 +62,13 @@ macro_rules! commands {
             }
         }
 
+        impl Reply {
+            /// Shows the errors of single items in the answer to a batch: the call itself went well.
+            pub fn failures(&self, mut see: impl FnMut(&Error)) {
+                match self { $(Self::$Variant(out) => Walk::failures(out, &mut see),)* }
+            }
+        }
+
         impl Walk for Command {
             const PARTS: Parts = Parts::KEYS.and(Parts::VALUES).and(Parts::MARKS).and(Parts::TTLS);
 

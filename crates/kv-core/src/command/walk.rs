@@ -2,8 +2,8 @@
 
 use super::{Command, Cursor, Place, Places, Reply, ScanFrom, ScanPage, ScoredMember, SetReply};
 use crate::{
-    Expiry, Field, Key, Mark, Member, Order, Prefixes, RangeOptions, Result, Score, ScoreBound,
-    ScoreRange, Scores, SetOptions, TimeToLive, Timestamp, Ttl, Value, When,
+    Error, Expiry, Field, Key, Mark, Member, Order, Prefixes, RangeOptions, Result, Score,
+    ScoreBound, ScoreRange, Scores, SetOptions, TimeToLive, Timestamp, Ttl, Value, When,
 };
 use std::ops::BitOr;
 
@@ -180,6 +180,10 @@ pub trait Walk {
     fn as_key(&self) -> Option<&Key> {
         None
     }
+
+    /// Shows the errors of a batch's items.
+    #[expect(unused_variables, reason = "most have none")]
+    fn failures(&self, see: &mut dyn FnMut(&Error)) {}
 }
 
 impl Walk for Key {
@@ -283,6 +287,10 @@ impl<T: Walk> Walk for Vec<T> {
             it.walk(walker)
         })
     }
+
+    fn failures(&self, see: &mut dyn FnMut(&Error)) {
+        self.iter().for_each(|it| it.failures(see));
+    }
 }
 
 impl<T: Walk> Walk for Result<T> {
@@ -290,6 +298,10 @@ impl<T: Walk> Walk for Result<T> {
 
     fn walk<'a>(&'a mut self, walker: &mut Walker<'_, 'a>) -> Result<()> {
         self.iter_mut().try_for_each(|it| it.walk(walker))
+    }
+
+    fn failures(&self, see: &mut dyn FnMut(&Error)) {
+        self.as_ref().err().into_iter().for_each(see);
     }
 }
 

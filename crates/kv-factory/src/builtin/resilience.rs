@@ -3,7 +3,7 @@
 use super::once;
 use crate::{Instance, Settings, WrapperBuilder};
 use kv_core::{Layer, Result};
-use kv_wrappers::{Retry, Timeout};
+use kv_wrappers::{CircuitBreaker, Retry, Timeout};
 use std::sync::Arc;
 
 /// Fits anywhere, also twice: inside a retry it bounds each attempt, outside all of them together.
@@ -27,6 +27,23 @@ impl WrapperBuilder for RetryBuilder {
             position,
             stack,
             "would never act a second time, since the inner one marks what it gave up on",
+        )
+    }
+}
+
+/// Inside a retry it counts attempts, outside what is left after them.
+pub(super) struct BreakerBuilder;
+
+impl WrapperBuilder for BreakerBuilder {
+    fn build(&self, settings: Settings, _: &Instance) -> Result<Arc<dyn Layer>> {
+        Ok(Arc::new(CircuitBreaker::new(settings.parse()?)?))
+    }
+
+    fn check_order(&self, position: usize, stack: &[&str]) -> Result<(), String> {
+        once(
+            position,
+            stack,
+            "would count the inner one's refusals as the store's failures",
         )
     }
 }

@@ -20,10 +20,11 @@ async fn a_stack_is_built_from_its_names() {
         open(
             r#"{ name = "timeout", config = { timeout = "250ms", commands = { clear_prefixes = "1m" } } },
                { name = "retry", config = { attempts = 4, delay = "5ms", budget = { ratio = 0.1 } } },
+               { name = "circuit_breaker", config = { failure_ratio = 0.3, window = "1m" } },
                { name = "timeout", config = { timeout = "2s" } }"#
         )
         .await,
-        "Kv(null > timeout(250ms, clear_prefixes 60s) > retry(4 × 5ms) > timeout(2s))"
+        "Kv(null > timeout(250ms, clear_prefixes 60s) > retry(4 × 5ms) > circuit_breaker(30% of 20 in 60s: 5s, closed) > timeout(2s))"
     );
 }
 
@@ -41,8 +42,17 @@ async fn faults_are_told_with_their_place() {
         open(r#"{ name = "retry", config = { budget = { rato = 0.1 } } }"#).await,
         "unknown field `rato` in `default.database.kvstore.a.wrappers[0].config.budget`; did you mean `ratio`? known fields: min_per_second, ratio, window"
     );
+}
+
+#[tokio::test]
+async fn orders_that_cannot_work_are_refused() {
     assert_eq!(
         open(r#"{ name = "retry" }, { name = "mark" }, { name = "retry" }"#).await,
         "`default.database.kvstore.a.wrappers[0]`: `retry` stands in the stack twice and would never act a second time, since the inner one marks what it gave up on; the stack from the provider outwards: retry, mark, retry"
+    );
+    let breaker = r#"{ name = "circuit_breaker" }"#;
+    assert_eq!(
+        open(&format!("{breaker}, {breaker}")).await,
+        "`default.database.kvstore.a.wrappers[0]`: `circuit_breaker` stands in the stack twice and would count the inner one's refusals as the store's failures; the stack from the provider outwards: circuit_breaker, circuit_breaker"
     );
 }

@@ -1,5 +1,5 @@
 use super::{BudgetConfig, Retry, RetryConfig};
-use crate::script::{DOWN, LOST, Script, Step};
+use crate::script::{DOWN, LOST, Script, Step, poll};
 use kv_core::{
     Capabilities, CapabilitySet, Clock, Error, ErrorKind, Kv, Layer, Outcome, Service, SetOptions,
     Ttl, Watch, When,
@@ -229,8 +229,7 @@ fn a_call_dropped_in_a_pause_is_not_repeated() {
     let script = Script::new([DOWN]);
     let kv = usual(&script);
     let mut call = Box::pin(kv.get("a"));
-    let mut task = std::task::Context::from_waker(std::task::Waker::noop());
-    assert!(call.as_mut().poll(&mut task).is_pending());
+    assert!(poll(&mut call).is_pending());
     drop(call);
     script.clock.advance(millis(1_000));
     assert_eq!(script.calls(), 1);
