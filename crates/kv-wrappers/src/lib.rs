@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod circuit_breaker;
+mod concurrency_limit;
 mod default_ttl;
 mod key_resolver;
 mod named;
@@ -12,6 +13,7 @@ mod window;
 
 pub use self::{
     circuit_breaker::{CircuitBreaker, CircuitBreakerConfig, CircuitState},
+    concurrency_limit::{ConcurrencyLimit, ConcurrencyLimitConfig},
     default_ttl::DefaultTtl,
     key_resolver::{KeyResolver, KeySettings},
     retry::{BudgetConfig, Retry, RetryConfig},

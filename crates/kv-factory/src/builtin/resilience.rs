@@ -3,7 +3,7 @@
 use super::once;
 use crate::{Instance, Settings, WrapperBuilder};
 use kv_core::{Layer, Result};
-use kv_wrappers::{CircuitBreaker, Retry, Timeout};
+use kv_wrappers::{CircuitBreaker, ConcurrencyLimit, Retry, Timeout};
 use std::sync::Arc;
 
 /// Fits anywhere, also twice: inside a retry it bounds each attempt, outside all of them together.
@@ -45,5 +45,14 @@ impl WrapperBuilder for BreakerBuilder {
             stack,
             "would count the inner one's refusals as the store's failures",
         )
+    }
+}
+
+/// Fits anywhere, also twice: inside a retry it bounds attempts, outside calls.
+pub(super) struct LimitBuilder;
+
+impl WrapperBuilder for LimitBuilder {
+    fn build(&self, settings: Settings, _: &Instance) -> Result<Arc<dyn Layer>> {
+        Ok(Arc::new(ConcurrencyLimit::new(settings.parse()?)?))
     }
 }

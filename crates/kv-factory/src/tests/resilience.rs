@@ -21,10 +21,11 @@ async fn a_stack_is_built_from_its_names() {
             r#"{ name = "timeout", config = { timeout = "250ms", commands = { clear_prefixes = "1m" } } },
                { name = "retry", config = { attempts = 4, delay = "5ms", budget = { ratio = 0.1 } } },
                { name = "circuit_breaker", config = { failure_ratio = 0.3, window = "1m" } },
+               { name = "concurrency_limit", config = { limit = 64, max_waiting = 256, max_wait = "50ms" } },
                { name = "timeout", config = { timeout = "2s" } }"#
         )
         .await,
-        "Kv(null > timeout(250ms, clear_prefixes 60s) > retry(4 × 5ms) > circuit_breaker(30% of 20 in 60s: 5s, closed) > timeout(2s))"
+        "Kv(null > timeout(250ms, clear_prefixes 60s) > retry(4 × 5ms) > circuit_breaker(30% of 20 in 60s: 5s, closed) > concurrency_limit(64, 256 waiting 50ms) > timeout(2s))"
     );
 }
 

@@ -1,0 +1,230 @@
+use futures_util::future::{Either, select};
+use kv_core::{
+    BoxFuture, Capabilities, Clock, Context, Error, ErrorKind, Events, Layer, Reply, Request,
+    Result, Service, SystemClock, Watch,
+};
+use serde::Deserialize;
+use std::{
+    fmt,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// How many calls may be under way at once, and what becomes of more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ConcurrencyLimitConfig {
+    /// The most calls under way at once; from 1 to a million.
+    pub limit: u32,
+    /// The most calls that wait for a place; with 0, the default, none waits.
+    #[serde(default)]
+    pub max_waiting: u32,
+    /// The longest that a call waits, as in `"100ms"`; a second if absent.
+    #[serde(default = "a_second", with = "humantime_serde")]
+    pub max_wait: Duration,
+}
+
+impl ConcurrencyLimitConfig {
+    /// So many calls at once; more are refused.
+    pub fn new(limit: u32) -> Self {
+        Self {
+            limit,
+            max_waiting: 0,
+            max_wait: a_second(),
+        }
+    }
+
+    /// So many more wait, each for no longer than this.
+    #[must_use]
+    pub fn waiting(mut self, max_waiting: u32, max_wait: Duration) -> Self {
+        self.max_waiting = max_waiting;
+        self.max_wait = max_wait;
+        self
+    }
+}
+
+/// Bounds how many calls are under way at once, so that a burst of callers neither piles up in front
+/// of the store nor fills the memory of this process.
+///
+/// Whoever finds no place waits for one, first come first served, if the settings let so many wait.
+/// Others are refused with [`ErrorKind::Overloaded`]; so are those who waited too long. Neither has
+/// touched the store: the outcome is *not applied*. Refusals are marked with
+/// [`Error::as_last_word`], lest retries add to the load.
+///
+/// Inside a retry a call in a pause holds no place, outside it does. Waiting counts for a timeout
+/// outside, not for one inside. Clones of a layer share their places. Watches take none, nor do
+/// connecting, closing and health. Capabilities pass through.
+///
+/// # Cancel safety
+/// A call that is dropped, also while it waits, leaves its place. What it had sent can keep the store
+/// busy for longer.
+#[derive(Clone, Debug)]
+pub struct ConcurrencyLimit {
+    config: ConcurrencyLimitConfig,
+    places: Arc<Places>,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Debug)]
+struct Places {
+    free: Semaphore,
+    waiting: AtomicU32,
+}
+
+impl ConcurrencyLimit {
+    /// A layer with these settings, on the machine's clock.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] for a limit outside of its range.
+    pub fn new(config: ConcurrencyLimitConfig) -> Result<Self> {
+        if !(1..=1_000_000).contains(&config.limit) {
+            let message = "limit must be from 1 to a million calls at once";
+            return Err(Error::new(ErrorKind::Config, message));
+        }
+        Ok(Self {
+            config,
+            places: Arc::new(Places {
+                free: Semaphore::new(config.limit as usize),
+                waiting: AtomicU32::new(0),
+            }),
+            clock: Arc::new(SystemClock),
+        })
+    }
+
+    /// With this clock.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    async fn place(&self) -> Result<SemaphorePermit<'_>> {
+        match self.places.free.try_acquire() {
+            Ok(place) => Ok(place),
+            Err(_) => self.wait().await,
+        }
+    }
+
+    async fn wait(&self) -> Result<SemaphorePermit<'_>> {
+        let ConcurrencyLimitConfig {
+            limit,
+            max_waiting,
+            max_wait,
+        } = self.config;
+        let Some(_waiting) = Waiting::begin(&self.places.waiting, max_waiting) else {
+            return Err(overloaded(format!(
+                "{limit} calls are under way and {max_waiting} wait, as many as may; ask for less at once, or raise the limit"
+            )));
+        };
+        let place = pin!(self.places.free.acquire());
+        match select(place, self.clock.sleep(max_wait)).await {
+            // Nobody closes the semaphore; if somebody did, that would be refused as well.
+            Either::Left((Ok(place), _)) => Ok(place),
+            _ => Err(overloaded(format!(
+                "none of {limit} places became free within {max_wait:?}; ask for less at once, or raise the limit"
+            ))),
+        }
+    }
+}
+
+impl Layer for ConcurrencyLimit {
+    fn wrap(&self, inner: Arc<dyn Service>) -> Arc<dyn Service> {
+        Arc::new(ConcurrencyLimitService {
+            inner,
+            layer: self.clone(),
+        })
+    }
+}
+
+struct ConcurrencyLimitService {
+    inner: Arc<dyn Service>,
+    layer: ConcurrencyLimit,
+}
+
+impl Service for ConcurrencyLimitService {
+    fn call(&self, request: Request) -> BoxFuture<'_, Result<Reply>> {
+        if let Ok(place) = self.layer.places.free.try_acquire() {
+            let call = self.inner.call(request);
+            return Box::pin(async move {
+                let answer = call.await;
+                drop(place);
+                answer
+            });
+        }
+        Box::pin(async move {
+            let operation = request.command.spec().name;
+            let place = self.layer.place().await;
+            let _place = place.map_err(|error| match request.command.key() {
+                Some(key) => error.with_operation(operation).with_key(key),
+                None => error.with_operation(operation),
+            })?;
+            self.inner.call(request).await
+        })
+    }
+
+    fn watch(&self, watch: Watch, context: Option<Context>) -> BoxFuture<'_, Result<Events>> {
+        self.inner.watch(watch, context)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    fn name(&self) -> String {
+        format!("concurrency_limit({})", self.layer)
+    }
+
+    fn inner(&self) -> Option<&dyn Service> {
+        Some(&*self.inner)
+    }
+}
+
+/// The limits, as in a printed stack.
+impl fmt::Display for ConcurrencyLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ConcurrencyLimitConfig {
+            limit,
+            max_waiting,
+            max_wait,
+        } = self.config;
+        match max_waiting {
+            0 => write!(f, "{limit}"),
+            _ => write!(f, "{limit}, {max_waiting} waiting {max_wait:?}"),
+        }
+    }
+}
+
+/// A place in the queue, left when it is dropped.
+struct Waiting<'a>(&'a AtomicU32);
+
+impl<'a> Waiting<'a> {
+    fn begin(waiting: &'a AtomicU32, most: u32) -> Option<Self> {
+        let one_more = |count: u32| (count < most).then(|| count + 1);
+        // Only counts, and orders nothing.
+        let before = waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        before.is_ok().then_some(Self(waiting))
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn overloaded(message: String) -> Error {
+    Error::new(ErrorKind::Overloaded, message).as_last_word()
+}
+
+fn a_second() -> Duration {
+    Duration::from_secs(1)
+}
+
+#[cfg(test)]
+mod tests;
