@@ -3,8 +3,10 @@
 mod circuit_breaker;
 mod concurrency_limit;
 mod default_ttl;
+mod hedge;
 mod key_resolver;
 mod named;
+mod patience;
 mod retry;
 #[cfg(test)]
 mod script;
@@ -15,6 +17,7 @@ pub use self::{
     circuit_breaker::{CircuitBreaker, CircuitBreakerConfig, CircuitState},
     concurrency_limit::{ConcurrencyLimit, ConcurrencyLimitConfig},
     default_ttl::DefaultTtl,
+    hedge::{Hedge, HedgeConfig},
     key_resolver::{KeyResolver, KeySettings},
     retry::{BudgetConfig, Retry, RetryConfig},
     timeout::{Timeout, TimeoutConfig},

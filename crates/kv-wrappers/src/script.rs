@@ -23,6 +23,8 @@ pub(crate) enum Step {
     After(Duration),
     /// An error with its outcome.
     Fail(ErrorKind, Outcome),
+    /// The same after this long.
+    FailAfter(Duration, ErrorKind, Outcome),
     /// Somebody further in has given up on the call already.
     GivenUp,
     /// An answer to a batch in which one item failed.
@@ -108,6 +110,10 @@ impl Script {
                     Ok(None)
                 }
                 Step::Fail(kind, outcome) => Err(Error::new(kind, "as told").with_outcome(outcome)),
+                Step::FailAfter(span, kind, outcome) => {
+                    clock.sleep(span).await;
+                    Err(Error::new(kind, "as told").with_outcome(outcome))
+                }
                 Step::GivenUp => Err(Error::new(ErrorKind::Unavailable, "as told").as_last_word()),
                 Step::Hang => pending().await,
             }

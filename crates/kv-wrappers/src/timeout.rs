@@ -1,18 +1,10 @@
-use crate::named;
-use futures_util::ready;
+use crate::{named, patience::within};
 use kv_core::{
     BoxFuture, Capabilities, Clock, Context, Error, ErrorKind, Events, Key, Layer, Reply, Request,
     Result, Service, SystemClock, Watch,
 };
 use serde::{Deserialize, Deserializer};
-use std::{
-    collections::BTreeMap,
-    fmt,
-    future::poll_fn,
-    sync::Arc,
-    task::{Context as Task, Poll},
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 /// How long a call may take.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -116,17 +108,7 @@ impl Service for TimeoutService {
         let key = request.command.key().cloned();
         let mut call = self.inner.call(request);
         Box::pin(async move {
-            let mut sleep = None;
-            let answer = poll_fn(|task: &mut Task<'_>| {
-                if let Poll::Ready(answer) = call.as_mut().poll(task) {
-                    return Poll::Ready(Some(answer));
-                }
-                // Not before: a call that ends at once needs no timer.
-                let sleep = sleep.get_or_insert_with(|| self.layer.clock.sleep(span));
-                ready!(sleep.as_mut().poll(task));
-                Poll::Ready(None)
-            });
-            match answer.await {
+            match within(&*self.layer.clock, span, &mut call).await {
                 Some(answer) => answer,
                 None => Err(late(span, operation, key.as_ref())),
             }

@@ -3,7 +3,7 @@
 use super::once;
 use crate::{Instance, Settings, WrapperBuilder};
 use kv_core::{Layer, Result};
-use kv_wrappers::{CircuitBreaker, ConcurrencyLimit, Retry, Timeout};
+use kv_wrappers::{CircuitBreaker, ConcurrencyLimit, Hedge, Retry, Timeout};
 use std::sync::Arc;
 
 /// Fits anywhere, also twice: inside a retry it bounds each attempt, outside all of them together.
@@ -54,5 +54,21 @@ pub(super) struct LimitBuilder;
 impl WrapperBuilder for LimitBuilder {
     fn build(&self, settings: Settings, _: &Instance) -> Result<Arc<dyn Layer>> {
         Ok(Arc::new(ConcurrencyLimit::new(settings.parse()?)?))
+    }
+}
+
+pub(super) struct HedgeBuilder;
+
+impl WrapperBuilder for HedgeBuilder {
+    fn build(&self, settings: Settings, _: &Instance) -> Result<Arc<dyn Layer>> {
+        Ok(Arc::new(Hedge::new(settings.parse()?)?))
+    }
+
+    fn check_order(&self, position: usize, stack: &[&str]) -> Result<(), String> {
+        once(
+            position,
+            stack,
+            "would ask for a slow read up to four times",
+        )
     }
 }

@@ -19,13 +19,14 @@ async fn a_stack_is_built_from_its_names() {
     assert_eq!(
         open(
             r#"{ name = "timeout", config = { timeout = "250ms", commands = { clear_prefixes = "1m" } } },
+               { name = "hedge", config = { after = "20ms" } },
                { name = "retry", config = { attempts = 4, delay = "5ms", budget = { ratio = 0.1 } } },
                { name = "circuit_breaker", config = { failure_ratio = 0.3, window = "1m" } },
                { name = "concurrency_limit", config = { limit = 64, max_waiting = 256, max_wait = "50ms" } },
                { name = "timeout", config = { timeout = "2s" } }"#
         )
         .await,
-        "Kv(null > timeout(250ms, clear_prefixes 60s) > retry(4 × 5ms) > circuit_breaker(30% of 20 in 60s: 5s, closed) > concurrency_limit(64, 256 waiting 50ms) > timeout(2s))"
+        "Kv(null > timeout(250ms, clear_prefixes 60s) > hedge(20ms, 5%) > retry(4 × 5ms) > circuit_breaker(30% of 20 in 60s: 5s, closed) > concurrency_limit(64, 256 waiting 50ms) > timeout(2s))"
     );
 }
 
@@ -55,5 +56,10 @@ async fn orders_that_cannot_work_are_refused() {
     assert_eq!(
         open(&format!("{breaker}, {breaker}")).await,
         "`default.database.kvstore.a.wrappers[0]`: `circuit_breaker` stands in the stack twice and would count the inner one's refusals as the store's failures; the stack from the provider outwards: circuit_breaker, circuit_breaker"
+    );
+    let hedge = r#"{ name = "hedge", config = { after = "1ms" } }"#;
+    assert_eq!(
+        open(&format!("{hedge}, {hedge}")).await,
+        "`default.database.kvstore.a.wrappers[0]`: `hedge` stands in the stack twice and would ask for a slow read up to four times; the stack from the provider outwards: hedge, hedge"
     );
 }
