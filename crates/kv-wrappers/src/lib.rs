@@ -3,6 +3,7 @@
 mod circuit_breaker;
 mod concurrency_limit;
 mod default_ttl;
+mod fallback;
 mod hedge;
 mod key_resolver;
 mod named;
@@ -17,6 +18,7 @@ pub use self::{
     circuit_breaker::{CircuitBreaker, CircuitBreakerConfig, CircuitState},
     concurrency_limit::{ConcurrencyLimit, ConcurrencyLimitConfig},
     default_ttl::DefaultTtl,
+    fallback::{Fallback, FallbackConfig, FallbackOn, FallbackWrites},
     hedge::{Hedge, HedgeConfig},
     key_resolver::{KeyResolver, KeySettings},
     retry::{BudgetConfig, Retry, RetryConfig},

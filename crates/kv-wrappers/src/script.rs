@@ -49,6 +49,8 @@ pub(crate) struct Script {
     /// When each call came.
     calls: Arc<Mutex<Vec<Duration>>>,
     pub(crate) clock: VirtualClock,
+    /// What it cannot do.
+    pub(crate) lacks: CapabilitySet,
 }
 
 impl Script {
@@ -141,7 +143,8 @@ impl Service for Script {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new(CapabilitySet::ALL)
+        let all = CapabilitySet::ALL.iter();
+        Capabilities::new(all.filter(|&it| !self.lacks.has(it)).collect())
     }
 
     fn name(&self) -> String {

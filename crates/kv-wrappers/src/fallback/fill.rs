@@ -1,0 +1,95 @@
+//! What the first store misses and the second has.
+
+use super::FallbackService;
+use futures_util::future;
+use kv_core::{
+    Capability, Command, Context, Key, Lifetime, Read, Reply, Request, Result, SetOptions,
+    TimeToLive, Ttl, Txn, Value, When,
+};
+
+impl FallbackService {
+    pub(super) async fn read_and_fill(&self, request: Request) -> Result<Reply> {
+        let asked = request.clone();
+        let reply = self.read(request).await?;
+        Ok(match (asked.command, reply) {
+            (Command::Get { key }, Reply::Get(None)) => {
+                let found = self.fill(vec![key], asked.context).await;
+                Reply::Get(found.into_iter().next().flatten())
+            }
+            (Command::GetMany { keys }, Reply::GetMany(mut values)) => {
+                let missed = || values.iter().map(Option::is_none);
+                let keys = keys.into_iter().zip(missed());
+                let keys: Vec<_> = keys.filter_map(|(key, it)| it.then_some(key)).collect();
+                let found = self.fill(keys, asked.context).await;
+                let gaps = values.iter_mut().filter(|it| it.is_none());
+                gaps.zip(found).for_each(|(gap, it)| *gap = it);
+                Reply::GetMany(values)
+            }
+            (_, reply) => reply,
+        })
+    }
+
+    /// What there is of these keys, one answer each. A second store that fails has nothing: that the
+    /// first misses them is an answer.
+    async fn fill(&self, keys: Vec<Key>, context: Option<Context>) -> Vec<Option<Value>> {
+        if keys.is_empty() {
+            return Vec::new();
+        }
+        let second = self.second(context.clone());
+        if !second.capabilities().has(Capability::Commit) {
+            let values = second.get_many(&keys).await;
+            return values.unwrap_or_else(|_| vec![None; keys.len()]);
+        }
+        // In one step each, lest a string gets the deadline of another that has taken its place.
+        let both = |key: &Key| {
+            let value = Read::Get { key: key.clone() };
+            Txn::new().then(value).then(Read::Ttl { key: key.clone() })
+        };
+        let Ok(found) = second.commit(keys.iter().map(both)).await else {
+            return vec![None; keys.len()];
+        };
+        let found = found.into_iter().map(|reply| {
+            let mut reply = reply.ok()?;
+            let value = reply.value(0).ok()??;
+            Some((value, rest(reply.ttl(1).ok()?)?))
+        });
+        let filled = keys.into_iter().zip(found).map(async |(key, found)| {
+            let (value, ttl) = found?;
+            self.heal(key, value, ttl, context.clone()).await
+        });
+        future::join_all(filled).await
+    }
+
+    /// Writes to the first store unless something is there by now; what is there in the end.
+    async fn heal(
+        &self,
+        key: Key,
+        value: Value,
+        ttl: Ttl,
+        context: Option<Context>,
+    ) -> Option<Value> {
+        if !self.inner.capabilities().has(Capability::ConditionalSet) {
+            return Some(value);
+        }
+        let mut request = Request::new(Command::Set {
+            key,
+            value: value.clone(),
+            options: SetOptions::from(When::IfAbsent).ttl(ttl),
+        });
+        request.context = context;
+        match self.inner.call(request).await {
+            Ok(Reply::Set(reply)) if !reply.applied => reply.current,
+            // Not healed, but found.
+            _ => Some(value),
+        }
+    }
+}
+
+/// The deadline that is left; none if it is over.
+fn rest(left: TimeToLive) -> Option<Ttl> {
+    match left {
+        TimeToLive::NoExpiry => Some(Ttl::Never),
+        TimeToLive::In(left) => Lifetime::new(left).ok().map(Ttl::In),
+        _ => None,
+    }
+}

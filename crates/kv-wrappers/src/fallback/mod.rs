@@ -1,0 +1,223 @@
+mod fill;
+
+use kv_core::{
+    Access, BoxFuture, Capabilities, Capability, CapabilitySet, Command, Context, Error, ErrorKind,
+    Events, Kv, Layer, Repeat, Reply, Request, Result, Service, Watch,
+};
+use serde::Deserialize;
+use std::{fmt, sync::Arc};
+
+/// What is left of a stack's capabilities: what two stores without a transaction between them can
+/// honour.
+const SHARED: CapabilitySet = CapabilitySet::NONE
+    .with(Capability::Strings)
+    .with(Capability::Expiry)
+    .with(Capability::Scan)
+    .with(Capability::ScanAfter);
+
+/// When a second store is asked, and whether it is written to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct FallbackConfig {
+    /// When a read falls back.
+    pub on: FallbackOn,
+    /// Where writes go.
+    pub writes: FallbackWrites,
+}
+
+/// When a read falls back to the second store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FallbackOn {
+    /// When the first cannot be reached, does not answer in time, or is overloaded.
+    #[default]
+    Error,
+    /// Also when a `get` or `get_many` misses there. What the second has is then written to the
+    /// first.
+    MissOrError,
+}
+
+/// Where writes go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FallbackWrites {
+    /// To the first store only; the second is filled by others.
+    #[default]
+    Around,
+    /// To the first store and, once they are applied there, to the second.
+    Through,
+}
+
+/// Lets reads fall back to a second store when the first is away.
+///
+/// Only reads do: a write that the first store did not take is an error, whatever the second could
+/// do with it. `WrongType`, `InvalidArgument` and other answers of the first store are answers. If the
+/// second fails too, the first one's error is returned, with the other's in the fact `fallback`.
+///
+/// With [`FallbackOn::MissOrError`] a missed string that the second store has is written to the first
+/// with what is left of its deadline, and only if nothing is there; if something is by then, that is
+/// the answer. This needs transactions in the second store, which read string and deadline in one
+/// step, and conditional writes in the first; without them nothing is written.
+///
+/// # What reads can see
+/// What the second store has can be older than what the first had. A write through that fails in the
+/// second store is not told: the first has it. So all that depends on one order of events is
+/// subtracted from the capabilities: conditions, counters, transactions, structures, watches,
+/// messages. What is left is strings with deadlines, and listing and clearing; listing asks the first
+/// store only, since pages of two stores do not fit together.
+///
+/// # Lifecycle
+/// Connecting connects both. Closing closes the first; the second belongs to who made it.
+///
+/// # Cancel safety
+/// May be dropped; a write through may then be in the first store only.
+#[derive(Clone)]
+pub struct Fallback {
+    config: FallbackConfig,
+    second: Kv,
+}
+
+impl Fallback {
+    /// A layer that falls back to this store. Keys get there as they are at the layer's place in the
+    /// stack.
+    pub fn new(config: FallbackConfig, second: Kv) -> Self {
+        Self { config, second }
+    }
+}
+
+impl fmt::Debug for Fallback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}, {:?}", self.config, self.second)
+    }
+}
+
+impl Layer for Fallback {
+    fn wrap(&self, inner: Arc<dyn Service>) -> Arc<dyn Service> {
+        Arc::new(FallbackService {
+            inner,
+            layer: self.clone(),
+        })
+    }
+}
+
+struct FallbackService {
+    inner: Arc<dyn Service>,
+    layer: Fallback,
+}
+
+impl Service for FallbackService {
+    fn call(&self, request: Request) -> BoxFuture<'_, Result<Reply>> {
+        let FallbackConfig { on, writes } = self.layer.config;
+        match (&request.command, request.command.spec().access) {
+            (Command::Scan { .. }, _) => self.inner.call(request),
+            (Command::Get { .. } | Command::GetMany { .. }, _) if on == FallbackOn::MissOrError => {
+                Box::pin(self.read_and_fill(request))
+            }
+            (_, Access::Read) => Box::pin(self.read(request)),
+            (command, Access::Write)
+                if writes == FallbackWrites::Through && command.repeat() == Repeat::Safe =>
+            {
+                Box::pin(self.write_through(request))
+            }
+            (_, Access::Write) => self.inner.call(request),
+        }
+    }
+
+    fn watch(&self, watch: Watch, context: Option<Context>) -> BoxFuture<'_, Result<Events>> {
+        self.inner.watch(watch, context)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let mut left = self.inner.capabilities();
+        let second = self.layer.second.capabilities();
+        let is_through = self.layer.config.writes == FallbackWrites::Through;
+        left.can = left
+            .can
+            .iter()
+            .filter(|&it| SHARED.has(it) && (!is_through || second.has(it)))
+            .collect();
+        if is_through {
+            left.max_key_bytes = left.max_key_bytes.min(second.max_key_bytes);
+            left.max_value_bytes = left.max_value_bytes.min(second.max_value_bytes);
+        }
+        left
+    }
+
+    fn name(&self) -> String {
+        let FallbackConfig { on, writes } = self.layer.config;
+        let on = match on {
+            FallbackOn::Error => "error",
+            FallbackOn::MissOrError => "miss or error",
+        };
+        let writes = match writes {
+            FallbackWrites::Around => "around",
+            FallbackWrites::Through => "through",
+        };
+        format!("fallback({:?} on {on}, writes {writes})", self.layer.second)
+    }
+
+    fn inner(&self) -> Option<&dyn Service> {
+        Some(&*self.inner)
+    }
+
+    fn connect(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            self.inner.connect().await?;
+            let second = self.layer.second.connect().await;
+            second.map_err(|error| error.with_context("store", "the one to fall back to"))
+        })
+    }
+}
+
+impl FallbackService {
+    async fn read(&self, request: Request) -> Result<Reply> {
+        let Request {
+            command, context, ..
+        } = request.clone();
+        match self.inner.call(request).await {
+            Err(error) if is_away(&error) => {
+                let answer = self.second(context).call(command).await;
+                answer.map_err(|other| error.with_context("fallback", other))
+            }
+            answer => answer,
+        }
+    }
+
+    async fn write_through(&self, request: Request) -> Result<Reply> {
+        let Request {
+            mut command,
+            context,
+            ..
+        } = request.clone();
+        let reply = self.inner.call(request).await?;
+        if let (Command::SetMany { items, .. }, Reply::SetMany(applied)) = (&mut command, &reply) {
+            let mut applied = applied.iter();
+            items.retain(|_| matches!(applied.next(), Some(Ok(true))));
+        }
+        // The first store has it, which is what counts.
+        let _ = self.second(context).call(command).await;
+        Ok(reply)
+    }
+
+    /// The second store, for whom the call is.
+    fn second(&self, context: Option<Context>) -> Kv {
+        match context {
+            Some(context) => self.layer.second.bind(context),
+            None => self.layer.second.clone(),
+        }
+    }
+}
+
+/// Whether the store was not there to answer.
+fn is_away(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Timeout | ErrorKind::Unavailable | ErrorKind::Overloaded
+    )
+}
+
+#[cfg(test)]
+mod tests;
