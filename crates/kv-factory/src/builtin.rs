@@ -55,6 +55,7 @@ pub(crate) fn registry() -> Registry {
     let _ = registry.add_wrapper("circuit_breaker", Arc::new(resilience::BreakerBuilder));
     let _ = registry.add_wrapper("concurrency_limit", Arc::new(resilience::LimitBuilder));
     let _ = registry.add_wrapper("default_ttl", Arc::new(DefaultTtlBuilder));
+    let _ = registry.add_wrapper("fallback", Arc::new(resilience::FallbackBuilder));
     let _ = registry.add_wrapper("hedge", Arc::new(resilience::HedgeBuilder));
     let _ = registry.add_wrapper("key_resolver", Arc::new(KeyResolverBuilder));
     let _ = registry.add_wrapper("retry", Arc::new(resilience::RetryBuilder));

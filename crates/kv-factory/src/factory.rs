@@ -5,6 +5,7 @@ use crate::{
     hint::instead,
     instance::{Blueprint, assemble},
     layout::Layout,
+    other::Others,
     registry::Registry,
     slot::Slot,
 };
@@ -22,7 +23,7 @@ pub struct Factory {
     shared: Arc<Shared>,
 }
 
-struct Shared {
+pub(crate) struct Shared {
     configuration: Configuration,
     registry: Registry,
     slots: BTreeMap<String, Slot>,
@@ -231,8 +232,18 @@ impl Factory {
     }
 
     fn assemble(&self, name: &str) -> Result<Blueprint> {
+        self.assemble_for(name, &[])
+    }
+
+    /// Stacks a store that others need, of which each needs the next.
+    pub(crate) fn assemble_for(&self, name: &str, others: &[String]) -> Result<Blueprint> {
         let context = self.shared.configuration.context();
-        assemble(name, &self.store(name), &context, &self.shared.registry)
+        let others = Others {
+            factory: Arc::downgrade(&self.shared),
+            path: [others, &[name.to_owned()]].concat(),
+        };
+        let registry = &self.shared.registry;
+        assemble(name, &self.store(name), &context, registry, others)
     }
 
     /// Compares a store's keys with those of every other one. What is wrong with another store's own
@@ -259,10 +270,16 @@ impl Factory {
         Layout::read(name, &self.store(name), &context, &self.shared.registry)
     }
 
-    fn disabled(&self, name: &str) -> Error {
+    pub(crate) fn disabled(&self, name: &str) -> Error {
         let reason = format!("the store `{name}` is disabled; set it to true to open the store");
         let field = self.store(name).child_or_empty("enabled");
         field.fault(Fault::new(reason))
+    }
+}
+
+impl From<Arc<Shared>> for Factory {
+    fn from(shared: Arc<Shared>) -> Self {
+        Self { shared }
     }
 }
 

@@ -1,6 +1,6 @@
 //! From a store's table to its stack.
 
-use crate::{Settings, WrapperBuilder, fault::Fault, registry::Registry};
+use crate::{Settings, WrapperBuilder, fault::Fault, other::Others, registry::Registry};
 use kv_core::{Error, ErrorKind, KvBuilder, Result};
 use kv_wrappers::KeySettings;
 use std::{fmt, sync::Arc};
@@ -13,6 +13,7 @@ pub struct Instance {
     /// The shared key settings with the instance's namespace in them, as a table.
     keys: Settings,
     parsed: KeySettings,
+    others: Others,
 }
 
 impl Instance {
@@ -30,6 +31,10 @@ impl Instance {
     /// store's own if it has one.
     pub fn key_settings(&self) -> &KeySettings {
         &self.parsed
+    }
+
+    pub(crate) fn others(&self) -> &Others {
+        &self.others
     }
 
     /// The table behind [`key_settings`](Self::key_settings) with a wrapper's own fields over it.
@@ -59,6 +64,7 @@ pub(crate) fn assemble(
     store: &Settings,
     context: &Settings,
     registry: &Registry,
+    others: Others,
 ) -> Result<Blueprint> {
     store.only(&["enabled", "namespace", "provider", "wrappers"])?;
     let wrappers = match store.child("wrappers") {
@@ -88,7 +94,8 @@ pub(crate) fn assemble(
 
     let wrappers: Vec<_> = wrappers.into_iter().filter(|it| it.enabled).collect();
     let names: Vec<_> = wrappers.iter().map(|it| it.name.as_str()).collect();
-    let instance = Instance::read(name, store, context)?;
+    let mut instance = Instance::read(name, store, context)?;
+    instance.others = others;
     for (position, wrapper) in wrappers.iter().enumerate() {
         wrapper.check_order(position, &names)?;
         let config = wrapper.entry.child_or_empty("config");
@@ -117,6 +124,7 @@ impl Instance {
             namespace,
             keys,
             parsed,
+            others: Others::default(),
         })
     }
 }

@@ -8,6 +8,7 @@ mod fault;
 mod hint;
 mod instance;
 mod layout;
+mod other;
 mod read;
 mod registry;
 mod settings;

@@ -3,7 +3,11 @@
 use super::once;
 use crate::{Instance, Settings, WrapperBuilder};
 use kv_core::{Layer, Result};
-use kv_wrappers::{CircuitBreaker, ConcurrencyLimit, Hedge, Retry, Timeout};
+use kv_wrappers::{
+    CircuitBreaker, ConcurrencyLimit, Fallback, FallbackConfig, FallbackOn, FallbackWrites, Hedge,
+    Retry, Timeout,
+};
+use serde::Deserialize;
 use std::sync::Arc;
 
 /// Fits anywhere, also twice: inside a retry it bounds each attempt, outside all of them together.
@@ -70,5 +74,27 @@ impl WrapperBuilder for HedgeBuilder {
             stack,
             "would ask for a slow read up to four times",
         )
+    }
+}
+
+pub(super) struct FallbackBuilder;
+
+/// The second store by its name in the configuration, and what the layer itself takes.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FallbackSettings {
+    store: String,
+    #[serde(default)]
+    on: FallbackOn,
+    #[serde(default)]
+    writes: FallbackWrites,
+}
+
+impl WrapperBuilder for FallbackBuilder {
+    fn build(&self, settings: Settings, instance: &Instance) -> Result<Arc<dyn Layer>> {
+        let settings: FallbackSettings = settings.parse()?;
+        let config = FallbackConfig::new(settings.on, settings.writes);
+        let second = instance.store(&settings.store)?;
+        Ok(Arc::new(Fallback::new(config, second)))
     }
 }

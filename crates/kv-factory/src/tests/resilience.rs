@@ -1,6 +1,8 @@
 //! The resilience wrappers as a configuration names them.
 
-use super::{factory, store};
+use super::{builder, factory, store};
+use kv_core::ErrorKind;
+use std::sync::atomic::Ordering;
 
 /// The store's stack with these wrappers, or what opening it says.
 async fn open(wrappers: &str) -> String {
@@ -62,4 +64,71 @@ async fn orders_that_cannot_work_are_refused() {
         open(&format!("{hedge}, {hedge}")).await,
         "`default.database.kvstore.a.wrappers[0]`: `hedge` stands in the stack twice and would ask for a slow read up to four times; the stack from the provider outwards: hedge, hedge"
     );
+}
+
+/// The stores `a`, `b` and `c`; each falls back to the store given, if any.
+fn stores(second: [&str; 3]) -> String {
+    let stores = ["a", "b", "c"].into_iter().zip(second);
+    let stores = stores.map(|(name, second)| {
+        let wrappers = match second {
+            "" => String::new(),
+            second => format!(
+                "[[default.database.kvstore.{name}.wrappers]]\nname = \"fallback\"\nconfig = {{ store = \"{second}\", on = \"miss_or_error\", writes = \"through\" }}\n"
+            ),
+        };
+        format!(
+            "[default.database.kvstore.{name}.provider]\nbackend = \"null\"\nhost = \"h\"\n{wrappers}"
+        )
+    });
+    stores.collect()
+}
+
+#[tokio::test]
+async fn a_fallback_is_the_store_of_that_name_opened_once() {
+    let (mut builder, connects) = builder();
+    let factory = builder.toml(stores(["b", "c", ""])).build().unwrap();
+    factory.validate().unwrap();
+    let kv = factory.open("a").await.unwrap();
+    assert_eq!(
+        format!("{kv:?}"),
+        "Kv(null > fallback(Kv(store b) on miss or error, writes through))"
+    );
+    let all = factory.open_all().await.unwrap();
+    assert_eq!(connects.load(Ordering::SeqCst), 3);
+    // Closing one leaves the other to the factory.
+    kv.close().await;
+    assert!(all["b"].is_available().await);
+    factory.close_all().await;
+    assert!(!all["b"].is_available().await);
+}
+
+#[tokio::test]
+async fn a_fallback_that_is_not_there_or_leads_back_is_refused() {
+    let told = async |second| {
+        let factory = factory(&stores(second));
+        let error = factory.open("a").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(factory.validate().is_err());
+        error.to_string()
+    };
+    let table = "table: default.database.kvstore.a.wrappers[0].config";
+    assert_eq!(
+        told(["bb", "", ""]).await,
+        format!("there is no store `bb`; did you mean `b`? configured: a, b, c; {table}")
+    );
+    assert_eq!(
+        told(["a", "", ""]).await,
+        format!("`a` needs `a`, which can never be opened; {table}")
+    );
+    let around = told(["b", "c", "a"]).await;
+    assert!(
+        around.starts_with("`a` needs `b` needs `c` needs `a`, which can"),
+        "{around}"
+    );
+    let disabled = format!(
+        "{}[default.database.kvstore.b]\nenabled = false",
+        stores(["b", "", ""])
+    );
+    let error = factory(&disabled).open("a").await.unwrap_err().to_string();
+    assert!(error.contains("the store `b` is disabled"), "{error}");
 }

@@ -26,6 +26,13 @@ pub struct FallbackConfig {
     pub writes: FallbackWrites,
 }
 
+impl FallbackConfig {
+    /// Both at once.
+    pub fn new(on: FallbackOn, writes: FallbackWrites) -> Self {
+        Self { on, writes }
+    }
+}
+
 /// When a read falls back to the second store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
