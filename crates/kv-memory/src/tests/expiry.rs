@@ -185,6 +185,14 @@ impl kv_core::Clock for Forbidden {
     fn sleep_until(&self, _: kv_core::Timestamp) -> kv_core::BoxFuture<'static, ()> {
         panic!("nothing sleeps in this test")
     }
+
+    fn monotonic(&self) -> Duration {
+        panic!("nothing is measured in this test")
+    }
+
+    fn sleep(&self, _: Duration) -> kv_core::BoxFuture<'static, ()> {
+        panic!("nothing sleeps in this test")
+    }
 }
 
 #[tokio::test]
