@@ -20,6 +20,7 @@ mod scan;
 mod store;
 mod strings;
 mod throttle;
+mod timers;
 mod watch;
 mod written;
 mod zmove;

@@ -6,6 +6,7 @@ use crate::{
     error::{Answer, Cause, Failure},
     layout::Range,
     members::{Dialed, Members},
+    timers::Timers,
 };
 use arc_swap::ArcSwapOption;
 use etcd_client::{
@@ -38,7 +39,7 @@ struct Connected {
     lease: LeaseClient,
     members: Arc<Members>,
     options: ConnectOptions,
-    response_timeout: Duration,
+    timers: Timers,
     /// None without a user.
     token: Option<Token>,
 }
@@ -71,7 +72,7 @@ impl Link {
                 lease: client.lease_client(),
                 members,
                 options,
-                response_timeout: config.response_timeout,
+                timers: Timers::new(config.response_timeout),
                 token: target.username.as_ref().map(|_| Token::default()),
                 client,
             })
@@ -226,9 +227,9 @@ impl Connected {
         &self,
         exchange: impl Future<Output = std::result::Result<T, etcd_client::Error>>,
     ) -> Answer<T> {
-        match timeout(self.response_timeout, exchange).await {
-            Ok(answer) => answer.map_err(|error| Failure::sending(&error)),
-            Err(_) => Err(Failure::timeout(self.response_timeout)),
+        match self.timers.timeout(exchange).await {
+            Some(answer) => answer.map_err(|error| Failure::sending(&error)),
+            None => Err(Failure::timeout(self.timers.limit())),
         }
     }
 }

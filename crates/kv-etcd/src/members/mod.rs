@@ -24,7 +24,7 @@ use self::{
     member::{Member, Waiting},
     route::Route,
 };
-use crate::error::Answer;
+use crate::{error::Answer, timers::Timers};
 use kv_core::Stopwatch;
 use std::{future::pending, pin::pin, sync::Arc, time::Duration};
 use tokio::time::timeout;
@@ -42,7 +42,7 @@ pub(crate) struct Members {
     /// The one that calls go to while it is good.
     home: usize,
     /// A member that answers nobody for so long is in doubt.
-    stall: Duration,
+    stall: Timers,
     /// How long a member that is in doubt may take to answer.
     probe: Duration,
     /// For how long a call is tried again; less than it may take, so that it ends with what is known.
@@ -64,7 +64,7 @@ impl Members {
             // The clients share the members among them.
             home: fastrand::usize(..all.len().max(1)),
             all,
-            stall: response_timeout / 8,
+            stall: Timers::new(response_timeout / 8),
             probe,
             budget: response_timeout * 9 / 10,
         }))
@@ -102,7 +102,7 @@ impl Members {
     }
 
     /// Sends a request and does what can be done to have it answered.
-    async fn send(&self, request: Request) -> Result<Response, BoxError> {
+    async fn send(self: Arc<Self>, request: Request) -> Result<Response, BoxError> {
         let exchange = match Exchange::of(request).await? {
             Ok(exchange) => exchange,
             Err(request) => return self.all[self.pick(None)].call(request).await,
@@ -161,9 +161,9 @@ impl Members {
             // There is nobody else to ask, so nobody need watch it.
             return Some(Ended::of(member.call(exchange.request()).await));
         }
-        let waiting = Waiting::new(member, self.stall / 8);
+        let waiting = Waiting::new(member, self.stall.limit() / 8);
         let mut call = pin!(member.call(exchange.request()));
-        if let Ok(result) = timeout(self.stall, call.as_mut()).await {
+        if let Some(result) = self.stall.timeout(call.as_mut()).await {
             return Some(Ended::of(result));
         }
         loop {

@@ -25,7 +25,6 @@ impl Service<Request> for Route {
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let members = Arc::clone(&self.0);
-        Box::pin(async move { members.send(request).await })
+        Box::pin(Arc::clone(&self.0).send(request))
     }
 }
