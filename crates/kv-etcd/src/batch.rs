@@ -1,6 +1,7 @@
 //! Many keys at a time, in steps that etcd takes.
 
 use crate::{
+    answers,
     error::{Answer, Failure},
     layout::{Record, header, header::End},
     optimistic::{MOST_OPS, Optimist, View},
@@ -143,20 +144,20 @@ async fn delete_step(store: &Optimist, keys: &[Key]) -> Answer<u64> {
                 .iter()
                 .map(|key| TxnOp::txn(delete_one(store, key)))
                 .collect();
-            let response = store.link.txn(Txn::new().and_then(each)).await?;
+            let mut response = store.link.txn(Txn::new().and_then(each)).await?;
             let of_one = |answer| match answer {
                 TxnOpResponse::Txn(answer) => Ok(answer),
                 _ => Err(Failure::unexpected_reply()),
             };
-            let answers = response.op_responses().into_iter().map(of_one);
+            let answers = answers::take(&mut response).map(of_one);
             answers.collect::<Answer<_>>()?
         }
     };
     let now = store.clock.now();
     let mut count = 0;
-    for answer in each {
+    for mut answer in each {
         let mut deleted = Vec::with_capacity(DELETE_OPS);
-        for answer in answer.op_responses() {
+        for answer in answers::take(&mut answer) {
             let TxnOpResponse::Delete(mut answer) = answer else {
                 return Err(Failure::unexpected_reply());
             };

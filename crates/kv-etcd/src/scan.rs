@@ -1,6 +1,7 @@
 //! Listing keys page by page, in the order of their bytes, and deleting them.
 
 use crate::{
+    answers,
     batch::{self, in_part},
     error::{Answer, Failure},
     layout::{Place, Range, Record, header},
@@ -223,7 +224,8 @@ async fn read(store: &Optimist, queries: &[Query]) -> Answer<Vec<Listing>> {
     for queries in queries.chunks(MOST_OPS) {
         let ops: Vec<_> = queries.iter().map(|query| query.op(0)).collect();
         let response = store.link.txn(Txn::new().and_then(ops)).await;
-        for answer in response.map_err(Failure::of_a_read)?.op_responses() {
+        let mut response = response.map_err(Failure::of_a_read)?;
+        for answer in answers::take(&mut response) {
             match answer {
                 TxnOpResponse::Get(found) => listings.push(Listing::of(found)),
                 _ => return Err(Failure::unexpected_reply()),

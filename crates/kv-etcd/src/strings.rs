@@ -1,6 +1,7 @@
 //! Commands about one key that holds a string, or whatever it holds.
 
 use crate::{
+    answers,
     error::{Answer, Failure},
     layout::{header, header::End},
     number,
@@ -199,9 +200,9 @@ pub(crate) async fn get_many(store: &Optimist, keys: &[Key]) -> Answer<Vec<Optio
             .map(|key| TxnOp::get(store.layout.string(key.as_bytes()), None))
             .collect();
         let response = store.link.txn(Txn::new().and_then(gets)).await;
-        let response = response.map_err(Failure::of_a_read)?;
+        let mut response = response.map_err(Failure::of_a_read)?;
         let now = store.clock.now();
-        for answer in response.op_responses() {
+        for answer in answers::take(&mut response) {
             let TxnOpResponse::Get(mut found) = answer else {
                 return Err(Failure::unexpected_reply());
             };

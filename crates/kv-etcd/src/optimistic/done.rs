@@ -5,7 +5,10 @@ use super::{
     nest::{self, Shape},
     step::Slot,
 };
-use crate::error::{Answer, Failure};
+use crate::{
+    answers,
+    error::{Answer, Failure},
+};
 use etcd_client::{TxnOpResponse, TxnResponse};
 use parking_lot::Mutex;
 
@@ -28,16 +31,16 @@ impl Done {
 
     /// The answers to so many operations, of which steps begin at these.
     pub(super) fn of(
-        response: &TxnResponse,
+        mut response: TxnResponse,
         shape: Shape,
         (ops, begins): (usize, &[usize]),
     ) -> Answer<Self> {
-        let answers = nest::answers(response, shape, ops);
+        let answers = nest::answers(&mut response, shape, ops);
         let mut answers: Vec<_> = answers.into_iter().map(Some).collect();
         let of_step = |&at: &usize| answers.get_mut(at).and_then(Option::take);
         let answers = begins.iter().map(of_step).collect();
         Ok(Self {
-            revision: revision_of(response)?,
+            revision: revision_of(&response)?,
             answers: Mutex::new(answers),
         })
     }
@@ -60,16 +63,16 @@ impl Done {
         }
     }
 
-    /// What steps of a group answered; `None` if one of its conditions did not hold.
+    /// What steps of a group answered, to who asks first; `None` if one of its conditions did not hold.
     pub(crate) fn group(&self, slot: Slot) -> Answer<Option<Self>> {
-        let answers = self.answers.lock();
-        let Some(Some(TxnOpResponse::Txn(group))) = answers.get(slot.0) else {
+        let mut answers = self.answers.lock();
+        let Some(Some(TxnOpResponse::Txn(group))) = answers.get_mut(slot.0) else {
             return Err(Failure::unexpected_reply());
         };
         if !group.succeeded() {
             return Ok(None);
         }
-        let answers = group.op_responses().into_iter().map(Some).collect();
+        let answers = answers::take(group).map(Some).collect();
         Ok(Some(Self {
             revision: self.revision,
             answers: Mutex::new(answers),

@@ -76,7 +76,22 @@ impl Facts {
                 let seen = listing.entries.into_iter().next().map(|(_, seen)| seen);
                 self.points.insert(key, seen);
             }
-            Want::Range(query) => drop(self.listings.insert(query, Arc::new(listing))),
+            Want::Range(query) => {
+                if query.what == What::All {
+                    self.learn_points(&listing);
+                }
+                self.listings.insert(query, Arc::new(listing));
+            }
+        }
+    }
+
+    fn learn_points(&mut self, listing: &Listing) {
+        for (key, seen) in &listing.entries {
+            // A plan may have gone by a guess about it already: that is what is compared.
+            if !self.guesses.contains_key(key) {
+                let seen = || Some(seen.clone());
+                self.points.entry(key.clone()).or_insert_with(seen);
+            }
         }
     }
 

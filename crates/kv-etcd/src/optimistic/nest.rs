@@ -5,6 +5,7 @@
 //! transactions of 88 operations are one atomic step of 3,520.
 
 use super::run::MOST_OPS;
+use crate::answers;
 use etcd_client::{Txn, TxnOp, TxnOpResponse, TxnResponse};
 
 /// How many operations stand side by side where they are nested.
@@ -49,33 +50,33 @@ impl Shape {
 }
 
 /// The answers in the order of so many operations, however they were nested.
-pub(super) fn answers(response: &TxnResponse, shape: Shape, ops: usize) -> Vec<TxnOpResponse> {
+pub(super) fn answers(response: &mut TxnResponse, shape: Shape, ops: usize) -> Vec<TxnOpResponse> {
     let mut flat = Vec::with_capacity(ops);
     unnest(response, ops, shape.width, shape.limit, &mut flat);
     flat
 }
 
 fn unnest(
-    response: &TxnResponse,
+    response: &mut TxnResponse,
     ops: usize,
     width: usize,
     limit: usize,
     flat: &mut Vec<TxnOpResponse>,
 ) {
     if ops <= width {
-        flat.extend(response.op_responses());
+        flat.extend(answers::take(response));
         return;
     }
     let inner = limit - width;
     let share = ops.div_ceil(width);
     let mut rest = ops;
-    for answer in response.op_responses() {
-        let TxnOpResponse::Txn(nested) = answer else {
+    for answer in answers::take(response) {
+        let TxnOpResponse::Txn(mut nested) = answer else {
             return;
         };
         match share <= inner {
-            true => flat.extend(nested.op_responses()),
-            false => unnest(&nested, share.min(rest), inner / 2, inner, flat),
+            true => flat.extend(answers::take(&mut nested)),
+            false => unnest(&mut nested, share.min(rest), inner / 2, inner, flat),
         }
         rest -= share.min(rest);
     }

@@ -202,7 +202,7 @@ impl Optimist {
         let txn = Txn::new().and_then(shape.nest(reads));
         let response = self.link.txn(txn).await.map_err(Failure::of_a_read)?;
         let each: Vec<_> = (0..count).collect();
-        Ok((answer, Done::of(&response, shape, (count, &each))?))
+        Ok((answer, Done::of(response, shape, (count, &each))?))
     }
 
     async fn send(&self, view: &View<'_>, reads: &[Want]) -> Answer<Sent> {
@@ -236,12 +236,12 @@ impl Optimist {
             .when(compares)
             .and_then(shape.nest(ops))
             .or_else(shape.nest(otherwise));
-        let response = self.link.txn(txn).await?;
+        let mut response = self.link.txn(txn).await?;
         match response.succeeded() {
-            true => Ok(Sent::Done(Done::of(&response, shape, (count, &begins))?)),
+            true => Ok(Sent::Done(Done::of(response, shape, (count, &begins))?)),
             false => Ok(Sent::Changed {
                 revision: revision_of(&response)?,
-                answers: nest::answers(&response, shape, reads.len()),
+                answers: nest::answers(&mut response, shape, reads.len()),
             }),
         }
     }
@@ -265,8 +265,8 @@ impl Optimist {
             let ops: Vec<_> = wants.iter().map(|want| want.op(facts.revision)).collect();
             let shape = Shape::of(0, ops.len(), 0).ok_or_else(Failure::unexpected_reply)?;
             let txn = Txn::new().and_then(shape.nest(ops));
-            let response = self.link.txn(txn).await.map_err(Failure::of_a_read)?;
-            let answers = nest::answers(&response, shape, count);
+            let mut response = self.link.txn(txn).await.map_err(Failure::of_a_read)?;
+            let answers = nest::answers(&mut response, shape, count);
             facts.learn_all(wants.to_vec(), revision_of(&response)?, answers);
         }
         Ok(())

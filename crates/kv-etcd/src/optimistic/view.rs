@@ -313,20 +313,6 @@ impl<'a> View<'a> {
             self.want(Want::Range(query));
             return Err(Interrupt::Unread);
         };
-        let known = match what {
-            What::All => &listing.entries[..],
-            _ => &[],
-        };
-        for (key, seen) in known {
-            // The plan may have gone by a guess about it already: that is what is compared.
-            if self.facts.guesses.contains_key(key) {
-                continue;
-            }
-            self.facts
-                .points
-                .entry(key.clone())
-                .or_insert_with(|| Some(seen.clone()));
-        }
         self.relied.queries.insert(query);
         Ok(listing)
     }

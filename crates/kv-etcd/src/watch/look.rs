@@ -2,6 +2,7 @@
 
 use super::looks::Spot;
 use crate::{
+    answers,
     error::{Answer, Failure},
     layout::{Record, header, header::End},
     optimistic::{Listing, Optimist, Seen},
@@ -28,12 +29,12 @@ pub(super) enum Found {
 pub(super) async fn look(store: &Optimist, spots: &[Spot]) -> Answer<(i64, Vec<Found>)> {
     let ops: Vec<_> = spots.iter().flat_map(|spot| ask(store, spot)).collect();
     let response = store.link.txn(Txn::new().and_then(ops)).await;
-    let response = response.map_err(Failure::of_a_read)?;
+    let mut response = response.map_err(Failure::of_a_read)?;
     // After the answer: what ends in between has ended.
     let now = store.clock.now();
     let header = response.header().ok_or_else(Failure::unexpected_reply)?;
     let revision = header.revision();
-    let mut answers = response.op_responses().into_iter();
+    let mut answers = answers::take(&mut response);
     let mut next = || match answers.next() {
         Some(TxnOpResponse::Get(response)) => Ok(Listing::of(response)),
         _ => Err(Failure::unexpected_reply()),
