@@ -10,6 +10,7 @@ mod error;
 mod key;
 mod kv;
 pub mod number;
+mod options;
 mod relative;
 mod scope;
 mod score;
@@ -38,6 +39,7 @@ pub use self::{
     error::{Error, ErrorKind, Outcome, Result},
     key::{Key, KeyFormat, KeyGroup, PhysicalKey, Prefix, Prefixes, Segment},
     kv::{Health, Kv, KvBuilder},
+    options::{CallOptions, Deadline},
     relative::{RelativeBound, RelativeRange, RelativeScore},
     scope::{Cleanup, Scope, WaitForKeys},
     score::{Order, RangeOptions, Score, ScoreBound, ScoreRange, Scores},

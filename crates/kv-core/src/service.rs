@@ -1,8 +1,8 @@
 //! The seam between the handle, the layers and the providers.
 
 use crate::{
-    BoxFuture, Capabilities, Command, Context, Error, ErrorKind, Events, Health, Key, Reply,
-    Result, Watch,
+    BoxFuture, CallOptions, Capabilities, Command, Context, Error, ErrorKind, Events, Health, Key,
+    Reply, Result, Watch,
 };
 use std::{
     any::{Any, TypeId},
@@ -18,14 +18,17 @@ pub struct Request {
     pub command: Command,
     /// For whom: the bound context, else the caller's task-local one.
     pub context: Option<Context>,
+    /// What the caller wants of the call besides.
+    pub options: CallOptions,
 }
 
 impl Request {
-    /// A request without a context.
+    /// A request without a context and without options.
     pub fn new(command: Command) -> Self {
         Self {
             command,
             context: None,
+            options: CallOptions::new(),
         }
     }
 }

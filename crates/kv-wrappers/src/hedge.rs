@@ -48,8 +48,8 @@ impl HedgeConfig {
 /// one slow connection or server thread then hardly shows in the slowest percent.
 ///
 /// A read that fails is not asked for again, which is a retry's task; once both are under way, an
-/// error of one waits for the other, and if both fail the first error counts. Writes pass as they
-/// are. How many reads may be doubled is bounded, so that a slow store does not get twice the load.
+/// error of one waits for the other, and if both fail the first error counts. Writes, and calls whose
+/// options forbid repeating, pass as they are. How many reads may be doubled is bounded, so that a slow store does not get twice the load.
 /// Clones of a layer share that bound. Watches and capabilities pass through.
 ///
 /// It helps only where the second reading can take another way than the first: several connections
@@ -116,7 +116,8 @@ struct HedgeService {
 
 impl Service for HedgeService {
     fn call(&self, request: Request) -> BoxFuture<'_, Result<Reply>> {
-        if request.command.spec().access != Access::Read {
+        let is_read = request.command.spec().access == Access::Read;
+        if !is_read || !request.options.allow_retry() {
             return self.inner.call(request);
         }
         let layer = &self.layer;

@@ -7,8 +7,8 @@ mod scan;
 mod typed;
 
 use crate::{
-    BoxFuture, Capabilities, Codec, Command, Context, Events, Key, PhysicalKey, Reply, Request,
-    Result, Service, Watch, command::Arg, service::closed,
+    BoxFuture, CallOptions, Capabilities, Codec, Command, Context, Deadline, Events, Key,
+    PhysicalKey, Reply, Request, Result, Service, Watch, command::Arg, service::closed,
 };
 use std::{
     fmt,
@@ -55,6 +55,7 @@ pub use self::{builder::KvBuilder, lifecycle::Health};
 pub struct Kv {
     shared: Arc<Shared>,
     context: Option<Context>,
+    options: CallOptions,
     codec: Codec,
 }
 
@@ -73,6 +74,7 @@ impl Kv {
                 capabilities: OnceLock::new(),
             }),
             context: None,
+            options: CallOptions::new(),
             codec: Codec::default(),
         }
     }
@@ -97,10 +99,26 @@ impl Kv {
             ));
         };
         capabilities.allow(&command)?;
-        Ok(self.shared.service.call(Request {
+        let request = Request {
             command,
             context: self.caller(),
-        }))
+            options: self.options.clone(),
+        };
+        match self.options.deadline() {
+            None => Ok(self.shared.service.call(request)),
+            Some(deadline) => self.send_by(deadline, request),
+        }
+    }
+
+    /// The rare case, kept out of the usual one's way.
+    fn send_by(
+        &self,
+        deadline: &Deadline,
+        request: Request,
+    ) -> Result<BoxFuture<'_, Result<Reply>>> {
+        let operation = request.command.spec().name;
+        let key = request.command.key().cloned();
+        deadline.bound(operation, key, || self.shared.service.call(request))
     }
 
     /// Streams changes of keys, of ranges of keys, or messages.
@@ -114,7 +132,11 @@ impl Kv {
         if !self.capabilities().has(watch.needs()) {
             return Err(crate::Error::unsupported("watch").with_context("missing", watch.needs()));
         }
-        self.shared.service.watch(watch, self.caller()).await
+        let begin = || self.shared.service.watch(watch, self.caller());
+        match self.options.deadline() {
+            None => begin().await,
+            Some(deadline) => deadline.bound("watch", None, begin)?.await,
+        }
     }
 
     /// What the store can do through its layers.
@@ -133,6 +155,15 @@ impl Kv {
             context: Some(context),
             ..self.clone()
         }
+    }
+
+    /// A handle whose calls have these options, besides those that this handle gives them already.
+    /// Connecting, closing, health and [`native`](Self::native) know none.
+    #[must_use]
+    pub fn with(&self, options: CallOptions) -> Self {
+        let mut view = self.clone();
+        view.options = view.options.and(options);
+        view
     }
 
     /// A handle whose typed methods use this codec.
@@ -171,9 +202,12 @@ impl fmt::Debug for Kv {
         }
         names.reverse();
         write!(f, "Kv({})", names.join(" > "))?;
-        match &self.context {
-            Some(context) => write!(f, " for {context:?}"),
-            None => Ok(()),
+        if let Some(context) = &self.context {
+            write!(f, " for {context:?}")?;
         }
+        if self.options.is_none() {
+            return Ok(());
+        }
+        write!(f, " with {:?}", self.options)
     }
 }

@@ -3,8 +3,8 @@
 use super::FallbackService;
 use futures_util::future;
 use kv_core::{
-    Capability, Command, Context, Key, Lifetime, Read, Reply, Request, Result, SetOptions,
-    TimeToLive, Ttl, Txn, Value, When,
+    CallOptions, Capability, Command, Context, Key, Lifetime, Read, Reply, Request, Result,
+    SetOptions, TimeToLive, Ttl, Txn, Value, When,
 };
 
 impl FallbackService {
@@ -13,14 +13,14 @@ impl FallbackService {
         let reply = self.read(request).await?;
         Ok(match (asked.command, reply) {
             (Command::Get { key }, Reply::Get(None)) => {
-                let found = self.fill(vec![key], asked.context).await;
+                let found = self.fill(vec![key], asked.context, asked.options).await;
                 Reply::Get(found.into_iter().next().flatten())
             }
             (Command::GetMany { keys }, Reply::GetMany(mut values)) => {
                 let missed = || values.iter().map(Option::is_none);
                 let keys = keys.into_iter().zip(missed());
                 let keys: Vec<_> = keys.filter_map(|(key, it)| it.then_some(key)).collect();
-                let found = self.fill(keys, asked.context).await;
+                let found = self.fill(keys, asked.context, asked.options).await;
                 let gaps = values.iter_mut().filter(|it| it.is_none());
                 gaps.zip(found).for_each(|(gap, it)| *gap = it);
                 Reply::GetMany(values)
@@ -31,11 +31,16 @@ impl FallbackService {
 
     /// What there is of these keys, one answer each. A second store that fails has nothing: that the
     /// first misses them is an answer.
-    async fn fill(&self, keys: Vec<Key>, context: Option<Context>) -> Vec<Option<Value>> {
+    async fn fill(
+        &self,
+        keys: Vec<Key>,
+        context: Option<Context>,
+        options: CallOptions,
+    ) -> Vec<Option<Value>> {
         if keys.is_empty() {
             return Vec::new();
         }
-        let second = self.second(context.clone());
+        let second = self.second(context.clone(), options.clone());
         if !second.capabilities().has(Capability::Commit) {
             let values = second.get_many(&keys).await;
             return values.unwrap_or_else(|_| vec![None; keys.len()]);
@@ -55,7 +60,8 @@ impl FallbackService {
         });
         let filled = keys.into_iter().zip(found).map(async |(key, found)| {
             let (value, ttl) = found?;
-            self.heal(key, value, ttl, context.clone()).await
+            let context = context.clone();
+            self.heal(key, value, ttl, context, options.clone()).await
         });
         future::join_all(filled).await
     }
@@ -67,6 +73,7 @@ impl FallbackService {
         value: Value,
         ttl: Ttl,
         context: Option<Context>,
+        options: CallOptions,
     ) -> Option<Value> {
         if !self.inner.capabilities().has(Capability::ConditionalSet) {
             return Some(value);
@@ -77,6 +84,7 @@ impl FallbackService {
             options: SetOptions::from(When::IfAbsent).ttl(ttl),
         });
         request.context = context;
+        request.options = options;
         match self.inner.call(request).await {
             Ok(Reply::Set(reply)) if !reply.applied => reply.current,
             // Not healed, but found.

@@ -1,8 +1,8 @@
 mod fill;
 
 use kv_core::{
-    Access, BoxFuture, Capabilities, Capability, CapabilitySet, Command, Context, Error, ErrorKind,
-    Events, Kv, Layer, Repeat, Reply, Request, Result, Service, Watch,
+    Access, BoxFuture, CallOptions, Capabilities, Capability, CapabilitySet, Command, Context,
+    Error, ErrorKind, Events, Kv, Layer, Repeat, Reply, Request, Result, Service, Watch,
 };
 use serde::Deserialize;
 use std::{fmt, sync::Arc};
@@ -181,12 +181,11 @@ impl Service for FallbackService {
 
 impl FallbackService {
     async fn read(&self, request: Request) -> Result<Reply> {
-        let Request {
-            command, context, ..
-        } = request.clone();
+        let asked = request.clone();
         match self.inner.call(request).await {
             Err(error) if is_away(&error) => {
-                let answer = self.second(context).call(command).await;
+                let second = self.second(asked.context, asked.options);
+                let answer = second.call(asked.command).await;
                 answer.map_err(|other| error.with_context("fallback", other))
             }
             answer => answer,
@@ -197,6 +196,7 @@ impl FallbackService {
         let Request {
             mut command,
             context,
+            options,
             ..
         } = request.clone();
         let reply = self.inner.call(request).await?;
@@ -205,15 +205,16 @@ impl FallbackService {
             items.retain(|_| matches!(applied.next(), Some(Ok(true))));
         }
         // The first store has it, which is what counts.
-        let _ = self.second(context).call(command).await;
+        let _ = self.second(context, options).call(command).await;
         Ok(reply)
     }
 
-    /// The second store, for whom the call is.
-    fn second(&self, context: Option<Context>) -> Kv {
+    /// The second store, for whom the call is and as it is wanted.
+    fn second(&self, context: Option<Context>, options: CallOptions) -> Kv {
+        let second = self.layer.second.with(options);
         match context {
-            Some(context) => self.layer.second.bind(context),
-            None => self.layer.second.clone(),
+            Some(context) => second.bind(context),
+            None => second,
         }
     }
 }

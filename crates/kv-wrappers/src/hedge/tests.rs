@@ -1,6 +1,6 @@
 use super::{Hedge, HedgeConfig};
 use crate::script::{DOWN, LOST, Script, Step, poll};
-use kv_core::{Capabilities, CapabilitySet, Clock, ErrorKind, Kv, Outcome};
+use kv_core::{CallOptions, Capabilities, CapabilitySet, Clock, ErrorKind, Kv, Outcome};
 use std::{iter::repeat_n, time::Duration};
 
 const fn millis(millis: u64) -> Duration {
@@ -48,6 +48,14 @@ fn a_write_is_sent_once_however_long_it_takes() {
     script.run(kv.increment("a", 1)).unwrap();
     script.run(kv.delete("a")).unwrap();
     assert_eq!(script.calls(), 3);
+}
+
+#[test]
+fn a_caller_who_forbids_repeating_is_asked_for_once() {
+    let script = Script::new([Step::After(millis(500))]);
+    let kv = usual(&script).with(CallOptions::new().without_retry());
+    script.run(kv.get("a")).unwrap();
+    assert_eq!(script.calls(), 1);
 }
 
 #[test]

@@ -4,8 +4,8 @@ mod config;
 use self::budget::Budget;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use kv_core::{
-    Access, BoxFuture, Capabilities, Clock, Context, Error, ErrorKind, Events, Layer, Outcome,
-    Repeat, Reply, Request, Result, Service, SystemClock, Watch,
+    Access, BoxFuture, Capabilities, Clock, Context, Deadline, Error, ErrorKind, Events, Layer,
+    Outcome, Repeat, Reply, Request, Result, Service, SystemClock, Watch,
 };
 use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};
@@ -31,7 +31,8 @@ pub use self::config::{BudgetConfig, RetryConfig};
 /// If any attempt of a write may have been applied, the outcome is unknown, whatever the last one
 /// says.
 ///
-/// Beginning a watch is repeated as a read is. Failures of single items inside a batch's reply are
+/// A call whose options forbid repeating is sent once, and no pause reaches beyond the
+/// [`Deadline`] of a call. Beginning a watch is repeated as a read is. Failures of single items inside a batch's reply are
 /// the caller's. Capabilities pass through.
 ///
 /// # What a repeat can bring about
@@ -96,7 +97,15 @@ impl Retry {
     }
 
     /// Whether there is time left for an attempt after this pause.
-    fn has_time(&self, start: Option<Duration>, pause: Duration) -> bool {
+    fn has_time(
+        &self,
+        start: Option<Duration>,
+        deadline: Option<&Deadline>,
+        pause: Duration,
+    ) -> bool {
+        if deadline.is_some_and(|it| it.left() <= pause) {
+            return false;
+        }
         let (Some(start), Some(most)) = (start, self.config.max_elapsed) else {
             return true;
         };
@@ -107,6 +116,7 @@ impl Retry {
     async fn go_on<'a, T>(
         &self,
         start: Option<Duration>,
+        deadline: Option<&Deadline>,
         harm: Harm,
         first: Error,
         attempt: impl Fn() -> BoxFuture<'a, Result<T>>,
@@ -126,7 +136,7 @@ impl Retry {
             }
             let reason = match pauses.next() {
                 None => "the attempts are used up",
-                Some(pause) if !self.has_time(start, pause) => "there is no time left",
+                Some(pause) if !self.has_time(start, deadline, pause) => "there is no time left",
                 Some(_) if !self.budget.withdraw(self.clock.monotonic()) => {
                     "the retry budget is spent"
                 }
@@ -192,6 +202,9 @@ struct RetryService {
 impl Service for RetryService {
     fn call(&self, request: Request) -> BoxFuture<'_, Result<Reply>> {
         let start = self.layer.start();
+        if !request.options.allow_retry() {
+            return self.inner.call(request);
+        }
         let harm = Harm {
             access: request.command.spec().access,
             repeat: request.command.repeat(),
@@ -204,7 +217,8 @@ impl Service for RetryService {
             };
             let again = || self.inner.call(request.clone());
             // In a box of its own, which calls that succeed do not pay for.
-            Box::pin(self.layer.go_on(start, harm, error, again)).await
+            let deadline = request.options.deadline();
+            Box::pin(self.layer.go_on(start, deadline, harm, error, again)).await
         })
     }
 
@@ -214,7 +228,10 @@ impl Service for RetryService {
             let attempt = || self.inner.watch(watch.clone(), context.clone());
             match attempt().await {
                 Ok(events) => Ok(events),
-                Err(error) => self.layer.go_on(start, Harm::NONE, error, attempt).await,
+                Err(error) => {
+                    let go_on = self.layer.go_on(start, None, Harm::NONE, error, attempt);
+                    go_on.await
+                }
             }
         })
     }

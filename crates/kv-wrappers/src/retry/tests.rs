@@ -1,8 +1,8 @@
 use super::{BudgetConfig, Retry, RetryConfig};
 use crate::script::{DOWN, LOST, Script, Step, poll};
 use kv_core::{
-    Capabilities, CapabilitySet, Clock, Error, ErrorKind, Kv, Layer, Outcome, Service, SetOptions,
-    Ttl, Watch, When,
+    CallOptions, Capabilities, CapabilitySet, Clock, Deadline, Error, ErrorKind, Kv, Layer,
+    Outcome, Service, SetOptions, Ttl, Watch, When,
 };
 use std::{iter::repeat_n, sync::Arc, time::Duration};
 
@@ -261,4 +261,45 @@ fn settings_are_read_and_those_that_cannot_work_are_refused() {
         assert_eq!(error.kind(), ErrorKind::Config, "{wrong}");
     }
     assert!(toml::from_str::<RetryConfig>("tries = 3").is_err());
+}
+
+#[test]
+fn a_caller_who_forbids_it_has_one_call() {
+    let script = Script::new([DOWN, DOWN]);
+    let kv = usual(&script).with(CallOptions::new().without_retry());
+    let error = script.run(kv.get("a")).unwrap_err();
+    assert_eq!((script.calls(), error.is_last_word()), (1, false));
+}
+
+#[test]
+fn no_pause_reaches_beyond_the_deadline_of_the_call() {
+    let script = Script::new(repeat_n(DOWN, 100));
+    let config = RetryConfig {
+        attempts: 100,
+        max_delay: millis(50),
+        ..RetryConfig::default()
+    };
+    let deadline = Deadline::on(script.clock(), millis(300));
+    let kv = script.under(retry(&script, config));
+    let kv = kv.with(CallOptions::new().with_deadline(deadline));
+    let error = script.run(kv.get("a")).unwrap_err();
+    // What the store said, not that time was up.
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_eq!(error.outcome(), Outcome::NotApplied);
+    let fact = error.context("gave_up_for");
+    assert_eq!(fact, Some("there is no time left"));
+    let times = script.times();
+    assert!(times.len() > 3 && times.iter().all(|it| *it < millis(300)));
+    assert!(script.clock.monotonic() < millis(300));
+}
+
+#[test]
+fn an_attempt_without_end_is_ended_by_the_deadline_of_the_call() {
+    let script = Script::new([DOWN, Step::Hang]);
+    let deadline = Deadline::on(script.clock(), millis(300));
+    let kv = usual(&script).with(CallOptions::new().with_deadline(deadline));
+    let error = script.run(kv.increment("a", 1)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert_eq!(error.outcome(), Outcome::Unknown);
+    assert_eq!((script.calls(), script.clock.monotonic()), (2, millis(300)));
 }
