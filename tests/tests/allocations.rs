@@ -2,11 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use kv_core::{Context, Key, Kv, KvBuilder, layer_fn};
+use kv_core::{CallOptions, Context, Deadline, Key, Kv, KvBuilder, Layer, VirtualClock, layer_fn};
 use kv_memory::{MemoryConfig, MemoryStore};
-use kv_wrappers::{DefaultTtl, KeyResolver, KeySettings};
+use kv_wrappers::{
+    CircuitBreaker, CircuitBreakerConfig, ConcurrencyLimit, ConcurrencyLimitConfig, DefaultTtl,
+    Fallback, FallbackConfig, Hedge, HedgeConfig, KeyResolver, KeySettings, Retry, RetryConfig,
+    Timeout, TimeoutConfig,
+};
 use std::{
     pin::pin,
+    sync::Arc,
     task::{Poll, Waker},
     time::Duration,
 };
@@ -55,6 +60,35 @@ fn the_usual_stack_adds_what_its_layers_add() {
     );
     let kv = kv.bind(Context::tenant("tenant-123"));
     assert_eq!(allocations_of_get(&kv), BARE_GET + RESOLVED_KEY);
+}
+
+#[test]
+fn an_awaiting_layer_adds_one_box() {
+    let hour = Duration::from_secs(3600);
+    let layers: [Arc<dyn Layer>; 6] = [
+        Arc::new(Timeout::new(TimeoutConfig::new(hour)).unwrap()),
+        Arc::new(Hedge::new(HedgeConfig::new(hour)).unwrap()),
+        Arc::new(Retry::new(RetryConfig::default()).unwrap()),
+        Arc::new(CircuitBreaker::new(CircuitBreakerConfig::default()).unwrap()),
+        Arc::new(ConcurrencyLimit::new(ConcurrencyLimitConfig::new(8)).unwrap()),
+        Arc::new(Fallback::new(FallbackConfig::default(), bare())),
+    ];
+    for layer in layers {
+        let kv = connected(Kv::builder(store()).layer(layer));
+        assert_eq!(allocations_of_get(&kv), BARE_GET + 1, "{kv:?}");
+    }
+}
+
+#[test]
+fn a_deadline_of_a_call_adds_its_timer_and_a_box() {
+    let kv = bare();
+    assert_eq!(allocations_of_get(&kv.with(CallOptions::new())), BARE_GET);
+    let once = kv.with(CallOptions::new().without_retry());
+    assert_eq!(allocations_of_get(&once), BARE_GET);
+    let clock = Arc::new(VirtualClock::default());
+    let deadline = Deadline::on(clock, Duration::from_secs(1));
+    let bounded = kv.with(CallOptions::new().with_deadline(deadline));
+    assert_eq!(allocations_of_get(&bounded), BARE_GET + 2);
 }
 
 #[test]

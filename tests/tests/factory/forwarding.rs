@@ -1,17 +1,26 @@
 //! What reaches the store, command by command.
 
 use crate::{
-    recorder::{Seen, stack},
+    recorder::{Seen, builder, stack},
     samples::{commands, reply},
 };
 use kv_core::{
-    CapabilitySet, Command, Context, ErrorKind, Expiry, Field, Key, Kv, Mark, Member, Place,
-    Places, Prefix, Prefixes, Reply, Result, Ttl, Value, Visitor,
+    CallOptions, Capability, CapabilitySet, Command, Context, ErrorKind, Expiry, Field, Key, Kv,
+    Mark, Member, Place, Places, Prefix, Prefixes, Reply, Result, Ttl, Value, Visitor,
 };
 use std::time::Duration;
 
 const RESOLVER: &str = "{ name = \"key_resolver\" }";
 const TTL: &str = "{ name = \"default_ttl\", config = { default_ttl_seconds = 3600 } }";
+/// Those that change nothing while the store is well.
+const AGAINST_TROUBLE: [&str; 5] = [
+    "{ name = \"timeout\", config = { timeout = \"1m\" } }",
+    "{ name = \"hedge\", config = { after = \"1m\" } }",
+    "{ name = \"retry\" }",
+    "{ name = \"circuit_breaker\" }",
+    "{ name = \"concurrency_limit\", config = { limit = 8 } }",
+];
+const FALLBACK: &str = "{ name = \"fallback\", config = { store = \"b\" } }";
 
 /// The key on the store, by the rule as a reader of the documentation would apply it.
 fn physical(key: &[u8]) -> Vec<u8> {
@@ -122,7 +131,10 @@ impl Visitor for Contents {
 
 async fn check(kv: &Kv, seen: &Seen, expected: Expected) {
     let kv = kv.bind(Context::tenant("t1"));
-    for command in commands() {
+    let kv = kv.with(CallOptions::new().without_near_cache());
+    let can = kv.capabilities();
+    let known = commands().into_iter().filter(|it| can.allow(it).is_ok());
+    for command in known {
         let name = command.spec().name;
         let mut wanted = command.clone();
         wanted.visit(&mut { expected }).unwrap();
@@ -136,6 +148,7 @@ async fn check(kv: &Kv, seen: &Seen, expected: Expected) {
         assert_eq!(requests.len(), 1, "`{name}` reached the store {requests:?}");
         assert_eq!(Contents::of(&requests[0].command), Contents::of(&wanted));
         assert_eq!(requests[0].context, Some(Context::tenant("t1")), "`{name}`");
+        assert!(!requests[0].options.allow_near_cache(), "`{name}`");
         assert_eq!(Contents::of_reply(got), Contents::of_reply(answer));
     }
 }
@@ -165,25 +178,48 @@ fn found(command: &Command, expected: Expected) -> Vec<Key> {
 
 #[tokio::test]
 async fn case_128_each_wrapper_forwards_every_command_once() {
-    for (wrappers, resolves, fills_in) in [
+    let all = format!("{}, {TTL}, {RESOLVER}", AGAINST_TROUBLE.join(", "));
+    let mut stacks = vec![
         (RESOLVER.to_owned(), true, false),
         (TTL.to_owned(), false, true),
         (format!("{TTL}, {RESOLVER}"), true, true),
         (format!("{RESOLVER}, {TTL}"), true, true),
-    ] {
+        (all, true, true),
+    ];
+    stacks.extend(AGAINST_TROUBLE.map(|it| (it.to_owned(), false, false)));
+    for (wrappers, resolves, fills_in) in stacks {
         let (kv, seen) = stack(CapabilitySet::ALL, &wrappers, "").await;
+        assert_eq!(kv.capabilities().can, CapabilitySet::ALL, "{kv:?}");
         let expected = Expected { resolves, fills_in };
         check(&kv, &seen, expected).await;
     }
 }
 
 #[tokio::test]
+async fn case_128_a_fallback_forwards_what_two_stores_can_keep() {
+    let (mut builder, seen) = builder(CapabilitySet::ALL);
+    let store = "provider = { backend = \"void\" }\nwrappers = [{ name = \"recorder\" }";
+    let toml = format!(
+        "[default.database.kvstore.a]\n{store}, {FALLBACK}]\n[default.database.kvstore.b]\n{store}]"
+    );
+    let factory = builder.toml(toml).build().unwrap();
+    let kv = factory.open("a").await.unwrap();
+    assert!(kv.capabilities().has(Capability::Strings));
+    assert!(!kv.capabilities().has(Capability::Commit));
+    let expected = Expected {
+        resolves: false,
+        fills_in: false,
+    };
+    check(&kv, &seen, expected).await;
+}
+
+#[tokio::test]
 async fn case_147_capabilities_pass_through_and_what_lacks_is_refused_above() {
-    let both = format!("{TTL}, {RESOLVER}");
+    let stacked = format!("{}, {TTL}, {RESOLVER}", AGAINST_TROUBLE.join(", "));
     let all = CapabilitySet::ALL;
     for missing in all.iter() {
         let can = all.without(missing);
-        let (kv, seen) = stack(can, &both, "").await;
+        let (kv, seen) = stack(can, &stacked, "").await;
         let kv = kv.bind(Context::tenant("t1"));
         assert_eq!(kv.capabilities().can, can);
         let mut refused = 0;
