@@ -15,7 +15,11 @@ use kv_etcd::{EtcdConfig, EtcdStore};
 use kv_memory::{MemoryConfig, MemoryStore};
 use kv_redis::{RedisConfig, RedisStore};
 use kv_tests::server::Cluster;
-use kv_wrappers::{DefaultTtl, KeyResolver, KeySettings};
+use kv_wrappers::{
+    CircuitBreaker, CircuitBreakerConfig, ConcurrencyLimit, ConcurrencyLimitConfig, DefaultTtl,
+    Fallback, FallbackConfig, FallbackOn, FallbackWrites, Hedge, HedgeConfig, KeyResolver,
+    KeySettings, Retry, RetryConfig, Timeout, TimeoutConfig,
+};
 use std::{
     env,
     error::Error,
@@ -170,7 +174,7 @@ fn bare() -> Stack {
     }
 }
 
-fn layers() -> kv_core::Result<[Stack; 3]> {
+fn layers() -> kv_core::Result<Vec<Stack>> {
     let pass = layer_fn("pass", |request, next| next.call(request));
     let stack = |name, layer: Arc<dyn Layer>, settings| Stack {
         name,
@@ -179,7 +183,7 @@ fn layers() -> kv_core::Result<[Stack; 3]> {
         settings,
     };
     let plain = Settings::default();
-    Ok([
+    let mut all = vec![
         stack("layer_fn", Arc::new(pass), plain.clone()),
         stack(
             "default_ttl",
@@ -189,18 +193,68 @@ fn layers() -> kv_core::Result<[Stack; 3]> {
         stack(
             "key_resolver",
             Arc::new(resolver()?),
-            plain.tenancy(Tenancy::InKeys),
+            plain.clone().tenancy(Tenancy::InKeys),
         ),
-    ])
+    ];
+    let against_trouble: [(_, Arc<dyn Layer>); 6] = [
+        ("timeout", Arc::new(timeout()?)),
+        ("retry", Arc::new(Retry::new(RetryConfig::default())?)),
+        ("circuit_breaker", Arc::new(breaker()?)),
+        ("concurrency_limit", Arc::new(few_at_once()?)),
+        // Every read that is not answered at the first look is asked for again.
+        (
+            "hedge",
+            Arc::new(Hedge::new(
+                HedgeConfig::new(Duration::from_nanos(1)).max_ratio(1.0),
+            )?),
+        ),
+        ("fallback", Arc::new(fallback())),
+    ];
+    let alone = against_trouble.map(|(name, layer)| stack(name, layer, plain.clone()));
+    all.extend(alone);
+    Ok(all)
 }
 
+/// What a service in production has, in the order that the documentation recommends.
 fn full_stack() -> kv_core::Result<Stack> {
     Ok(Stack {
         name: "full",
-        layers: vec![Arc::new(DefaultTtl::new(HOUR)?), Arc::new(resolver()?)],
+        layers: vec![
+            Arc::new(timeout()?),
+            Arc::new(Retry::new(RetryConfig::default())?),
+            Arc::new(breaker()?),
+            Arc::new(DefaultTtl::new(HOUR)?),
+            Arc::new(resolver()?),
+        ],
         limits: Limits::Low,
         settings: Settings::default().unset_ttl(HOUR).tenancy(Tenancy::InKeys),
     })
+}
+
+/// What a busy machine takes is not the matter here.
+fn timeout() -> kv_core::Result<Timeout> {
+    Timeout::new(TimeoutConfig::new(Duration::from_secs(60)))
+}
+
+/// It would open if it took an answer for a failure.
+fn breaker() -> kv_core::Result<CircuitBreaker> {
+    let mut config = CircuitBreakerConfig::default();
+    config.failure_ratio = 0.01;
+    config.minimum_calls = 1;
+    CircuitBreaker::new(config)
+}
+
+/// So few that calls wait.
+fn few_at_once() -> kv_core::Result<ConcurrencyLimit> {
+    let config = ConcurrencyLimitConfig::new(2);
+    ConcurrencyLimit::new(config.waiting(100_000, Duration::from_secs(60)))
+}
+
+/// The second store has what the first has, and is never asked: the first is there.
+fn fallback() -> Fallback {
+    let config = FallbackConfig::new(FallbackOn::Error, FallbackWrites::Through);
+    let second = MemoryStore::new(MemoryConfig::default());
+    Fallback::new(config, Kv::builder(second).build())
 }
 
 fn resolver() -> kv_core::Result<KeyResolver> {
