@@ -8,6 +8,7 @@ mod commits;
 mod counting;
 mod history;
 mod journal;
+mod layers;
 mod lifecycle;
 mod load;
 mod network;
