@@ -108,9 +108,7 @@ impl World {
     /// The calls that began then.
     fn calls(&self, during: Range<Duration>) -> usize {
         let calls = self.calls.lock().unwrap();
-        let began = calls
-            .iter()
-            .filter(|call| during.contains(&call.start));
+        let began = calls.iter().filter(|call| during.contains(&call.start));
         began.count()
     }
 

@@ -1,11 +1,12 @@
 mod budget;
 mod config;
+mod items;
 
 use self::budget::Budget;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use kv_core::{
-    Access, BoxFuture, Capabilities, Clock, Context, Deadline, Error, ErrorKind, Events, Layer,
-    Outcome, Repeat, Reply, Request, Result, Service, SystemClock, Watch,
+    Access, BoxFuture, Capabilities, Clock, Command, Context, Deadline, Error, ErrorKind, Events,
+    Layer, Outcome, Repeat, Reply, Request, Result, Service, SystemClock, Watch,
 };
 use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};
@@ -31,9 +32,11 @@ pub use self::config::{BudgetConfig, RetryConfig};
 /// If any attempt of a write may have been applied, the outcome is unknown, whatever the last one
 /// says.
 ///
+/// Items of a `SetMany` that failed alone are repeated alone, by the same rules; one whose key stands
+/// in the batch again later is not, since it would have the last word.
+///
 /// A call whose options forbid repeating is sent once, and no pause reaches beyond the
-/// [`Deadline`] of a call. Beginning a watch is repeated as a read is. Failures of single items inside a batch's reply are
-/// the caller's. Capabilities pass through.
+/// [`Deadline`] of a call. Beginning a watch is repeated as a read is. Capabilities pass through.
 ///
 /// # What a repeat can bring about
 /// An attempt that was given up can still be on its way. If it arrives after the repeat, it writes
@@ -169,6 +172,13 @@ impl Harm {
         repeat: Repeat::Safe,
     };
 
+    fn of(command: &Command) -> Self {
+        Self {
+            access: command.spec().access,
+            repeat: command.repeat(),
+        }
+    }
+
     fn may_repeat(self, error: &Error) -> bool {
         if error.is_last_word() {
             return false;
@@ -205,10 +215,10 @@ impl Service for RetryService {
         if !request.options.allow_retry() {
             return self.inner.call(request);
         }
-        let harm = Harm {
-            access: request.command.spec().access,
-            repeat: request.command.repeat(),
-        };
+        if matches!(request.command, Command::SetMany { .. }) {
+            return Box::pin(self.set_many(start, request));
+        }
+        let harm = Harm::of(&request.command);
         let first = self.inner.call(request.clone());
         Box::pin(async move {
             let error = match first.await {
