@@ -6,6 +6,7 @@ mod expand;
 mod places;
 mod spec;
 mod table;
+mod visit;
 mod walk;
 
 pub use self::{
@@ -14,7 +15,8 @@ pub use self::{
     places::{Place, Places},
     spec::{Access, Repeat, Spec},
     table::{COMMANDS, Command, Reply, Store},
-    walk::{Parts, Visitor, Walk, Walker},
+    visit::Visitor,
+    walk::{Parts, Walk, Walker},
 };
 
 pub(crate) use self::table::dispatch;
