@@ -58,8 +58,8 @@ impl CallOptions {
         self
     }
 
-    /// Lets no layer send a command a second time, be it after an error or to have an answer sooner:
-    /// for callers who repeat by themselves. Beginning a watch is exempt.
+    /// Lets no layer send a command to the same store a second time, be it after an error or to have
+    /// an answer sooner: for callers who repeat by themselves. Beginning a watch is exempt.
     #[must_use]
     pub fn without_retry(mut self) -> Self {
         self.fields().is_once = true;

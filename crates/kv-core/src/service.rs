@@ -18,7 +18,8 @@ pub struct Request {
     pub command: Command,
     /// For whom: the bound context, else the caller's task-local one.
     pub context: Option<Context>,
-    /// What the caller wants of the call besides.
+    /// What the caller wants of the call besides. The deadline is seen to; the rest is up to the
+    /// layers concerned. One that answers several callers with one call leaves these options out.
     pub options: CallOptions,
 }
 

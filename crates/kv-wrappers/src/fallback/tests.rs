@@ -2,8 +2,8 @@ use super::{Fallback, FallbackConfig, FallbackOn, FallbackWrites};
 use crate::script::Script;
 use futures_util::future::ready;
 use kv_core::{
-    Capability, CapabilitySet, Error, ErrorKind, Kv, Layer, Outcome, Reply, Service, TimeToLive,
-    Ttl, VirtualClock, layer_fn,
+    CallOptions, Capability, CapabilitySet, Error, ErrorKind, Kv, Layer, Outcome, Reply, Service,
+    TimeToLive, Ttl, VirtualClock, layer_fn,
 };
 use kv_memory::{MemoryConfig, MemoryStore};
 use parking_lot::Mutex;
@@ -77,6 +77,29 @@ async fn sites(on: FallbackOn, writes: FallbackWrites) -> (Site, Site, Kv, Virtu
 }
 
 const TESTED: [FallbackWrites; 2] = [FallbackWrites::Around, FallbackWrites::Through];
+
+#[tokio::test]
+async fn what_a_caller_wants_holds_for_the_second_store_too() {
+    let clock = VirtualClock::default();
+    let (first, second) = (Site::new(&clock).await, Site::new(&clock).await);
+    let seen = Arc::<Mutex<Vec<bool>>>::default();
+    let note = Arc::clone(&seen);
+    let noted = layer_fn("note", move |request, next| {
+        note.lock().push(request.options.allow_near_cache());
+        next.call(request)
+    });
+    let config = FallbackConfig::new(FallbackOn::MissOrError, FallbackWrites::Through);
+    let second = Kv::from_service(noted.wrap(second.service()));
+    let layer = Fallback::new(config, second);
+    let kv = Kv::from_service(layer.wrap(first.service()));
+    kv.connect().await.unwrap();
+    let kv = kv.with(CallOptions::new().without_near_cache());
+    kv.set("a", "1").await.unwrap();
+    kv.get("b").await.unwrap();
+    first.down(true);
+    kv.exists("a").await.unwrap();
+    assert_eq!(*seen.lock(), [false; 3]);
+}
 
 #[tokio::test]
 async fn case_137_an_error_is_answered_by_the_second_store() {
