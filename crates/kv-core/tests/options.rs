@@ -107,7 +107,8 @@ async fn what_begins_after_the_deadline_is_refused_and_not_sent() {
     let store = Slow::default();
     let kv = store.within(&connected(&store).await, millis(10));
     store.clock.advance(millis(10));
-    let error = kv.get("a").await.unwrap_err();
+    let refused = kv.get("a").now_or_never();
+    let error = refused.expect("it is refused at once").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
     assert_eq!(error.outcome(), Outcome::Final);
     assert_eq!(
@@ -115,7 +116,8 @@ async fn what_begins_after_the_deadline_is_refused_and_not_sent() {
         "get `a`: the deadline of the call had passed before it began; nothing was sent"
     );
     let keys = Watch::Keys(vec!["a".try_into().unwrap()]);
-    let error = kv.watch(keys).await.err().unwrap();
+    let refused = kv.watch(keys).now_or_never();
+    let error = refused.expect("it is refused at once").err().unwrap();
     assert_eq!(error.operation(), Some("watch"));
     assert_eq!(store.asked(), 0);
 }
