@@ -14,7 +14,7 @@ use std::{
 };
 use tokio::{
     runtime::{Handle, Id},
-    time::{Instant, Interval, interval_at},
+    time::{Interval, interval},
 };
 
 /// How many timers are kept while nobody waits.
@@ -60,13 +60,8 @@ impl Timers {
         // One of another runtime would end with that.
         let ours = self.runtime == here();
         let idle = ours.then(|| self.idle.lock().pop()).flatten();
-        let interval = match idle {
-            Some(mut interval) => {
-                interval.reset_after(self.limit);
-                interval
-            }
-            None => interval_at(Instant::now() + self.limit, PERIOD),
-        };
+        let mut interval = idle.unwrap_or_else(|| interval(PERIOD));
+        interval.reset_after(self.limit);
         Timer {
             interval: Some(interval),
             home: ours.then_some(self),
@@ -110,13 +105,14 @@ fn here() -> Option<Id> {
 mod tests {
     use super::*;
     use futures_util::FutureExt;
+    use kv_core::Stopwatch;
     use std::future::pending;
     use tokio::{runtime::Builder, time};
 
     const LIMIT: Duration = Duration::from_millis(20);
 
     async fn has_the_whole_time(timers: &Timers) {
-        let began = Instant::now();
+        let began = Stopwatch::start();
         assert_eq!(timers.timeout(pending::<()>()).await, None);
         assert!(began.elapsed() >= LIMIT);
     }
