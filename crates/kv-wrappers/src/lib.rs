@@ -7,11 +7,13 @@ mod fallback;
 mod hedge;
 mod key_resolver;
 mod named;
+mod near_cache;
 mod patience;
 mod retry;
 #[cfg(test)]
 mod script;
 mod timeout;
+mod touched;
 mod window;
 
 pub use self::{
@@ -21,6 +23,9 @@ pub use self::{
     fallback::{Fallback, FallbackConfig, FallbackOn, FallbackWrites},
     hedge::{Hedge, HedgeConfig},
     key_resolver::{KeyResolver, KeySettings},
+    near_cache::{
+        Deadlines, Invalidate, NearCache, NearCacheConfig, NearCacheState, NearCacheStats,
+    },
     retry::{BudgetConfig, Retry, RetryConfig},
     timeout::{Timeout, TimeoutConfig},
 };
