@@ -12,6 +12,7 @@ mod patience;
 mod retry;
 #[cfg(test)]
 mod script;
+mod single_flight;
 mod timeout;
 mod touched;
 mod window;
@@ -27,5 +28,6 @@ pub use self::{
         Deadlines, Invalidate, NearCache, NearCacheConfig, NearCacheState, NearCacheStats,
     },
     retry::{BudgetConfig, Retry, RetryConfig},
+    single_flight::{SingleFlight, SingleFlightConfig},
     timeout::{Timeout, TimeoutConfig},
 };
