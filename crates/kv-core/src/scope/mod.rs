@@ -4,7 +4,8 @@ mod pattern;
 mod wait;
 
 use crate::{
-    Error, ErrorKind, Key, KeyFormat, Kv, Prefix, Prefixes, Result, Segment, Value, command::Arg,
+    CallOptions, Error, ErrorKind, Key, KeyFormat, Kv, Prefix, Prefixes, Result, Segment, Value,
+    command::Arg,
 };
 use std::fmt;
 
@@ -101,6 +102,11 @@ impl Scope {
     /// As [`Kv::scope`].
     pub fn component(&self, component: impl AsRef<[u8]>) -> Result<Self> {
         Self::new(self.kv.clone(), &self.namespace, component.as_ref())
+    }
+
+    /// For reads on which a wait rests: a change that a cache has not heard of yet is not told again.
+    fn strict(&self) -> Kv {
+        self.kv.with(CallOptions::new().without_near_cache())
     }
 
     /// The key as the store's handle knows it, for commands that a scope does not have.

@@ -95,10 +95,10 @@ impl Scope {
 
     async fn look(&self, key: &Key, wanted: &Wanted) -> Result<Option<Value>> {
         match wanted {
-            Wanted::Anything => self.kv.get(key).await,
+            Wanted::Anything => self.strict().get(key).await,
             Wanted::Exactly(_) => {
                 // Unlike `get` this takes a structure for nothing.
-                let found = self.kv.get_many([key]).await?.pop().flatten();
+                let found = self.strict().get_many([key]).await?.pop().flatten();
                 Ok(found.filter(|it| wanted.is(it)))
             }
         }

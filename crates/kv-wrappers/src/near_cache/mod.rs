@@ -39,11 +39,12 @@ pub use self::{
 /// [`Invalidate::OwnWrites`] there is no watch, and `max_ttl` is what bounds the writes of others; so
 /// it does for a write of our own that is in doubt and applied later than the error came.
 ///
-/// Everything but `get` and `get_many` goes to the store: other reads, the reads of transactions,
-/// compare-and-set. A refused write forgets its key, so a loop of read and compare makes progress.
+/// Everything but `get` and `get_many` goes to the store: other reads, the reads of transactions and
+/// waits, compare-and-set, and calls with
+/// [`without_near_cache`](kv_core::CallOptions::without_near_cache), whose answers are kept for others. A refused write forgets its key, so a loop of read and compare makes progress.
 /// Whoever watches through this handle and reads after an event, or after the watch began, reads
 /// what the store has. A message of a channel says nothing about keys: what is read after one can be
-/// older than it.
+/// older than it, unless that option says otherwise.
 ///
 /// # Its place
 /// It keeps keys as the store has them, hence inside of `key_resolver`: connecting is refused where
@@ -127,7 +128,7 @@ struct NearCacheService {
 impl Service for NearCacheService {
     fn call(&self, mut request: Request) -> BoxFuture<'_, Result<Reply>> {
         match &request.command {
-            Command::Get { key } => match self.find(key) {
+            Command::Get { key } => match self.find(key, &request.options) {
                 Some(value) => Box::pin(ready(Ok(Reply::Get(value)))),
                 None => Box::pin(self.get(request)),
             },

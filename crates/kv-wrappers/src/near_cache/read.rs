@@ -2,7 +2,7 @@
 
 use super::{Deadlines, NearCacheService, entries::Claim};
 use futures_util::future::{Either, join_all, select};
-use kv_core::{Capability, Command, Context, Key, Reply, Request, Result, TimeToLive, Value};
+use kv_core::{CallOptions, Capability, Command, Key, Reply, Request, Result, TimeToLive, Value};
 use std::{pin::pin, time::Duration};
 
 /// What a read that may be kept noted down before it was sent.
@@ -29,7 +29,10 @@ impl Left {
 }
 
 impl NearCacheService {
-    pub(super) fn find(&self, key: &Key) -> Option<Option<Value>> {
+    pub(super) fn find(&self, key: &Key, options: &CallOptions) -> Option<Option<Value>> {
+        if !options.allow_near_cache() {
+            return None;
+        }
         self.entries.find(key, || self.layer.clock.monotonic())
     }
 
@@ -38,9 +41,8 @@ impl NearCacheService {
         let Some(noted) = noted else {
             return self.inner.call(request).await;
         };
-        let context = request.context.clone();
+        let asking = pin!(self.left(&noted.key, aside(&request)));
         let reading = self.inner.call(request);
-        let asking = pin!(self.left(&noted.key, context));
         let (reply, left) = match select(reading, asking).await {
             Either::Left((reply, asking)) => match &reply {
                 Ok(Reply::Get(Some(_))) => (reply, asking.await),
@@ -62,16 +64,17 @@ impl NearCacheService {
         let Command::GetMany { keys } = &mut request.command else {
             return self.inner.call(request).await;
         };
-        let known: Vec<_> = keys.iter().map(|key| self.find(key)).collect();
+        let known = keys.iter().map(|key| self.find(key, &request.options));
+        let known: Vec<_> = known.collect();
         if let Some(all) = known.iter().cloned().collect() {
             return Ok(Reply::GetMany(all));
         }
         let mut is_known = known.iter().map(Option::is_some);
         keys.retain(|_| is_known.next() == Some(false));
         let noted: Vec<_> = keys.iter().map(|key| self.note(key)).collect();
-        let context = request.context.clone();
+        let aside = aside(&request);
         let left = noted.iter().map(async |it| match it {
-            Some(noted) => self.left(&noted.key, context.clone()).await,
+            Some(noted) => self.left(&noted.key, aside.clone()).await,
             None => Left::Unasked,
         });
         let reading = self.inner.call(request);
@@ -140,17 +143,24 @@ impl NearCacheService {
         }
     }
 
-    async fn left(&self, key: &Key, context: Option<Context>) -> Left {
+    async fn left(&self, key: &Key, mut aside: Request) -> Left {
         let is_wanted = self.layer.config.deadlines == Deadlines::Exact;
         if !is_wanted || !self.inner.capabilities().has(Capability::Expiry) {
             return Left::Unasked;
         }
-        let mut request = Request::new(Command::TimeToLive { key: key.clone() });
-        request.context = context;
-        match self.inner.call(request).await {
+        aside.command = Command::TimeToLive { key: key.clone() };
+        match self.inner.call(aside).await {
             Ok(Reply::TimeToLive(left)) => Left::Told(left),
             // Whoever reads gets the value all the same.
             _ => Left::Unknown,
         }
     }
+}
+
+/// For another command in the same context and with the same options.
+fn aside(request: &Request) -> Request {
+    let mut aside = Request::new(Command::Now {});
+    aside.context.clone_from(&request.context);
+    aside.options.clone_from(&request.options);
+    aside
 }

@@ -9,7 +9,7 @@ pub struct NearCacheStats {
     pub state: NearCacheState,
     /// Keys that were answered from memory, those known to be missing too.
     pub hits: u64,
-    /// Keys that the store was asked for.
+    /// Keys that were looked for in vain, so that the store had to be asked.
     pub misses: u64,
     /// Answers that were not kept because something touched the key while they were on their way.
     pub refused: u64,

@@ -50,6 +50,11 @@ enum What {
 impl Ask {
     /// None for what is not shared.
     pub(super) fn of(request: &Request) -> Option<Self> {
+        // What forbids attempts or caches must not get what others were content with.
+        let options = &request.options;
+        if !options.allow_retry() || !options.allow_near_cache() {
+            return None;
+        }
         let what = match &request.command {
             Command::Get { key } => What::Get(key.clone()),
             Command::GetMany { keys } => What::GetMany(keys.clone()),

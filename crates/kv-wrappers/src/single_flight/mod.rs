@@ -4,8 +4,8 @@ use self::flights::{Ask, Flights};
 use crate::touched::Touched;
 use futures_util::StreamExt;
 use kv_core::{
-    BoxFuture, Capabilities, Clock, Context, Error, ErrorKind, Event, Events, Layer, Reply,
-    Request, Result, Service, SystemClock, Watch,
+    BoxFuture, CallOptions, Capabilities, Clock, Context, Error, ErrorKind, Event, Events, Layer,
+    Reply, Request, Result, Service, SystemClock, Watch,
 };
 use serde::Deserialize;
 use std::{sync::Arc, time::Duration};
@@ -41,6 +41,8 @@ impl SingleFlightConfig {
 ///
 /// Shared are `get`, `get_many`, `exists`, `hget`, `hget_many` and `hgetall` with the very same arguments in the
 /// same context. A batch is shared as a whole: one of other keys, or in another order, is another.
+/// Calls whose [options](CallOptions) forbid repeating or a near cache share with nobody; those with a
+/// deadline do, and each keeps its own.
 ///
 /// # What a read can see
 /// A read that begins after a write through the same handle has ended, whether it succeeded, failed
@@ -109,6 +111,8 @@ struct SingleFlightService {
 impl Service for SingleFlightService {
     fn call(&self, mut request: Request) -> BoxFuture<'_, Result<Reply>> {
         if let Some(ask) = Ask::of(&request) {
+            // The handle keeps each caller's own deadline, which is not that of the others.
+            request.options = CallOptions::new();
             let now = self.layer.clock.monotonic();
             let inner = &self.inner;
             let flight = self.flights.board(ask, now, || {

@@ -1,7 +1,9 @@
 use super::{SingleFlight, SingleFlightConfig};
 use crate::script::{DOWN, Script, Step, poll};
 use futures_util::{FutureExt, StreamExt, future::join_all};
-use kv_core::{Clock, Context, Error, ErrorKind, Event, Key, Kv, Watch, layer_fn};
+use kv_core::{
+    CallOptions, Clock, Context, Deadline, Error, ErrorKind, Event, Key, Kv, Watch, layer_fn,
+};
 use kv_memory::MemoryStore;
 use std::{
     sync::{
@@ -108,6 +110,28 @@ fn what_asks_something_else_or_for_somebody_else_is_not_shared() {
     ]);
     script.run(futures_util::future::join(gets, batches));
     assert_eq!(script.calls(), 4 + 3);
+}
+
+#[test]
+fn options_that_forbid_share_with_nobody_and_deadlines_do() {
+    let script = Script::new([SLOW; 20]);
+    let kv = over(&script);
+    let soon = Deadline::on(script.clock(), Duration::from_millis(10));
+    let late = Deadline::on(script.clock(), Duration::from_secs(1));
+    let plain = CallOptions::new;
+    let views = [
+        plain(),
+        plain().with_deadline(soon),
+        plain().with_deadline(late),
+        plain().without_retry(),
+        plain().without_near_cache(),
+        plain().without_near_cache(),
+    ];
+    let views = views.map(|it| kv.with(it));
+    let reads = script.run(join_all(views.iter().map(|kv| kv.get("a"))));
+    let mut ended = reads.into_iter().map(|it| it.is_ok());
+    assert!(ended.next().unwrap() && !ended.next().unwrap() && ended.all(|it| it));
+    assert_eq!(script.calls(), 1 + 1 + 2);
 }
 
 #[test]

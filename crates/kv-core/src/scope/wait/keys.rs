@@ -278,7 +278,7 @@ impl Wait<'_> {
     async fn look_at(&self, keys: BTreeSet<Key>, seen: &mut Seen) -> Result<()> {
         let keys: Vec<Key> = keys.into_iter().collect();
         for page in keys.chunks(PAGE) {
-            let values = self.scope.kv.get_many(self.physical(page)).await?;
+            let values = self.scope.strict().get_many(self.physical(page)).await?;
             for (key, value) in page.iter().zip(values) {
                 match value.is_some_and(|it| self.is_wanted(&it)) {
                     true => seen.found.insert(key.clone()),

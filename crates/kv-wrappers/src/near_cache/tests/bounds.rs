@@ -2,7 +2,7 @@
 
 use super::site::{Asked, HOUR, Site, lasting};
 use crate::{Deadlines, Invalidate, NearCacheConfig};
-use kv_core::ErrorKind;
+use kv_core::{CallOptions, ErrorKind};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -137,4 +137,23 @@ async fn what_is_too_long_is_not_kept_and_the_room_is_bounded() {
     assert!(stats.entries >= 50, "{stats:?}");
     assert!(stats.evictions >= 900, "{stats:?}");
     site.clock.advance(HOUR);
+}
+
+#[tokio::test]
+async fn a_call_can_ask_the_store_in_any_case_and_what_it_brings_is_kept() {
+    let site = Site::new(lasting(Invalidate::OwnWrites)).await;
+    let strict = site.near.with(CallOptions::new().without_near_cache());
+    for (round, value) in ["1", "2", "3"].into_iter().enumerate() {
+        site.read("a").await;
+        site.other.set("a", value).await.unwrap();
+        let seen = match round {
+            0 | 2 => strict.get("a").await.unwrap(),
+            _ => strict.get_many(["a"]).await.unwrap().remove(0),
+        };
+        assert_eq!(seen, Some(value.into()));
+        assert_eq!(
+            site.read("a").await,
+            (Some(value.to_owned()), Asked::Memory)
+        );
+    }
 }

@@ -179,3 +179,20 @@ async fn waits_are_not_deceived() {
         assert_eq!(found.unwrap(), "value");
     }
 }
+
+#[tokio::test]
+async fn a_wait_looks_at_the_store() {
+    let site = Site::new(lasting(Invalidate::OwnWrites)).await;
+    let scope = site.near.scope("app", "part").unwrap();
+    let writer = site.other.scope("app", "part").unwrap();
+    let minute = Duration::from_secs(60);
+    assert_eq!(scope.get("a").await.unwrap(), None);
+    writer.set("a", "1").await.unwrap();
+    assert_eq!(scope.get("a").await.unwrap(), None);
+    assert_eq!(scope.wait_for_key("a", minute).await.unwrap(), "1");
+    writer.set("a", "2").await.unwrap();
+    assert_eq!(scope.wait_for_value("a", "2", minute).await.unwrap(), "2");
+    writer.set("a", "3").await.unwrap();
+    let keys = scope.wait_for_keys("a*", 1).value("3").timeout(minute);
+    assert_eq!(keys.await.unwrap().len(), 1);
+}
