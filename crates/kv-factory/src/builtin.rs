@@ -1,6 +1,7 @@
 //! The providers and wrappers that need no registration.
 
 mod resilience;
+mod sharing;
 
 use crate::{Instance, Settings, WrapperBuilder, registry::Registry};
 use kv_core::{Error, ErrorKind, Layer, Result};
@@ -58,7 +59,9 @@ pub(crate) fn registry() -> Registry {
     let _ = registry.add_wrapper("fallback", Arc::new(resilience::FallbackBuilder));
     let _ = registry.add_wrapper("hedge", Arc::new(resilience::HedgeBuilder));
     let _ = registry.add_wrapper("key_resolver", Arc::new(KeyResolverBuilder));
+    let _ = registry.add_wrapper("near_cache", Arc::new(sharing::NearCacheBuilder));
     let _ = registry.add_wrapper("retry", Arc::new(resilience::RetryBuilder));
+    let _ = registry.add_wrapper("single_flight", Arc::new(sharing::SingleFlightBuilder));
     let _ = registry.add_wrapper("timeout", Arc::new(resilience::TimeoutBuilder));
     registry
 }

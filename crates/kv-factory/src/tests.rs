@@ -6,6 +6,7 @@ mod layering;
 mod left_out;
 mod opening;
 mod resilience;
+mod sharing;
 
 use crate::{Factory, FactoryBuilder, Instance, Settings};
 use kv_core::{

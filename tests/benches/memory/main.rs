@@ -2,6 +2,7 @@
 
 mod hot;
 mod maps;
+mod near;
 mod plain;
 #[path = "../reference/governor.rs"]
 mod reference_governor;
@@ -26,6 +27,7 @@ fn main() -> Outcome<ExitCode> {
     let mut suite = Suite::begin()?;
     maps::rows(&mut suite);
     hot::rows(&mut suite);
+    near::rows(&mut suite);
     throttle::rows(&mut suite);
     zset::rows(&mut suite);
     Ok(suite.end())

@@ -40,7 +40,7 @@ async fn case_154_unknown_names_are_answered_with_the_known_ones() {
     assert_eq!(text, format!("{place}{hint}"));
     assert_eq!(
         refused(&memory("{ name = \"default_tll\" }")).await,
-        "unknown wrapper `default_tll` in `default.database.kvstore.a.wrappers[0].name`; did you mean `default_ttl`? registered: circuit_breaker, concurrency_limit, default_ttl, fallback, hedge, key_resolver, retry, timeout"
+        "unknown wrapper `default_tll` in `default.database.kvstore.a.wrappers[0].name`; did you mean `default_ttl`? registered: circuit_breaker, concurrency_limit, default_ttl, fallback, hedge, key_resolver, near_cache, retry, single_flight, timeout"
     );
 }
 

@@ -32,7 +32,7 @@ async fn names_that_nobody_knows() {
     let wrapper = store("[[default.database.kvstore.a.wrappers]]\nname = \"key_resolve\"");
     assert_eq!(
         open(&wrapper).await,
-        "unknown wrapper `key_resolve` in `default.database.kvstore.a.wrappers[0].name`; did you mean `key_resolver`? registered: circuit_breaker, concurrency_limit, default_ttl, fallback, hedge, key_resolver, mark, retry, timeout"
+        "unknown wrapper `key_resolve` in `default.database.kvstore.a.wrappers[0].name`; did you mean `key_resolver`? registered: circuit_breaker, concurrency_limit, default_ttl, fallback, hedge, key_resolver, mark, near_cache, retry, single_flight, timeout"
     );
     let error = factory(&store("")).open("b").await.unwrap_err();
     assert_eq!(
