@@ -18,7 +18,8 @@ use kv_tests::server::Cluster;
 use kv_wrappers::{
     CircuitBreaker, CircuitBreakerConfig, ConcurrencyLimit, ConcurrencyLimitConfig, DefaultTtl,
     Fallback, FallbackConfig, FallbackOn, FallbackWrites, Hedge, HedgeConfig, KeyResolver,
-    KeySettings, Retry, RetryConfig, Timeout, TimeoutConfig,
+    KeySettings, NearCache, NearCacheConfig, Retry, RetryConfig, SingleFlight, SingleFlightConfig,
+    Timeout, TimeoutConfig,
 };
 use std::{
     env,
@@ -87,6 +88,8 @@ fn run(
     for stack in [&bare, &full].into_iter().chain(&layers) {
         fixtures.push(memory(stack));
     }
+    fixtures.push(near_cache()?);
+    fixtures.push(memory(&single_flight()?));
     for stack in [&bare, &full] {
         fixtures.push(redis("redis", stack, url));
         fixtures.push(redis("cluster", stack, &cluster.url()));
@@ -213,6 +216,25 @@ fn layers() -> kv_core::Result<Vec<Stack>> {
     let alone = against_trouble.map(|(name, layer)| stack(name, layer, plain.clone()));
     all.extend(alone);
     Ok(all)
+}
+
+fn single_flight() -> kv_core::Result<Stack> {
+    let layer = SingleFlight::new(SingleFlightConfig::default())?;
+    Ok(Stack {
+        name: "single_flight",
+        layers: vec![Arc::new(layer)],
+        ..bare()
+    })
+}
+
+/// What others write shows a little later through it, so a case's second handle is a clone.
+fn near_cache() -> kv_core::Result<Fixture> {
+    let near = NearCache::new(NearCacheConfig::default())?;
+    let fixture = Fixture::in_process("memory/near_cache", move || {
+        let builder = Kv::builder(MemoryStore::default()).layer(near.clone());
+        builder.connect()
+    });
+    Ok(fixture.settings(Settings::default().slack(Duration::ZERO)))
 }
 
 /// What a service in production has, in the order that the documentation recommends.

@@ -11,6 +11,9 @@ use kv_core::{
 use std::time::Duration;
 
 const RESOLVER: &str = "{ name = \"key_resolver\" }";
+/// With room for nothing: what is answered from memory does not reach the store.
+const NEAR: &str = "{ name = \"near_cache\", config = { deadlines = \"bounded\", max_value_bytes = 0, negative_ttl = \"0s\" } }";
+const FLIGHT: &str = "{ name = \"single_flight\" }";
 const TTL: &str = "{ name = \"default_ttl\", config = { default_ttl_seconds = 3600 } }";
 /// Those that change nothing while the store is well.
 const AGAINST_TROUBLE: [&str; 5] = [
@@ -182,6 +185,9 @@ async fn case_128_each_wrapper_forwards_every_command_once() {
     let mut stacks = vec![
         (RESOLVER.to_owned(), true, false),
         (TTL.to_owned(), false, true),
+        (NEAR.to_owned(), false, false),
+        (FLIGHT.to_owned(), false, false),
+        (format!("{NEAR}, {FLIGHT}, {RESOLVER}"), true, false),
         (format!("{TTL}, {RESOLVER}"), true, true),
         (format!("{RESOLVER}, {TTL}"), true, true),
         (all, true, true),

@@ -11,6 +11,7 @@ mod journal;
 mod layers;
 mod lifecycle;
 mod load;
+mod near_cache;
 mod network;
 mod outage;
 mod refusals;

@@ -16,7 +16,7 @@ use futures_util::{
 use kv_core::{BoxFuture, Command, Context, Error, ErrorKind, Field, Key, Reply, Request, Result};
 use parking_lot::Mutex;
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::HashMap,
     hash::BuildHasher,
     slice,
     sync::{
@@ -238,10 +238,10 @@ struct Landing {
 impl Drop for Landing {
     fn drop(&mut self) {
         let mut shard = self.flights.shard(&self.ask).lock();
-        if let Entry::Occupied(entry) = shard.entry(self.ask.clone())
-            && entry.get().number == self.number
-        {
-            entry.remove();
+        let own = shard.get(&self.ask);
+        // A later flight of the same ask may have taken the place.
+        if own.is_some_and(|it| it.number == self.number) {
+            shard.remove(&self.ask);
         }
     }
 }
