@@ -54,6 +54,10 @@ impl SingleFlightConfig {
 /// Further out than `retry` and `near_cache`: those who share an answer then share its attempts, and no
 /// shared answer is kept. A `timeout` further out bounds each reader's own patience.
 ///
+/// # Cost
+/// Each read enters and leaves a table, and is held in an allocation that others can share: up to a
+/// microsecond. That pays before a network, not before a store in memory.
+///
 /// Capabilities pass through.
 ///
 /// # Cancel safety
