@@ -47,6 +47,7 @@ async fn ask(kv: &Kv, capability: Capability, key: &Key) -> Result<(), Error> {
             kv.scan_page(none, after, 1_u32).await.map(drop)
         }
         Capability::Hashes => kv.hget(key, "field").await.map(drop),
+        Capability::HashCounters => kv.hincrement(key, "field", 0).await.map(drop),
         Capability::SortedSets => kv.zscore(key, "member").await.map(drop),
         Capability::StoreTime => kv.now().await.map(drop),
         Capability::Commit => kv.commit([Txn::new()]).await.map(drop),

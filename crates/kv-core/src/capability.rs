@@ -31,7 +31,8 @@ capabilities! {
     ConditionalSet = "conditional set",
     /// Writing on condition that the string has certain bytes.
     CompareValue = "compare value",
-    /// Atomic counters.
+    /// Atomic counters in strings, which `get` reads and `set` writes. Those of transactions, which
+    /// are read as marks, need it not.
     Counters = "counters",
     /// Deadlines on keys.
     Expiry = "expiry",
@@ -43,6 +44,8 @@ capabilities! {
     ScanAfter = "scan after a key",
     /// Hashes.
     Hashes = "hashes",
+    /// The same as counters, in the fields of hashes.
+    HashCounters = "counters in hashes",
     /// Sorted sets.
     SortedSets = "sorted sets",
     /// The store's own time.

@@ -32,8 +32,8 @@ pub use self::{
     clock::{Clock, Stopwatch, SystemClock, Timestamp, VirtualClock},
     codec::{Codec, Compression},
     command::{
-        Access, Arg, COMMANDS, Command, Cursor, Parts, Place, Places, Repeat, Reply, ScanFrom,
-        ScanPage, ScoredMember, SetReply, Spec, Store, Visitor, Walk, Walker,
+        Access, Arg, COMMANDS, Command, Cursor, Parts, Place, Places, Refused, Repeat, Reply,
+        ScanFrom, ScanPage, ScoredMember, SetReply, Spec, Store, Visitor, Walk, Walker,
     },
     context::Context,
     error::{Error, ErrorKind, Outcome, Result},

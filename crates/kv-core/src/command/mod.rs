@@ -1,5 +1,6 @@
 //! Commands as data: the table, what a row becomes, and how layers reach into one.
 
+mod apart;
 mod arg;
 mod batch;
 mod expand;
@@ -10,6 +11,7 @@ mod visit;
 mod walk;
 
 pub use self::{
+    apart::Refused,
     arg::Arg,
     batch::{Cursor, ScanFrom, ScanPage, ScoredMember, SetReply},
     places::{Place, Places},

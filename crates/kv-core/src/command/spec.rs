@@ -69,6 +69,7 @@ impl Command {
                 needs = options.ttl.needs(needs);
             }
             Self::Increment { ttl_if_created, .. } => needs = ttl_if_created.needs(needs),
+            Self::HIncrement { .. } => needs = needs.with(Capability::Hashes),
             Self::Expire {
                 expiry: crate::Expiry::Held(_),
                 ..

@@ -85,7 +85,7 @@ commands! {
     /// Adds to a counter in a hash, in one atomic step; returns the sum.
     ///
     /// A missing field starts at 0. The sum is checked: an overflow leaves the field as it was.
-    Write Never Hashes fn hincrement as HIncrement(key: Key, field: Field, by: i64) -> i64;
+    Write Never HashCounters fn hincrement as HIncrement(key: Key, field: Field, by: i64) -> i64;
 
     /// Deletes fields of a hash; returns how many were there.
     ///

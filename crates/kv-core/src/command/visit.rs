@@ -1,9 +1,9 @@
-//! What a layer sees of a command or a reply.
+//! What a layer sees of a command, of a reply and of an event.
 
 use super::{Command, Place, Places, Reply, Walk, Walker};
-use crate::{Expiry, Field, Key, Mark, Member, Prefixes, Result, Ttl, Value};
+use crate::{Event, Expiry, Field, Key, Mark, Member, Prefixes, Result, Ttl, Value};
 
-/// Sees every part of a command or of a reply that a layer may look at or change.
+/// Sees every part of a command, of a reply or of an event that a layer may look at or change.
 ///
 /// All methods do nothing unless overridden. An error stops the walk.
 #[expect(unused_variables, reason = "the defaults ignore what they are shown")]
@@ -63,11 +63,47 @@ impl Command {
 impl Reply {
     /// Shows every part of the reply to a visitor; `places` come from the command it answers.
     ///
+    /// Each transaction has an answer of its own: what the visitor says of one becomes its answer,
+    /// and the others are shown all the same.
+    ///
     /// # Errors
     /// The visitor's.
     pub fn visit(&mut self, places: &Places, visitor: &mut dyn Visitor) -> Result<()> {
-        let mut walker = Walker::new(visitor, places);
-        walker.enter(0);
-        self.walk(&mut walker)
+        let Self::Commit(answers) = self else {
+            let mut walker = Walker::new(visitor, places);
+            walker.enter(0);
+            return self.walk(&mut walker);
+        };
+        for (index, answer) in answers.iter_mut().enumerate() {
+            let mut walker = Walker::new(visitor, places);
+            walker.enter(index);
+            if let Err(error) = answer.walk(&mut walker) {
+                *answer = Err(error);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Event {
+    /// Shows the key or channel to a visitor, and the value with its place.
+    ///
+    /// # Errors
+    /// The visitor's.
+    pub fn visit(&mut self, visitor: &mut dyn Visitor) -> Result<()> {
+        let places = Places::default();
+        let mut walker = Walker::new(visitor, &places);
+        match self {
+            Self::Put { key, value } => {
+                key.walk(&mut walker)?;
+                value.walk(&mut walker)
+            }
+            Self::Message { channel, payload } => {
+                channel.walk(&mut walker)?;
+                payload.walk(&mut walker)
+            }
+            Self::Delete { key } => key.walk(&mut walker),
+            Self::Resync => Ok(()),
+        }
     }
 }
