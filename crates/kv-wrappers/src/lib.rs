@@ -9,12 +9,16 @@ mod key_resolver;
 mod named;
 mod near_cache;
 mod patience;
+mod read_only;
 mod retry;
 #[cfg(test)]
 mod script;
 mod single_flight;
 mod timeout;
 mod touched;
+mod size_limit;
+mod timeout;
+mod ttl_clamp;
 mod window;
 
 pub use self::{
@@ -29,5 +33,9 @@ pub use self::{
     },
     retry::{BudgetConfig, Retry, RetryConfig},
     single_flight::{SingleFlight, SingleFlightConfig},
+    read_only::ReadOnly,
+    retry::{BudgetConfig, Retry, RetryConfig},
+    size_limit::{SizeLimit, SizeLimitConfig},
     timeout::{Timeout, TimeoutConfig},
+    ttl_clamp::{TtlClamp, TtlClampConfig},
 };
