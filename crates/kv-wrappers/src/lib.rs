@@ -1,8 +1,12 @@
 #![doc = include_str!("../README.md")]
 
 mod circuit_breaker;
+#[cfg(feature = "compress")]
+mod compress;
 mod concurrency_limit;
 mod default_ttl;
+#[cfg(feature = "encrypt")]
+mod encrypt;
 mod fallback;
 mod hedge;
 mod key_resolver;
@@ -18,9 +22,17 @@ mod timeout;
 mod touched;
 mod size_limit;
 mod timeout;
+#[cfg(all(test, any(feature = "compress", feature = "encrypt")))]
+mod tour;
+#[cfg(any(feature = "compress", feature = "encrypt"))]
+mod transformed;
 mod ttl_clamp;
 mod window;
 
+#[cfg(feature = "compress")]
+pub use self::compress::{Algorithm, Compress, CompressConfig, LegacyValues};
+#[cfg(feature = "encrypt")]
+pub use self::encrypt::{Encrypt, EncryptConfig, EncryptionKey, Integers, PlainValues};
 pub use self::{
     circuit_breaker::{CircuitBreaker, CircuitBreakerConfig, CircuitState},
     concurrency_limit::{ConcurrencyLimit, ConcurrencyLimitConfig},
