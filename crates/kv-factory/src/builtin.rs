@@ -1,6 +1,7 @@
 //! The providers and wrappers that need no registration.
 
 mod resilience;
+mod shape;
 mod sharing;
 
 use crate::{Instance, Settings, WrapperBuilder, registry::Registry};
@@ -15,6 +16,15 @@ pub(crate) fn feature_of(provider: &str) -> Option<&'static str> {
         "memory" if !cfg!(feature = "memory") => Some("memory"),
         "etcd" if !cfg!(feature = "etcd") => Some("etcd"),
         "redis" if !cfg!(feature = "redis") => Some("redis"),
+        _ => None,
+    }
+}
+
+/// The feature that compiles a known wrapper in, unless it is in.
+pub(crate) fn feature_of_wrapper(wrapper: &str) -> Option<&'static str> {
+    match wrapper {
+        "compress" if !cfg!(feature = "compress") => Some("compress"),
+        "encrypt" if !cfg!(feature = "encrypt") => Some("encrypt"),
         _ => None,
     }
 }
@@ -54,15 +64,22 @@ pub(crate) fn registry() -> Registry {
     #[cfg(feature = "redis")]
     let _ = registry.add_provider("redis", Arc::new(redis::Redis));
     let _ = registry.add_wrapper("circuit_breaker", Arc::new(resilience::BreakerBuilder));
+    #[cfg(feature = "compress")]
+    let _ = registry.add_wrapper("compress", Arc::new(shape::compress::CompressBuilder));
     let _ = registry.add_wrapper("concurrency_limit", Arc::new(resilience::LimitBuilder));
     let _ = registry.add_wrapper("default_ttl", Arc::new(DefaultTtlBuilder));
+    #[cfg(feature = "encrypt")]
+    let _ = registry.add_wrapper("encrypt", Arc::new(shape::encrypt::EncryptBuilder));
     let _ = registry.add_wrapper("fallback", Arc::new(resilience::FallbackBuilder));
     let _ = registry.add_wrapper("hedge", Arc::new(resilience::HedgeBuilder));
     let _ = registry.add_wrapper("key_resolver", Arc::new(KeyResolverBuilder));
     let _ = registry.add_wrapper("near_cache", Arc::new(sharing::NearCacheBuilder));
+    let _ = registry.add_wrapper("read_only", Arc::new(shape::ReadOnlyBuilder));
     let _ = registry.add_wrapper("retry", Arc::new(resilience::RetryBuilder));
     let _ = registry.add_wrapper("single_flight", Arc::new(sharing::SingleFlightBuilder));
+    let _ = registry.add_wrapper("size_limit", Arc::new(shape::SizeLimitBuilder));
     let _ = registry.add_wrapper("timeout", Arc::new(resilience::TimeoutBuilder));
+    let _ = registry.add_wrapper("ttl_clamp", Arc::new(shape::TtlClampBuilder));
     registry
 }
 

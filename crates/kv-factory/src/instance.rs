@@ -71,13 +71,13 @@ pub(crate) fn assemble(
         Some(list) => list.elements()?,
         None => Vec::new(),
     };
+    let is_enabled: bool = store.get("enabled")?.unwrap_or(true);
     let wrappers = wrappers
         .into_iter()
-        .map(|entry| Wrapper::read(entry, registry))
+        .filter_map(|entry| Wrapper::read(entry, registry, is_enabled).transpose())
         .collect::<Result<Vec<_>>>()?;
     let provider = required(store, "provider", "a table with the `backend`")?;
     let backend: String = required(&provider, "backend", "the name of a provider")?.parse()?;
-    let is_enabled: bool = store.get("enabled")?.unwrap_or(true);
     // Programs that share a file need not all have the providers of all its stores.
     if !is_enabled && registry.is_left_out(&backend) {
         return Ok(Blueprint::Disabled);
@@ -138,19 +138,24 @@ struct Wrapper {
 }
 
 impl Wrapper {
-    fn read(entry: Settings, registry: &Registry) -> Result<Self> {
+    /// None for one that this build leaves out and that nobody needs.
+    fn read(entry: Settings, registry: &Registry, is_store_enabled: bool) -> Result<Option<Self>> {
         entry.only(&["name", "enabled", "config"])?;
         let named = required(&entry, "name", "the name of a wrapper")?;
         let name: String = named.parse()?;
+        let enabled = entry.get("enabled")?.unwrap_or(true);
+        if registry.is_wrapper_left_out(&name) && !(enabled && is_store_enabled) {
+            return Ok(None);
+        }
         let builder = registry
             .wrapper(&name)
             .map_err(|fault| named.fault(fault))?;
-        Ok(Self {
-            enabled: entry.get("enabled")?.unwrap_or(true),
+        Ok(Some(Self {
+            enabled,
             entry,
             name,
             builder,
-        })
+        }))
     }
 
     fn check_order(&self, position: usize, stack: &[&str]) -> Result<()> {

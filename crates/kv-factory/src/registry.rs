@@ -133,7 +133,7 @@ impl Registry {
         }
         let known = self.providers.keys().map(String::as_str);
         Err(match builtin::feature_of(name) {
-            Some(feature) => not_compiled(name, feature),
+            Some(feature) => not_compiled("provider", name, feature, "store"),
             None => Fault::unknown("provider", name, "registered", known),
         })
     }
@@ -148,7 +148,15 @@ impl Registry {
             return Ok(Arc::clone(builder));
         }
         let known = self.wrappers.keys().map(String::as_str);
-        Err(Fault::unknown("wrapper", name, "registered", known))
+        Err(match builtin::feature_of_wrapper(name) {
+            Some(feature) => not_compiled("wrapper", name, feature, "wrapper"),
+            None => Fault::unknown("wrapper", name, "registered", known),
+        })
+    }
+
+    /// Whether the wrapper is one that this build leaves out.
+    pub(crate) fn is_wrapper_left_out(&self, name: &str) -> bool {
+        !self.wrappers.contains_key(name) && builtin::feature_of_wrapper(name).is_some()
     }
 
     pub(crate) fn provider_of_url(&self, url: &StoreUrl) -> Result<&Arc<dyn ProviderBuilder>> {
@@ -180,10 +188,11 @@ fn duplicate(what: &str, name: &str) -> Error {
     Error::new(ErrorKind::Config, message)
 }
 
-fn not_compiled(provider: &str, feature: &str) -> Fault {
+/// A provider or a wrapper, and what can be disabled to do without.
+fn not_compiled(what: &str, name: &str, feature: &str, or: &str) -> Fault {
     Fault::around(
-        format!("the provider `{provider}` is not compiled in, but named in"),
-        format!("; turn on the feature `{feature}` of kv-factory, or disable the store"),
+        format!("the {what} `{name}` is not compiled in, but named in"),
+        format!("; turn on the feature `{feature}` of kv-factory, or disable the {or}"),
     )
 }
 
@@ -194,7 +203,8 @@ mod tests {
 
     #[test]
     fn a_provider_that_is_not_compiled_in_names_its_feature() {
-        let fault = not_compiled("redis", "redis").at(|| "default.a.provider.backend".to_owned());
+        let fault = not_compiled("provider", "redis", "redis", "store")
+            .at(|| "default.a.provider.backend".to_owned());
         assert_eq!(
             Error::from(fault).to_string(),
             "the provider `redis` is not compiled in, but named in `default.a.provider.backend`; turn on the feature `redis` of kv-factory, or disable the store"

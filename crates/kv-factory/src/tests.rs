@@ -6,6 +6,7 @@ mod layering;
 mod left_out;
 mod opening;
 mod resilience;
+mod shape;
 mod sharing;
 
 use crate::{Factory, FactoryBuilder, Instance, Settings};

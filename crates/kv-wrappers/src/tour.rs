@@ -1,5 +1,10 @@
 //! Every place that a value can go to and come back from, for the tests of layers that change values.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper of a test fails as the test does"
+)]
+
 use futures_util::{FutureExt, StreamExt};
 use kv_core::{
     Event, Events, Fate, Guard, Key, Kv, Layer, Mark, Op, Prefix, Read, RelativeScore, Result,

@@ -106,7 +106,8 @@ impl EncryptionKey {
         let mut decoded = Zeroizing::new([0; 33]);
         let length = BASE64_STANDARD.decode_slice(text.trim(), &mut *decoded);
         if length != Ok(bytes.len()) {
-            return Err(Error::new(ErrorKind::Config, NO_KEY));
+            let message = "an encryption key is 32 bytes in base64, as `openssl rand -base64 32` prints; this is none";
+            return Err(Error::new(ErrorKind::Config, message));
         }
         bytes.copy_from_slice(&decoded[..32]);
         Ok(Self(bytes))
@@ -116,9 +117,6 @@ impl EncryptionKey {
         &self.0
     }
 }
-
-const NO_KEY: &str =
-    "an encryption key is 32 bytes in base64, as `openssl rand -base64 32` prints; this is none";
 
 impl fmt::Debug for EncryptionKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -133,12 +131,13 @@ impl<'de> Deserialize<'de> for EncryptionKey {
             type Value = EncryptionKey;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a key in base64")
+                f.write_str("32 bytes in base64, as `openssl rand -base64 32` prints")
             }
 
-            // serde's own errors about text quote it; these do not.
+            // What was found is not named: serde would quote it.
             fn visit_str<E: de::Error>(self, text: &str) -> Result<EncryptionKey, E> {
-                EncryptionKey::parse(text).map_err(|_| E::custom(NO_KEY))
+                let found = de::Unexpected::Other("another text");
+                EncryptionKey::parse(text).map_err(|_| E::invalid_value(found, &self))
             }
 
             fn visit_string<E: de::Error>(self, mut text: String) -> Result<EncryptionKey, E> {

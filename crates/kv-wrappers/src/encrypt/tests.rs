@@ -361,10 +361,10 @@ fn nothing_shows_a_key() {
         assert!(!is_shown(&format!("{error} {error:?}")), "{error:?}");
     }
     let parsed = toml::from_str::<EncryptConfig>("primary = \"a\"\nkeys = { a = \"AQEBAQ\" }");
-    // What is shown of the file is its line; the factory reads it otherwise.
+    // What TOML shows of the file around it is its own affair; the factory shows nothing.
     assert_eq!(
         parsed.unwrap_err().message(),
-        "an encryption key is 32 bytes in base64, as `openssl rand -base64 32` prints; this is none"
+        "invalid value: another text, expected 32 bytes in base64, as `openssl rand -base64 32` prints"
     );
 }
 
