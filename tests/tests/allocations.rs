@@ -8,6 +8,8 @@ use kv_wrappers::{
     CircuitBreaker, CircuitBreakerConfig, ConcurrencyLimit, ConcurrencyLimitConfig, DefaultTtl,
     Fallback, FallbackConfig, Hedge, HedgeConfig, KeyResolver, KeySettings, Retry, RetryConfig,
     Timeout, TimeoutConfig,
+    Compress, CompressConfig, DefaultTtl, Encrypt, EncryptConfig, EncryptionKey, KeyResolver,
+    KeySettings, ReadOnly, SizeLimit, SizeLimitConfig, TtlClamp, TtlClampConfig,
 };
 use std::{
     pin::pin,
@@ -49,6 +51,38 @@ fn key_resolver_adds_the_bytes_of_the_key_and_no_box() {
     let kv = connected(Kv::builder(store()).layer(KeyResolver::new(settings).unwrap()));
     let kv = kv.bind(Context::tenant("tenant-123").with_user("ann"));
     assert_eq!(allocations_of_get(&kv), BARE_GET + RESOLVED_KEY);
+}
+
+/// A boxed future of the layer's own; what is not packed is not copied.
+const UNPACKED: u64 = 1;
+/// The same, the place of the value, what the tag vouches for, and the plain text.
+const DECRYPTED: u64 = 4;
+
+#[test]
+fn what_only_looks_at_requests_adds_no_box() {
+    let limit = SizeLimit::new(SizeLimitConfig::new(4096)).unwrap();
+    let clamp = TtlClampConfig::default().max(Duration::from_secs(60));
+    let clamp = TtlClamp::new(clamp.jitter(0.1)).unwrap();
+    let kv = connected(Kv::builder(store()).layer(limit).layer(clamp));
+    assert_eq!(allocations_of_get(&kv), BARE_GET);
+
+    let written = store();
+    now(bare_on(&written).set("key", "value")).unwrap();
+    let kv = connected(Kv::builder(written).layer(ReadOnly::new()));
+    assert_eq!(
+        allocations_of_getting(&kv, &Key::new("key").unwrap()),
+        BARE_GET
+    );
+}
+
+#[test]
+fn values_that_change_cost_a_box_and_their_own_bytes() {
+    let compress = Compress::new(CompressConfig::default()).unwrap();
+    let kv = connected(Kv::builder(store()).layer(compress));
+    assert_eq!(allocations_of_get(&kv), BARE_GET + UNPACKED);
+    let keys = EncryptConfig::new("k", EncryptionKey::new([7; 32]));
+    let kv = connected(Kv::builder(store()).layer(Encrypt::new(keys).unwrap()));
+    assert_eq!(allocations_of_get(&kv), BARE_GET + DECRYPTED);
 }
 
 #[test]
@@ -102,7 +136,11 @@ fn store() -> MemoryStore {
 }
 
 fn bare() -> Kv {
-    connected(Kv::builder(store()))
+    bare_on(&store())
+}
+
+fn bare_on(store: &MemoryStore) -> Kv {
+    connected(Kv::builder(store.clone()))
 }
 
 fn connected(builder: KvBuilder) -> Kv {
@@ -116,7 +154,11 @@ fn connected(builder: KvBuilder) -> Kv {
 fn allocations_of_get(kv: &Kv) -> u64 {
     let key = Key::new("key").unwrap();
     now(kv.set(&key, "value")).unwrap();
-    let get = || now(kv.get(&key)).unwrap().unwrap();
+    allocations_of_getting(kv, &key)
+}
+
+fn allocations_of_getting(kv: &Kv, key: &Key) -> u64 {
+    let get = || now(kv.get(key)).unwrap().unwrap();
     // What is made once, by the first call of a thread or the first clone of a key, is not the call's.
     get();
     let counted = allocation_counter::measure(|| {

@@ -16,10 +16,11 @@ use kv_memory::{MemoryConfig, MemoryStore};
 use kv_redis::{RedisConfig, RedisStore};
 use kv_tests::server::Cluster;
 use kv_wrappers::{
-    CircuitBreaker, CircuitBreakerConfig, ConcurrencyLimit, ConcurrencyLimitConfig, DefaultTtl,
-    Fallback, FallbackConfig, FallbackOn, FallbackWrites, Hedge, HedgeConfig, KeyResolver,
+    Algorithm, CircuitBreaker, CircuitBreakerConfig, Compress, CompressConfig, ConcurrencyLimit,
+    ConcurrencyLimitConfig, DefaultTtl, Encrypt, EncryptConfig, EncryptionKey, Fallback,
+    FallbackConfig, FallbackOn, FallbackWrites, Hedge, HedgeConfig, Integers, KeyResolver,
     KeySettings, NearCache, NearCacheConfig, Retry, RetryConfig, SingleFlight, SingleFlightConfig,
-    Timeout, TimeoutConfig,
+    SizeLimit, SizeLimitConfig, Timeout, TimeoutConfig, TtlClamp, TtlClampConfig,
 };
 use std::{
     env,
@@ -83,7 +84,8 @@ fn run(
     let (before_redis, before_etcd) = (before_redis?, before_etcd?);
     let behind = |scheme, proxy: &FaultProxy| format!("{scheme}://{}", proxy.address());
 
-    let (bare, layers, full) = (bare(), layers()?, full_stack()?);
+    let (bare, mut layers, full) = (bare(), Vec::from(layers()?), full_stack()?);
+    layers.extend(shaping_layers()?);
     let mut fixtures = Vec::new();
     for stack in [&bare, &full].into_iter().chain(&layers) {
         fixtures.push(memory(stack));
@@ -235,6 +237,47 @@ fn near_cache() -> kv_core::Result<Fixture> {
         builder.connect()
     });
     Ok(fixture.settings(Settings::default().slack(Duration::ZERO)))
+}
+
+/// The layers that shape what is written. `read_only` keeps no promise about writes.
+fn shaping_layers() -> kv_core::Result<[Stack; 6]> {
+    let stack = |name, layer: Arc<dyn Layer>, settings| Stack {
+        name,
+        layers: vec![layer],
+        limits: Limits::Low,
+        settings,
+    };
+    let plain = Settings::default();
+    // So low that most values of the suite are packed, and that the layer's own limit is met.
+    let packed = CompressConfig::default()
+        .threshold_bytes(16)
+        .max_unpacked_bytes(LOW_VALUE.get() / 2);
+    let keys = EncryptConfig::new("2026", EncryptionKey::new([7; 32]));
+    let counting = keys.clone().integers(Integers::Plain);
+    let clamp = TtlClampConfig::default()
+        .min(Duration::from_millis(1))
+        .missing_ttl(HOUR);
+    let limit = SizeLimitConfig::new(LOW_VALUE.get() / 2);
+    Ok([
+        stack("zstd", Arc::new(Compress::new(packed)?), plain.clone()),
+        stack(
+            "lz4",
+            Arc::new(Compress::new(packed.algorithm(Algorithm::Lz4))?),
+            plain.clone(),
+        ),
+        stack("encrypt", Arc::new(Encrypt::new(keys)?), plain.clone()),
+        stack(
+            "encrypt_but_integers",
+            Arc::new(Encrypt::new(counting)?),
+            plain.clone(),
+        ),
+        stack(
+            "ttl_clamp",
+            Arc::new(TtlClamp::new(clamp)?),
+            plain.clone().unset_ttl(HOUR),
+        ),
+        stack("size_limit", Arc::new(SizeLimit::new(limit)?), plain),
+    ])
 }
 
 /// What a service in production has, in the order that the documentation recommends.

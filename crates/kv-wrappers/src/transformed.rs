@@ -3,10 +3,10 @@
 
 use futures_util::{StreamExt, future};
 use kv_core::{
-    Access, BoxFuture, Capabilities, Capability, Context, Error, Event, Events, Key, Outcome,
-    Parts, Place, Places, Refused, Reply, Request, Result, Service, Value, Visitor, Watch,
+    Access, BoxFuture, Capabilities, Capability, Context, Error, ErrorKind, Event, Events, Key,
+    Outcome, Parts, Place, Places, Refused, Reply, Request, Result, Service, Value, Visitor, Watch,
 };
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The first byte of every frame that a layer of this crate makes. Neither UTF-8 text nor MessagePack
 /// can start with it, so hardly any value of another origin does.
@@ -16,6 +16,10 @@ pub(crate) const FRAME: u8 = 0xC1;
 pub(crate) trait Transform: Send + Sync + 'static {
     /// Whether the place of a value matters.
     const IS_BOUND: bool;
+
+    /// Whether a value grows by the same length always. One that is too long is refused here then,
+    /// with the limit that a caller can go by; what can be packed is up to the store.
+    const GROWS_EVENLY: bool;
 
     /// Makes what is stored.
     fn write(&self, at: At<'_>, value: Value) -> Result<Value>;
@@ -40,8 +44,10 @@ pub(crate) struct At<'a> {
 }
 
 pub(crate) struct Transformed<T> {
-    pub(crate) inner: Arc<dyn Service>,
-    pub(crate) transform: Arc<T>,
+    inner: Arc<dyn Service>,
+    transform: Arc<T>,
+    /// The longest value that is let through, known since the first write.
+    limit: OnceLock<usize>,
 }
 
 impl<T: Transform> Service for Transformed<T> {
@@ -51,6 +57,7 @@ impl<T: Transform> Service for Transformed<T> {
         if spec.request.hold(Parts::VALUES) {
             let context = request.context.as_ref();
             let mut pass = Pass::new(self, context, T::write);
+            pass.limit = self.limit();
             match request.command.visit_apart(&mut pass) {
                 Ok(it) => refused = it,
                 Err(error) => {
@@ -91,10 +98,7 @@ impl<T: Transform> Service for Transformed<T> {
     fn watch(&self, watch: Watch, context: Option<Context>) -> BoxFuture<'_, Result<Events>> {
         Box::pin(async move {
             let events = self.inner.watch(watch, context.clone()).await?;
-            let service = Self {
-                inner: Arc::clone(&self.inner),
-                transform: Arc::clone(&self.transform),
-            };
+            let service = Self::new(Arc::clone(&self.inner), Arc::clone(&self.transform));
             let read = move |event: Result<Event>| {
                 future::ready(event.and_then(|it| service.read_event(it, context.as_ref())))
             };
@@ -118,6 +122,23 @@ impl<T: Transform> Service for Transformed<T> {
 }
 
 impl<T: Transform> Transformed<T> {
+    pub(crate) fn new(inner: Arc<dyn Service>, transform: Arc<T>) -> Self {
+        Self {
+            inner,
+            transform,
+            limit: OnceLock::new(),
+        }
+    }
+
+    fn limit(&self) -> usize {
+        match T::GROWS_EVENLY {
+            true => *self
+                .limit
+                .get_or_init(|| self.capabilities().max_value_bytes),
+            false => usize::MAX,
+        }
+    }
+
     /// The event with its value as it was written. A change whose value cannot be made out is told
     /// without it, as by a store that does not tell: it can be a mark or a counter, and who reads the
     /// key learns what is wrong. Of a message there is nothing to read again.
@@ -142,12 +163,20 @@ fn named(error: Error, operation: &'static str, key: Option<&Key>) -> Error {
     }
 }
 
+fn too_long(length: usize, limit: usize) -> Error {
+    let message = format!(
+        "the value has {length} bytes; with what a layer adds to it the store takes at most {limit}"
+    );
+    Error::new(ErrorKind::TooLarge, message)
+}
+
 /// Takes each value of one command, reply or event through the transform.
 struct Pass<'a, T> {
     service: &'a Transformed<T>,
     context: Option<&'a Context>,
     step: fn(&T, At<'_>, Value) -> Result<Value>,
     has_written: bool,
+    limit: usize,
     /// The last key and what the store sees for it: the fields of a hash come one after another.
     last: Option<(Key, Key)>,
 }
@@ -163,6 +192,7 @@ impl<'a, T: Transform> Pass<'a, T> {
             context,
             step,
             has_written: false,
+            limit: usize::MAX,
             last: None,
         }
     }
@@ -184,6 +214,13 @@ impl<T: Transform> Visitor for Pass<'_, T> {
     fn value(&mut self, place: Place<'_>, value: &mut Value) -> Result<()> {
         let (service, step) = (self.service, self.step);
         let has_written = self.has_written;
+        if value.as_bytes().len() > self.limit {
+            let error = too_long(value.as_bytes().len(), self.limit);
+            return Err(match place.key {
+                Some(key) => error.with_key(key),
+                None => error,
+            });
+        }
         let key = match place.key {
             Some(key) if T::IS_BOUND => Some(self.physical(key)?),
             _ => None,

@@ -25,6 +25,12 @@ const AGAINST_TROUBLE: [&str; 5] = [
 ];
 const FALLBACK: &str = "{ name = \"fallback\", config = { store = \"b\" } }";
 
+/// As small as the samples are, everything is stored as it is.
+const COMPRESS: &str = "{ name = \"compress\", config = { legacy = \"read\" } }";
+const ENCRYPT: &str = "{ name = \"encrypt\", config = { primary = \"k\", plain_values = \"read\", integers = \"plain\", keys = { k = \"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=\" } } }";
+const LIMIT: &str = "{ name = \"size_limit\", config = { max_value_bytes = 4096 } }";
+const CLAMP: &str = "{ name = \"ttl_clamp\", config = { missing_ttl = \"1h\" } }";
+
 /// The key on the store, by the rule as a reader of the documentation would apply it.
 fn physical(key: &[u8]) -> Vec<u8> {
     match key.strip_prefix(b"{") {
@@ -57,6 +63,27 @@ fn physical_ranges(ranges: &Prefixes) -> Prefixes {
 struct Expected {
     resolves: bool,
     fills_in: bool,
+    /// How every value on the store begins, but whole numbers.
+    frame: Option<[u8; 2]>,
+}
+
+/// What stands for a value in its frame.
+const FRAMED: &str = "framed";
+
+fn is_number(value: &Value) -> bool {
+    kv_core::number::parse(value.as_bytes()).is_some()
+}
+
+/// Puts [`FRAMED`] in the place of each value in such a frame.
+struct Frames([u8; 2]);
+
+impl Visitor for Frames {
+    fn value(&mut self, _: Place<'_>, value: &mut Value) -> Result<()> {
+        if value.as_bytes().starts_with(&self.0) {
+            *value = FRAMED.into();
+        }
+        Ok(())
+    }
 }
 
 impl Visitor for Expected {
@@ -77,6 +104,13 @@ impl Visitor for Expected {
     fn ttl(&mut self, ttl: &mut Ttl) -> Result<()> {
         if self.fills_in && *ttl == Ttl::Unset {
             *ttl = Ttl::after(Duration::from_secs(3600))?;
+        }
+        Ok(())
+    }
+
+    fn value(&mut self, _: Place<'_>, value: &mut Value) -> Result<()> {
+        if self.frame.is_some() && !is_number(value) {
+            *value = FRAMED.into();
         }
         Ok(())
     }
@@ -146,9 +180,19 @@ async fn check(kv: &Kv, seen: &Seen, expected: Expected) {
             page.keys = found(&command, expected);
         }
 
+        if kv.capabilities().allow(&command).is_err() {
+            let refused = kv.call(command).await.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Unsupported, "`{name}`");
+            assert_eq!(refused.context("missing"), Some("compare value"));
+            assert!(expected.frame.is_some() && seen.take().is_empty());
+            continue;
+        }
         let got = kv.call(command).await.unwrap();
-        let requests = seen.take();
+        let mut requests = seen.take();
         assert_eq!(requests.len(), 1, "`{name}` reached the store {requests:?}");
+        if let Some(frame) = expected.frame {
+            requests[0].command.visit(&mut Frames(frame)).unwrap();
+        }
         assert_eq!(Contents::of(&requests[0].command), Contents::of(&wanted));
         assert_eq!(requests[0].context, Some(Context::tenant("t1")), "`{name}`");
         assert!(!requests[0].options.allow_near_cache(), "`{name}`");
@@ -182,21 +226,39 @@ fn found(command: &Command, expected: Expected) -> Vec<Key> {
 #[tokio::test]
 async fn case_128_each_wrapper_forwards_every_command_once() {
     let all = format!("{}, {TTL}, {RESOLVER}", AGAINST_TROUBLE.join(", "));
+    let (packed, encrypted) = (Some([0xC1, 0]), Some([0xC1, 0x10]));
     let mut stacks = vec![
-        (RESOLVER.to_owned(), true, false),
-        (TTL.to_owned(), false, true),
-        (NEAR.to_owned(), false, false),
-        (FLIGHT.to_owned(), false, false),
-        (format!("{NEAR}, {FLIGHT}, {RESOLVER}"), true, false),
-        (format!("{TTL}, {RESOLVER}"), true, true),
-        (format!("{RESOLVER}, {TTL}"), true, true),
-        (all, true, true),
+        (RESOLVER.to_owned(), true, false, None),
+        (TTL.to_owned(), false, true, None),
+        (NEAR.to_owned(), false, false, None),
+        (FLIGHT.to_owned(), false, false, None),
+        (format!("{NEAR}, {FLIGHT}, {RESOLVER}"), true, false, None),
+        (format!("{TTL}, {RESOLVER}"), true, true, None),
+        (format!("{RESOLVER}, {TTL}"), true, true, None),
+        (all, true, true, None),
+        (LIMIT.to_owned(), false, false, None),
+        (CLAMP.to_owned(), false, true, None),
+        (COMPRESS.to_owned(), false, false, packed),
+        (format!("{RESOLVER}, {COMPRESS}"), true, false, packed),
+        (ENCRYPT.to_owned(), false, false, encrypted),
+        (
+            format!("{ENCRYPT}, {COMPRESS}, {RESOLVER}"),
+            true,
+            false,
+            encrypted,
+        ),
     ];
-    stacks.extend(AGAINST_TROUBLE.map(|it| (it.to_owned(), false, false)));
-    for (wrappers, resolves, fills_in) in stacks {
+    stacks.extend(AGAINST_TROUBLE.map(|it| (it.to_owned(), false, false, None)));
+    for (wrappers, resolves, fills_in, frame) in stacks {
         let (kv, seen) = stack(CapabilitySet::ALL, &wrappers, "").await;
-        assert_eq!(kv.capabilities().can, CapabilitySet::ALL, "{kv:?}");
-        let expected = Expected { resolves, fills_in };
+        if frame.is_none() {
+            assert_eq!(kv.capabilities().can, CapabilitySet::ALL, "{kv:?}");
+        }
+        let expected = Expected {
+            resolves,
+            fills_in,
+            frame,
+        };
         check(&kv, &seen, expected).await;
     }
 }
@@ -215,6 +277,7 @@ async fn case_128_a_fallback_forwards_what_two_stores_can_keep() {
     let expected = Expected {
         resolves: false,
         fills_in: false,
+        frame: None,
     };
     check(&kv, &seen, expected).await;
 }

@@ -36,7 +36,7 @@ async fn delete_if(b: Bench) -> Verdict {
             false,
             "comparing \"mine\" with {wrong:?}"
         );
-        b.holds(&key, "mine").await?;
+        ops::holds_mark(&b, &key, "mine").await?;
     }
     ensure_eq!(
         try_it(&missing, "").await?.flag(0)?,
@@ -85,7 +85,7 @@ async fn one_is_stale(b: Bench) -> Verdict {
         ensure_eq!(reply?, expected, "the write number {at}");
     }
     for (key, expected) in keys.iter().zip(["new", "old", "new"]) {
-        b.holds(key, expected).await?;
+        ops::holds_mark(&b, key, expected).await?;
     }
     Ok(())
 }
@@ -124,7 +124,7 @@ async fn in_order(b: Bench) -> Verdict {
     for (at, (reply, expected)) in replies.into_iter().zip(expected).enumerate() {
         ensure_eq!(reply?, expected, "transaction {at}");
     }
-    b.holds(&a, "again").await?;
+    ops::holds_mark(&b, &a, "again").await?;
     ensure_eq!(
         b.kv.commit(Vec::<Txn>::new()).await?.len(),
         0,
@@ -192,7 +192,7 @@ async fn error_in_its_place(b: Bench) -> Verdict {
         );
         ensure_eq!(error.outcome(), Outcome::Final, "the outcome of {error}");
     }
-    b.holds(&a, "two").await
+    ops::holds_mark(&b, &a, "two").await
 }
 
 async fn otherwise(b: Bench) -> Verdict {

@@ -8,9 +8,9 @@ use crate::{
 use kv_core::{ErrorKind, Fate, Guard, Key, Outcome, Score, ScoreRange, Value, ZMove};
 
 cases! {
-    'I' 234 "a move counts in the tally of the source" [SortedSets, Hashes, Move] tally;
+    'I' 234 "a move counts in the tally of the source" [SortedSets, Hashes, HashCounters, Move] tally;
     'I' 238 "a move is made only if its guards hold" [SortedSets, Hashes, Strings, Move] guards;
-    'I' 239 "a move that cannot be made changes nothing" [SortedSets, Hashes, Strings, Move] changes_nothing;
+    'I' 239 "a move that cannot be made changes nothing" [SortedSets, Hashes, HashCounters, Strings, Move] changes_nothing;
     'I' 242 "a move that contradicts itself is refused" [SortedSets, Hashes, Move] malformed;
 }
 

@@ -5,8 +5,8 @@ use crate::{
     failure::{Verdict, ensure_eq},
 };
 use kv_core::{
-    Content, ErrorKind, Field, Key, Mark, Member, Op, Read, RelativeScore, Result, Score, Scores,
-    TimeToLive, Ttl, Txn, Value,
+    Capability, Content, ErrorKind, Field, Key, Mark, Member, Op, Read, RelativeScore, Result,
+    Score, Scores, TimeToLive, Ttl, Txn, Value,
 };
 
 /// Writes a value; says nothing about a deadline.
@@ -171,8 +171,8 @@ pub(super) async fn state<'a>(
     let mut all = Vec::new();
     for key in keys {
         let bytes = |it: Value| it.as_bytes().escape_ascii().to_string();
-        let string = other_type(kv.get(key).await)?;
-        let string = string.map(|it| it.map_or("nothing".to_owned(), bytes));
+        let string = other_type(stored(b, key).await)?;
+        let string = string.map(|it| it.unwrap_or("nothing".to_owned()));
         let fields = other_type(kv.hgetall(key).await)?.map(|it| {
             let mut all: Vec<_> = it
                 .into_iter()
@@ -190,6 +190,27 @@ pub(super) async fn state<'a>(
         all.push(format!("`{key}` {string:?} {fields:?} {members:?} {lives}"));
     }
     Ok(all)
+}
+
+/// The bytes of the string as they are on the store, escaped: of one that was not written as a value,
+/// which a layer of the stack may take for a damaged one.
+pub(super) async fn stored(b: &Bench, key: &Key) -> Result<Option<String>> {
+    let found = match b.has(Capability::Commit) {
+        true => {
+            b.kv.commit_one(Txn::new().then(get_mark(key)))
+                .await?
+                .mark(0)?
+        }
+        false => b.kv.get(key).await?.map(|it| it.into_bytes().into()),
+    };
+    Ok(found.map(|it| it.as_bytes().escape_ascii().to_string()))
+}
+
+/// Fails unless the key holds exactly these bytes, written as a mark or counted.
+pub(super) async fn holds_mark(b: &Bench, key: &Key, expected: &str) -> Verdict {
+    let found = stored(b, key).await?;
+    ensure_eq!(found.as_deref(), Some(expected), "the mark at `{key}`");
+    Ok(())
 }
 
 /// Nothing if the key holds another type.

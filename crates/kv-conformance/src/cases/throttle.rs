@@ -1,6 +1,6 @@
 //! T: rate limits: what is taken, given back and refused.
 
-use super::cases;
+use super::{cases, ops};
 use crate::{
     bench::{Bench, together},
     failure::{Verdict, ensure, ensure_eq, ensure_error},
@@ -42,7 +42,7 @@ async fn denial(b: Bench) -> Verdict {
     let request = one(&key, slow(2)?).cost(2);
     b.kv.throttle(request.clone()).await?;
     let stored = match b.has(Capability::Strings) {
-        true => b.kv.get(&key).await?,
+        true => ops::stored(&b, &key).await?,
         false => None,
     };
     let mut last = None;
@@ -54,7 +54,8 @@ async fn denial(b: Bench) -> Verdict {
         ensure_eq!(due, *last.get_or_insert(due), "when the next may pass");
     }
     if b.has(Capability::Strings) {
-        ensure!(b.kv.get(&key).await? == stored, "a denial wrote the state");
+        let now = ops::stored(&b, &key).await?;
+        ensure!(now == stored, "a denial wrote the state");
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use kv_core::{Fate, Key, RelativeScore, Score, TimeToLive, ZMove};
 use std::time::Duration;
 
 cases! {
-    'I' 241 "a move leaves deadlines alone, and nothing empty" [SortedSets, Hashes, Expiry, Move] deadlines;
+    'I' 241 "a move leaves deadlines alone, and nothing empty" [SortedSets, Hashes, HashCounters, Expiry, Move] deadlines;
     'I' 243 "a move by the clock uses the time it tells" [SortedSets, StoreTime, Move] by_the_clock;
 }
 

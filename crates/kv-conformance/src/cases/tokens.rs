@@ -70,7 +70,7 @@ async fn last(b: Bench) -> Verdict {
         token,
         "the last token"
     );
-    b.holds(&fence, token.to_string()).await?;
+    ops::holds_mark(&b, &fence, &token.to_string()).await?;
     let refused = Txn::new()
         .when(Guard::absent(&fence))
         .then(ops::next_token(&fence))
@@ -96,7 +96,7 @@ async fn last(b: Bench) -> Verdict {
             .await?;
         let answer = b.kv.commit_one(take()).await;
         ensure_error!(answer, NotAnInteger, "the next token after {record:?}");
-        b.holds(&fence, record).await?;
+        ops::holds_mark(&b, &fence, record).await?;
     }
     if b.has(Capability::Hashes) {
         b.kv.delete(&fence).await?;

@@ -55,15 +55,13 @@ impl fmt::Debug for Compress {
 
 impl Layer for Compress {
     fn wrap(&self, inner: Arc<dyn Service>) -> Arc<dyn Service> {
-        Arc::new(Transformed {
-            inner,
-            transform: Arc::clone(&self.0),
-        })
+        Arc::new(Transformed::new(inner, Arc::clone(&self.0)))
     }
 }
 
 impl Transform for Packer {
     const IS_BOUND: bool = false;
+    const GROWS_EVENLY: bool = false;
 
     fn write(&self, _: At<'_>, value: Value) -> Result<Value> {
         self.pack(value)

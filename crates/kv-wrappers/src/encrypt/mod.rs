@@ -87,15 +87,13 @@ impl fmt::Debug for Encrypt {
 
 impl Layer for Encrypt {
     fn wrap(&self, inner: Arc<dyn Service>) -> Arc<dyn Service> {
-        Arc::new(Transformed {
-            inner,
-            transform: Arc::clone(&self.0),
-        })
+        Arc::new(Transformed::new(inner, Arc::clone(&self.0)))
     }
 }
 
 impl Transform for KeyRing {
     const IS_BOUND: bool = true;
+    const GROWS_EVENLY: bool = true;
 
     fn write(&self, at: At<'_>, value: Value) -> Result<Value> {
         self.seal(at, value)
