@@ -74,8 +74,7 @@ async fn case_141_the_server_sees_no_plain_text() {
     let channel = || kv_core::Key::new("news").unwrap();
     let mut news = kv.watch(Watch::Channels(vec![channel()])).await.unwrap();
     // Redis tells everything that it is asked to whoever monitors it.
-    let mut monitor = client.get_async_monitor().await.unwrap();
-    monitor.monitor().await.unwrap();
+    let monitor = client.get_async_monitor().await.unwrap();
     let mut monitored = monitor.into_on_message::<String>();
 
     let long = SECRET.repeat(50);
