@@ -44,6 +44,42 @@ pub enum ErrorKind {
     Unexpected,
 }
 
+/// Names the kinds once, so that none can be without a name or missing among all.
+macro_rules! kinds {
+    ($($kind:ident $name:literal),* $(,)?) => {
+        impl ErrorKind {
+            /// All kinds.
+            pub const ALL: &[Self] = &[$(Self::$kind),*];
+
+            /// The name in metrics and logs: `invalid_argument`. It stays as it is.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $name),*
+                }
+            }
+        }
+    };
+}
+
+kinds!(
+    Config "config",
+    InvalidArgument "invalid_argument",
+    WrongType "wrong_type",
+    NotAnInteger "not_an_integer",
+    Overflow "overflow",
+    TooLarge "too_large",
+    CrossGroup "cross_group",
+    Unsupported "unsupported",
+    Conflict "conflict",
+    Denied "denied",
+    Closed "closed",
+    Timeout "timeout",
+    Unavailable "unavailable",
+    Overloaded "overloaded",
+    Codec "codec",
+    Unexpected "unexpected",
+);
+
 /// Whether the operation happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {

@@ -47,8 +47,13 @@ macro_rules! commands {
         impl Command {
             /// The static facts about this command.
             pub fn spec(&self) -> &'static Spec {
+                &COMMANDS[self.position()]
+            }
+
+            /// Where its facts stand in [`COMMANDS`]: an index for what is kept per command.
+            pub fn position(&self) -> usize {
                 let row = match self { $(Self::$Variant { .. } => Row::$Variant,)* };
-                &COMMANDS[row as usize]
+                row as usize
             }
 
             /// The key or channel of a command on exactly one; for errors and spans.
