@@ -1,5 +1,6 @@
 //! The providers and wrappers that need no registration.
 
+mod observe;
 mod resilience;
 mod shape;
 mod sharing;
@@ -74,6 +75,7 @@ pub(crate) fn registry() -> Registry {
     let _ = registry.add_wrapper("hedge", Arc::new(resilience::HedgeBuilder));
     let _ = registry.add_wrapper("key_resolver", Arc::new(KeyResolverBuilder));
     let _ = registry.add_wrapper("near_cache", Arc::new(sharing::NearCacheBuilder));
+    let _ = registry.add_wrapper("observe", Arc::new(observe::ObserveBuilder));
     let _ = registry.add_wrapper("read_only", Arc::new(shape::ReadOnlyBuilder));
     let _ = registry.add_wrapper("retry", Arc::new(resilience::RetryBuilder));
     let _ = registry.add_wrapper("single_flight", Arc::new(sharing::SingleFlightBuilder));

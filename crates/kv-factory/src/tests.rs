@@ -4,6 +4,7 @@ mod faults;
 mod layering;
 #[cfg(not(feature = "etcd"))]
 mod left_out;
+mod observe;
 mod opening;
 mod resilience;
 mod shape;

@@ -1,8 +1,10 @@
+use crate::telemetry::{LIMIT_REFUSED, LIMIT_WAITING, StoreName, describe};
 use futures_util::future::{Either, select};
 use kv_core::{
     BoxFuture, Capabilities, Clock, Context, Error, ErrorKind, Events, Layer, Reply, Request,
     Result, Service, SystemClock, Watch,
 };
+use metrics::{Counter, Gauge};
 use serde::Deserialize;
 use std::{
     fmt,
@@ -69,6 +71,7 @@ pub struct ConcurrencyLimit {
     config: ConcurrencyLimitConfig,
     places: Arc<Places>,
     clock: Arc<dyn Clock>,
+    store: StoreName,
 }
 
 #[derive(Debug)]
@@ -94,6 +97,7 @@ impl ConcurrencyLimit {
                 waiting: AtomicU32::new(0),
             }),
             clock: Arc::new(SystemClock),
+            store: StoreName::default(),
         })
     }
 
@@ -104,20 +108,29 @@ impl ConcurrencyLimit {
         self
     }
 
-    async fn place(&self) -> Result<SemaphorePermit<'_>> {
+    /// With this name of the store in its metrics.
+    #[must_use]
+    pub fn store(mut self, name: impl Into<String>) -> Self {
+        self.store = StoreName::new(name);
+        self
+    }
+
+    async fn place(&self, meters: &Meters) -> Result<SemaphorePermit<'_>> {
         match self.places.free.try_acquire() {
             Ok(place) => Ok(place),
-            Err(_) => self.wait().await,
+            Err(_) => self.wait(meters).await,
         }
     }
 
-    async fn wait(&self) -> Result<SemaphorePermit<'_>> {
+    async fn wait(&self, meters: &Meters) -> Result<SemaphorePermit<'_>> {
         let ConcurrencyLimitConfig {
             limit,
             max_waiting,
             max_wait,
         } = self.config;
-        let Some(_waiting) = Waiting::begin(&self.places.waiting, max_waiting) else {
+        let waiting = &self.places.waiting;
+        let Some(_waiting) = Waiting::begin(waiting, &meters.waiting, max_waiting) else {
+            meters.full.increment(1);
             return Err(overloaded(format!(
                 "{limit} calls are under way and {max_waiting} wait, as many as may; ask for less at once, or raise the limit"
             )));
@@ -126,17 +139,22 @@ impl ConcurrencyLimit {
         match select(place, self.clock.sleep(max_wait)).await {
             // Nobody closes the semaphore; if somebody did, that would be refused as well.
             Either::Left((Ok(place), _)) => Ok(place),
-            _ => Err(overloaded(format!(
-                "none of {limit} places became free within {max_wait:?}; ask for less at once, or raise the limit"
-            ))),
+            _ => {
+                meters.waited.increment(1);
+                Err(overloaded(format!(
+                    "none of {limit} places became free within {max_wait:?}; ask for less at once, or raise the limit"
+                )))
+            }
         }
     }
 }
 
 impl Layer for ConcurrencyLimit {
     fn wrap(&self, inner: Arc<dyn Service>) -> Arc<dyn Service> {
+        describe("concurrency_limit");
         Arc::new(ConcurrencyLimitService {
             inner,
+            meters: Meters::new(&self.store),
             layer: self.clone(),
         })
     }
@@ -144,7 +162,27 @@ impl Layer for ConcurrencyLimit {
 
 struct ConcurrencyLimitService {
     inner: Arc<dyn Service>,
+    meters: Meters,
     layer: ConcurrencyLimit,
+}
+
+struct Meters {
+    waiting: Gauge,
+    /// Refused since as many wait as may.
+    full: Counter,
+    /// Refused after waiting.
+    waited: Counter,
+}
+
+impl Meters {
+    fn new(store: &StoreName) -> Self {
+        let refused = |reason: &'static str| LIMIT_REFUSED.counter([store.label(), reason.into()]);
+        Self {
+            waiting: LIMIT_WAITING.gauge([store.label()]),
+            full: refused("full"),
+            waited: refused("waited"),
+        }
+    }
 }
 
 impl Service for ConcurrencyLimitService {
@@ -159,7 +197,7 @@ impl Service for ConcurrencyLimitService {
         }
         Box::pin(async move {
             let operation = request.command.spec().name;
-            let place = self.layer.place().await;
+            let place = self.layer.place(&self.meters).await;
             let _place = place.map_err(|error| match request.command.key() {
                 Some(key) => error.with_operation(operation).with_key(key),
                 None => error.with_operation(operation),
@@ -201,20 +239,26 @@ impl fmt::Display for ConcurrencyLimit {
 }
 
 /// A place in the queue, left when it is dropped.
-struct Waiting<'a>(&'a AtomicU32);
+struct Waiting<'a> {
+    count: &'a AtomicU32,
+    gauge: &'a Gauge,
+}
 
 impl<'a> Waiting<'a> {
-    fn begin(waiting: &'a AtomicU32, most: u32) -> Option<Self> {
+    fn begin(count: &'a AtomicU32, gauge: &'a Gauge, most: u32) -> Option<Self> {
         let one_more = |count: u32| (count < most).then(|| count + 1);
         // Only counts, and orders nothing.
-        let before = waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
-        before.is_ok().then_some(Self(waiting))
+        let before = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        before.ok()?;
+        gauge.increment(1);
+        Some(Self { count, gauge })
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.count.fetch_sub(1, Ordering::Relaxed);
+        self.gauge.decrement(1);
     }
 }
 

@@ -1,9 +1,14 @@
-use crate::{patience::within, window::Window};
+use crate::{
+    patience::within,
+    telemetry::{HEDGES, HEDGES_WON, StoreName, describe},
+    window::Window,
+};
 use futures_util::future::{Either, select};
 use kv_core::{
     Access, BoxFuture, Capabilities, Clock, Context, Error, ErrorKind, Events, Layer, Reply,
     Request, Result, Service, SystemClock, Watch,
 };
+use metrics::Counter;
 use serde::Deserialize;
 use std::{sync::Arc, time::Duration};
 
@@ -63,6 +68,7 @@ pub struct Hedge {
     /// Reads are the usual events, second readings the rare ones.
     window: Arc<Window>,
     clock: Arc<dyn Clock>,
+    store: StoreName,
 }
 
 impl Hedge {
@@ -80,6 +86,7 @@ impl Hedge {
                 config,
                 window: Arc::new(Window::new(WINDOW)),
                 clock: Arc::new(SystemClock),
+                store: StoreName::default(),
             });
         };
         Err(Error::new(ErrorKind::Config, complaint))
@@ -89,6 +96,13 @@ impl Hedge {
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// With this name of the store in its metrics.
+    #[must_use]
+    pub fn store(mut self, name: impl Into<String>) -> Self {
+        self.store = StoreName::new(name);
         self
     }
 
@@ -102,8 +116,11 @@ impl Hedge {
 
 impl Layer for Hedge {
     fn wrap(&self, inner: Arc<dyn Service>) -> Arc<dyn Service> {
+        describe("hedge");
         Arc::new(HedgeService {
             inner,
+            doubled: HEDGES.counter([self.store.label()]),
+            won: HEDGES_WON.counter([self.store.label()]),
             layer: self.clone(),
         })
     }
@@ -111,6 +128,9 @@ impl Layer for Hedge {
 
 struct HedgeService {
     inner: Arc<dyn Service>,
+    /// How often a read was asked for again, and how often that came first.
+    doubled: Counter,
+    won: Counter,
     layer: Hedge,
 }
 
@@ -131,12 +151,17 @@ impl Service for HedgeService {
             if !layer.may_double() {
                 return first.await;
             }
-            match select(first, self.inner.call(request)).await {
-                Either::Left((Ok(reply), _)) | Either::Right((Ok(reply), _)) => Ok(reply),
-                Either::Left((Err(error), other)) | Either::Right((Err(error), other)) => {
-                    other.await.map_err(|_| error)
-                }
+            self.doubled.increment(1);
+            let (answer, is_second) = match select(first, self.inner.call(request)).await {
+                Either::Left((Ok(reply), _)) => (Ok(reply), false),
+                Either::Right((Ok(reply), _)) => (Ok(reply), true),
+                Either::Left((Err(error), other)) => (other.await.map_err(|_| error), true),
+                Either::Right((Err(error), other)) => (other.await.map_err(|_| error), false),
+            };
+            if is_second && answer.is_ok() {
+                self.won.increment(1);
             }
+            answer
         })
     }
 

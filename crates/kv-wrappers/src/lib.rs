@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(test)]
+mod capture;
 mod circuit_breaker;
 #[cfg(feature = "compress")]
 mod compress;
@@ -12,12 +14,14 @@ mod hedge;
 mod key_resolver;
 mod named;
 mod near_cache;
+mod observe;
 mod patience;
 mod read_only;
 mod retry;
 #[cfg(test)]
 mod script;
 mod single_flight;
+pub mod telemetry;
 mod timeout;
 mod touched;
 mod size_limit;
@@ -43,6 +47,7 @@ pub use self::{
     near_cache::{
         Deadlines, Invalidate, NearCache, NearCacheConfig, NearCacheState, NearCacheStats,
     },
+    observe::{Observe, ObserveConfig, ObserveLevel, ShowKeys},
     retry::{BudgetConfig, Retry, RetryConfig},
     single_flight::{SingleFlight, SingleFlightConfig},
     read_only::ReadOnly,

@@ -22,8 +22,9 @@ impl WrapperBuilder for TimeoutBuilder {
 pub(super) struct RetryBuilder;
 
 impl WrapperBuilder for RetryBuilder {
-    fn build(&self, settings: Settings, _: &Instance) -> Result<Arc<dyn Layer>> {
-        Ok(Arc::new(Retry::new(settings.parse()?)?))
+    fn build(&self, settings: Settings, instance: &Instance) -> Result<Arc<dyn Layer>> {
+        let layer = Retry::new(settings.parse()?)?;
+        Ok(Arc::new(layer.store(instance.name())))
     }
 
     fn check_order(&self, position: usize, stack: &[&str]) -> Result<(), String> {
@@ -39,8 +40,9 @@ impl WrapperBuilder for RetryBuilder {
 pub(super) struct BreakerBuilder;
 
 impl WrapperBuilder for BreakerBuilder {
-    fn build(&self, settings: Settings, _: &Instance) -> Result<Arc<dyn Layer>> {
-        Ok(Arc::new(CircuitBreaker::new(settings.parse()?)?))
+    fn build(&self, settings: Settings, instance: &Instance) -> Result<Arc<dyn Layer>> {
+        let layer = CircuitBreaker::new(settings.parse()?)?;
+        Ok(Arc::new(layer.store(instance.name())))
     }
 
     fn check_order(&self, position: usize, stack: &[&str]) -> Result<(), String> {
@@ -56,16 +58,18 @@ impl WrapperBuilder for BreakerBuilder {
 pub(super) struct LimitBuilder;
 
 impl WrapperBuilder for LimitBuilder {
-    fn build(&self, settings: Settings, _: &Instance) -> Result<Arc<dyn Layer>> {
-        Ok(Arc::new(ConcurrencyLimit::new(settings.parse()?)?))
+    fn build(&self, settings: Settings, instance: &Instance) -> Result<Arc<dyn Layer>> {
+        let layer = ConcurrencyLimit::new(settings.parse()?)?;
+        Ok(Arc::new(layer.store(instance.name())))
     }
 }
 
 pub(super) struct HedgeBuilder;
 
 impl WrapperBuilder for HedgeBuilder {
-    fn build(&self, settings: Settings, _: &Instance) -> Result<Arc<dyn Layer>> {
-        Ok(Arc::new(Hedge::new(settings.parse()?)?))
+    fn build(&self, settings: Settings, instance: &Instance) -> Result<Arc<dyn Layer>> {
+        let layer = Hedge::new(settings.parse()?)?;
+        Ok(Arc::new(layer.store(instance.name())))
     }
 
     fn check_order(&self, position: usize, stack: &[&str]) -> Result<(), String> {
@@ -95,6 +99,8 @@ impl WrapperBuilder for FallbackBuilder {
         let settings: FallbackSettings = settings.parse()?;
         let config = FallbackConfig::new(settings.on, settings.writes);
         let second = instance.store(&settings.store)?;
-        Ok(Arc::new(Fallback::new(config, second)))
+        Ok(Arc::new(
+            Fallback::new(config, second).store(instance.name()),
+        ))
     }
 }

@@ -1,12 +1,12 @@
 //! The states of a breaker and what moves it from one to the next.
 
-use super::{CircuitBreakerConfig, CircuitState};
+use super::{CircuitBreakerConfig, CircuitState, meters::Meters};
 use crate::window::Window;
 use kv_core::Clock;
 use parking_lot::Mutex;
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -21,6 +21,8 @@ pub(super) struct Breaker {
     /// Whether the state is [`Phase::Closed`], for calls that then need no lock.
     is_closed: AtomicBool,
     state: Mutex<State>,
+    /// There since a stack has it.
+    meters: OnceLock<Meters>,
 }
 
 #[derive(Debug)]
@@ -69,7 +71,13 @@ impl Breaker {
                 phase: Phase::Closed,
                 round: 0,
             }),
+            meters: OnceLock::new(),
         }
+    }
+
+    /// Tells from now on what becomes of it.
+    pub(super) fn tell(&self, meters: impl FnOnce() -> Meters) {
+        self.meters.get_or_init(meters).is(self.state());
     }
 
     pub(super) fn config(&self) -> &CircuitBreakerConfig {
@@ -97,16 +105,19 @@ impl Breaker {
         let now = self.clock.monotonic();
         match &mut state.phase {
             Phase::Closed => Ok(pass(None)),
-            Phase::Open { until } if now < *until => Err(*until - now),
+            Phase::Open { until } if now < *until => Err(self.refuse(*until - now)),
             Phase::HalfOpen {
                 running, succeeded, ..
             } if *running + *succeeded < self.config.probes => {
                 *running += 1;
                 Ok(pass(Some(state.round)))
             }
-            Phase::HalfOpen { until, .. } if now < *until => Err(*until - now),
+            Phase::HalfOpen { until, .. } if now < *until => Err(self.refuse(*until - now)),
             // The first of a round: after the time of rest, or when all probes hang.
             Phase::Open { .. } | Phase::HalfOpen { .. } => {
+                if matches!(state.phase, Phase::Open { .. }) {
+                    self.became(CircuitState::HalfOpen);
+                }
                 state.round += 1;
                 state.phase = Phase::HalfOpen {
                     running: 1,
@@ -159,6 +170,7 @@ impl Breaker {
                     state.phase = Phase::Closed;
                     self.window.clear();
                     self.is_closed.store(true, Ordering::Release);
+                    self.became(CircuitState::Closed);
                 }
             }
         }
@@ -168,6 +180,21 @@ impl Breaker {
         let until = now + self.config.open_for;
         state.phase = Phase::Open { until };
         self.is_closed.store(false, Ordering::Release);
+        self.became(CircuitState::Open);
+    }
+
+    fn became(&self, state: CircuitState) {
+        if let Some(meters) = self.meters.get() {
+            meters.became(state);
+        }
+    }
+
+    /// Counts a refusal and hands on in how long the next call may come.
+    fn refuse(&self, rest: Duration) -> Duration {
+        if let Some(meters) = self.meters.get() {
+            meters.refused();
+        }
+        rest
     }
 }
 

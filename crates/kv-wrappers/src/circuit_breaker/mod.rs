@@ -1,7 +1,12 @@
 mod breaker;
 mod config;
+mod meters;
 
-use self::breaker::{Breaker, Verdict};
+use self::{
+    breaker::{Breaker, Verdict},
+    meters::Meters,
+};
+use crate::telemetry::{StoreName, describe};
 use kv_core::{
     BoxFuture, Capabilities, Clock, Context, Error, ErrorKind, Events, Key, Layer, Outcome, Reply,
     Request, Result, Service, SystemClock, Watch,
@@ -35,6 +40,7 @@ pub use self::config::CircuitBreakerConfig;
 #[derive(Clone, Debug)]
 pub struct CircuitBreaker {
     breaker: Arc<Breaker>,
+    store: StoreName,
 }
 
 /// What a breaker does with calls.
@@ -58,6 +64,7 @@ impl CircuitBreaker {
         config.check()?;
         Ok(Self {
             breaker: Arc::new(Breaker::new(config, Arc::new(SystemClock))),
+            store: StoreName::default(),
         })
     }
 
@@ -66,7 +73,16 @@ impl CircuitBreaker {
     pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
         Self {
             breaker: Arc::new(Breaker::new(*self.breaker.config(), clock)),
+            store: self.store,
         }
+    }
+
+    /// With this name of the store in its metrics. The first stack that a breaker is put into
+    /// decides which it has.
+    #[must_use]
+    pub fn store(mut self, name: impl Into<String>) -> Self {
+        self.store = StoreName::new(name);
+        self
     }
 
     /// What it does now. A clone that was kept tells about a breaker in use.
@@ -77,6 +93,8 @@ impl CircuitBreaker {
 
 impl Layer for CircuitBreaker {
     fn wrap(&self, inner: Arc<dyn Service>) -> Arc<dyn Service> {
+        describe("circuit_breaker");
+        self.breaker.tell(|| Meters::new(&self.store));
         Arc::new(CircuitBreakerService {
             inner,
             layer: self.clone(),

@@ -1,6 +1,6 @@
 //! What the first store misses and the second has.
 
-use super::FallbackService;
+use super::{FallbackService, meters::Why};
 use futures_util::future;
 use kv_core::{
     CallOptions, Capability, Command, Context, Key, Lifetime, Read, Reply, Request, Result,
@@ -40,19 +40,31 @@ impl FallbackService {
         if keys.is_empty() {
             return Vec::new();
         }
+        let misses = vec![None; keys.len()];
+        let found = self.find(keys, context, options).await;
+        let is_found = |values: &Vec<Option<Value>>| values.iter().any(Option::is_some);
+        self.meters
+            .fell_back(Why::Miss, found.as_ref().ok().map(is_found));
+        found.unwrap_or(misses)
+    }
+
+    /// What the second store has of these keys; what it has is written to the first.
+    async fn find(
+        &self,
+        keys: Vec<Key>,
+        context: Option<Context>,
+        options: &CallOptions,
+    ) -> Result<Vec<Option<Value>>> {
         let second = self.second(context.clone(), options.clone());
         if !second.capabilities().has(Capability::Commit) {
-            let values = second.get_many(&keys).await;
-            return values.unwrap_or_else(|_| vec![None; keys.len()]);
+            return second.get_many(&keys).await;
         }
         // In one step each, lest a string gets the deadline of another that has taken its place.
         let both = |key: &Key| {
             let value = Read::Get { key: key.clone() };
             Txn::new().then(value).then(Read::Ttl { key: key.clone() })
         };
-        let Ok(found) = second.commit(keys.iter().map(both)).await else {
-            return vec![None; keys.len()];
-        };
+        let found = second.commit(keys.iter().map(both)).await?;
         let found = found.into_iter().map(|reply| {
             let mut reply = reply.ok()?;
             let value = reply.value(0).ok()??;
@@ -63,7 +75,7 @@ impl FallbackService {
             let context = context.clone();
             self.heal(key, value, ttl, context, options.clone()).await
         });
-        future::join_all(filled).await
+        Ok(future::join_all(filled).await)
     }
 
     /// Writes to the first store unless something is there by now; what is there in the end.

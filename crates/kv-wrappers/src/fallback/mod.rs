@@ -1,8 +1,12 @@
 mod fill;
+mod meters;
 
+use self::meters::{Meters, Why};
+use crate::telemetry::{StoreName, describe};
 use kv_core::{
     Access, BoxFuture, CallOptions, Capabilities, Capability, CapabilitySet, Command, Context,
-    Error, ErrorKind, Events, Kv, Layer, Repeat, Reply, Request, Result, Service, Watch,
+    Error, ErrorKind, Events, Kv, Layer, Repeat, Reply, Request, Result, Service, TimeToLive,
+    Watch,
 };
 use serde::Deserialize;
 use std::{fmt, sync::Arc};
@@ -85,13 +89,25 @@ pub enum FallbackWrites {
 pub struct Fallback {
     config: FallbackConfig,
     second: Kv,
+    store: StoreName,
 }
 
 impl Fallback {
     /// A layer that falls back to this store. Keys get there as they are at the layer's place in the
     /// stack.
     pub fn new(config: FallbackConfig, second: Kv) -> Self {
-        Self { config, second }
+        Self {
+            config,
+            second,
+            store: StoreName::default(),
+        }
+    }
+
+    /// With this name of the first store in its metrics.
+    #[must_use]
+    pub fn store(mut self, name: impl Into<String>) -> Self {
+        self.store = StoreName::new(name);
+        self
     }
 }
 
@@ -103,8 +119,10 @@ impl fmt::Debug for Fallback {
 
 impl Layer for Fallback {
     fn wrap(&self, inner: Arc<dyn Service>) -> Arc<dyn Service> {
+        describe("fallback");
         Arc::new(FallbackService {
             inner,
+            meters: Meters::new(&self.store),
             layer: self.clone(),
         })
     }
@@ -112,6 +130,7 @@ impl Layer for Fallback {
 
 struct FallbackService {
     inner: Arc<dyn Service>,
+    meters: Meters,
     layer: Fallback,
 }
 
@@ -186,6 +205,8 @@ impl FallbackService {
             Err(error) if is_away(&error) => {
                 let second = self.second(asked.context, asked.options);
                 let answer = second.call(asked.command).await;
+                self.meters
+                    .fell_back(Why::Error, answer.as_ref().ok().map(is_found));
                 answer.map_err(|other| error.with_context("fallback", other))
             }
             answer => answer,
@@ -225,6 +246,17 @@ fn is_away(error: &Error) -> bool {
         error.kind(),
         ErrorKind::Timeout | ErrorKind::Unavailable | ErrorKind::Overloaded
     )
+}
+
+/// Whether a read found anything at all.
+fn is_found(reply: &Reply) -> bool {
+    match reply {
+        Reply::Get(value) => value.is_some(),
+        Reply::GetMany(values) => values.iter().any(Option::is_some),
+        Reply::Exists(count) => *count > 0,
+        Reply::TimeToLive(left) => *left != TimeToLive::Missing,
+        _ => true,
+    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,13 @@
 mod budget;
 mod config;
 mod items;
+mod meters;
 
-use self::budget::Budget;
+use self::{
+    budget::Budget,
+    meters::{GivenUp, Meters},
+};
+use crate::telemetry::{StoreName, describe};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use kv_core::{
     Access, BoxFuture, Capabilities, Clock, Command, Context, Deadline, Error, ErrorKind, Events,
@@ -51,6 +56,7 @@ pub struct Retry {
     budget: Arc<Budget>,
     random: Arc<Mutex<fastrand::Rng>>,
     clock: Arc<dyn Clock>,
+    store: StoreName,
 }
 
 impl Retry {
@@ -65,6 +71,7 @@ impl Retry {
             config,
             random: Arc::new(Mutex::new(fastrand::Rng::new())),
             clock: Arc::new(SystemClock),
+            store: StoreName::default(),
         })
     }
 
@@ -72,6 +79,13 @@ impl Retry {
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// With this name of the store in its metrics.
+    #[must_use]
+    pub fn store(mut self, name: impl Into<String>) -> Self {
+        self.store = StoreName::new(name);
         self
     }
 
@@ -118,6 +132,7 @@ impl Retry {
     /// Goes on after a first failure.
     async fn go_on<'a, T>(
         &self,
+        meters: &Meters,
         start: Option<Duration>,
         deadline: Option<&Deadline>,
         harm: Harm,
@@ -138,14 +153,13 @@ impl Retry {
                 return Err(error);
             }
             let reason = match pauses.next() {
-                None => "the attempts are used up",
-                Some(pause) if !self.has_time(start, deadline, pause) => "there is no time left",
-                Some(_) if !self.budget.withdraw(self.clock.monotonic()) => {
-                    "the retry budget is spent"
-                }
+                None => GivenUp::Attempts,
+                Some(pause) if !self.has_time(start, deadline, pause) => GivenUp::Time,
+                Some(_) if !self.budget.withdraw(self.clock.monotonic()) => GivenUp::Budget,
                 Some(pause) => {
                     self.clock.sleep(pause).await;
                     attempts += 1;
+                    meters.repeats();
                     match attempt().await {
                         Ok(answer) => return Ok(answer),
                         Err(again) => error = again,
@@ -153,6 +167,7 @@ impl Retry {
                     continue;
                 }
             };
+            meters.gave_up(reason);
             let error = error.with_context("attempts", attempts);
             return Err(error.with_context("gave_up_for", reason).as_last_word());
         }
@@ -197,8 +212,10 @@ impl Harm {
 
 impl Layer for Retry {
     fn wrap(&self, inner: Arc<dyn Service>) -> Arc<dyn Service> {
+        describe("retry");
         Arc::new(RetryService {
             inner,
+            meters: Meters::new(&self.store),
             layer: self.clone(),
         })
     }
@@ -206,6 +223,7 @@ impl Layer for Retry {
 
 struct RetryService {
     inner: Arc<dyn Service>,
+    meters: Meters,
     layer: Retry,
 }
 
@@ -226,9 +244,11 @@ impl Service for RetryService {
                 Err(error) => error,
             };
             let again = || self.inner.call(request.clone());
+            let meters = &self.meters;
             // In a box of its own, which calls that succeed do not pay for.
             let deadline = request.options.deadline();
-            Box::pin(self.layer.go_on(start, deadline, harm, error, again)).await
+            let go_on = self.layer.go_on(meters, start, deadline, harm, error, again);
+            Box::pin(go_on).await
         })
     }
 
@@ -239,7 +259,10 @@ impl Service for RetryService {
             match attempt().await {
                 Ok(events) => Ok(events),
                 Err(error) => {
-                    let go_on = self.layer.go_on(start, None, Harm::NONE, error, attempt);
+                    let meters = &self.meters;
+                    let go_on = self
+                        .layer
+                        .go_on(meters, start, None, Harm::NONE, error, attempt);
                     go_on.await
                 }
             }

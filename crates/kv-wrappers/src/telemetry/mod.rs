@@ -1,0 +1,25 @@
+//! What the layers tell of themselves, each name once: metrics, their labels, and the fields of
+//! spans and events. `docs/metrics.md` is made of these tables, and tests hold them against what is
+//! really told.
+//!
+//! Metrics go to the recorder of the crate `metrics`, spans and events to the subscriber of
+//! `tracing`. Both are the program's; install them before a stack is put together, since handles on
+//! metrics are taken then, once. Without them the layers tell nobody, and pay next to nothing.
+
+mod fields;
+mod metric;
+mod register;
+mod table;
+
+pub use self::{
+    fields::{FIELDS, FieldSpec, TARGET},
+    metric::{LabelSpec, MetricKind, MetricSpec, MetricUnit},
+    table::{DURATION_BUCKETS, LABELS, METRICS},
+};
+pub(crate) use self::{
+    register::{StoreName, describe},
+    table::*,
+};
+
+#[cfg(test)]
+mod tests;

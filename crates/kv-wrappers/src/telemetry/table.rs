@@ -1,0 +1,139 @@
+//! The metrics.
+
+use super::metric::{
+    LabelSpec,
+    MetricKind::{Counter, Gauge, Histogram},
+    MetricSpec,
+    MetricUnit::{self, Bytes, Count, Seconds, State},
+};
+
+/// Gives each metric a name in code, and all of them a table.
+macro_rules! metrics {
+    ($($id:ident: $kind:ident $unit:ident $name:literal [$($label:ident)*] $layer:literal $meaning:literal;)*) => {
+        $(pub(crate) const $id: MetricSpec = MetricSpec {
+            name: $name,
+            kind: $kind,
+            unit: $unit,
+            labels: &[$(stringify!($label)),*],
+            layer: $layer,
+            meaning: $meaning,
+        };)*
+
+        /// All metrics.
+        pub const METRICS: &[MetricSpec] = &[$($id),*];
+    };
+}
+
+metrics! {
+    DURATION: Histogram Seconds "db_client_operation_duration_seconds"
+        [store db_system_name db_operation_name error_type] "observe"
+        "How long calls took, from the call to its answer; a dropped one until it was dropped";
+    OPERATIONS: Counter Count "kv_operations_total"
+        [store db_system_name db_operation_name outcome] "observe"
+        "How calls ended";
+    IN_FLIGHT: Gauge Count "kv_operations_in_flight"
+        [store db_system_name] "observe"
+        "Calls that have not ended";
+    READ_BYTES: Counter Bytes "kv_read_bytes_total"
+        [store db_system_name db_operation_name] "observe"
+        "Values, fields and members in answers; keys do not count";
+    WRITTEN_BYTES: Counter Bytes "kv_written_bytes_total"
+        [store db_system_name db_operation_name] "observe"
+        "Values, fields and members in writing calls, whether they were applied or not; keys do not count";
+    LOOKUPS: Counter Count "kv_lookups_total"
+        [store db_system_name db_operation_name result] "observe"
+        "Keys, fields and members that `get`, `get_many`, `hget`, `hget_many` and `zscore` asked for, one by one";
+    WATCHES: Gauge Count "kv_watches"
+        [store db_system_name] "observe"
+        "Watches that are live; waiting for keys is made of them";
+    WATCH_EVENTS: Counter Count "kv_watch_events_total"
+        [store db_system_name event] "observe"
+        "What watches told";
+    RETRIES: Counter Count "kv_retries_total"
+        [store] "retry"
+        "Attempts after the first";
+    RETRIES_GIVEN_UP: Counter Count "kv_retries_given_up_total"
+        [store reason] "retry"
+        "Calls that were not repeated any more, though it would have done no harm";
+    BREAKER_STATE: Gauge State "kv_circuit_breaker_state"
+        [store] "circuit_breaker"
+        "0 closed, 1 half open, 2 open";
+    BREAKER_TRANSITIONS: Counter Count "kv_circuit_breaker_transitions_total"
+        [store to] "circuit_breaker"
+        "Changes of the state";
+    BREAKER_REFUSED: Counter Count "kv_circuit_breaker_refused_total"
+        [store] "circuit_breaker"
+        "Calls that were refused without touching the store";
+    LIMIT_WAITING: Gauge Count "kv_concurrency_limit_waiting"
+        [store] "concurrency_limit"
+        "Calls that wait for a place";
+    LIMIT_REFUSED: Counter Count "kv_concurrency_limit_refused_total"
+        [store reason] "concurrency_limit"
+        "Calls that got no place";
+    HEDGES: Counter Count "kv_hedges_total"
+        [store] "hedge"
+        "Reads that were asked for a second time";
+    HEDGES_WON: Counter Count "kv_hedges_won_total"
+        [store] "hedge"
+        "Reads that the second asking answered";
+    FALLBACKS: Counter Count "kv_fallbacks_total"
+        [store reason outcome] "fallback"
+        "Reads that went to the second store, and what it had";
+}
+
+/// All labels.
+pub const LABELS: &[LabelSpec] = &[
+    LabelSpec {
+        name: "store",
+        meaning: "the store's name in the configuration; `unnamed` for a stack made in code that gives none",
+    },
+    LabelSpec {
+        name: "db_system_name",
+        meaning: "the provider: `memory`, `redis`, `etcd`, or one of your own",
+    },
+    LabelSpec {
+        name: "db_operation_name",
+        meaning: "the method on `Kv`, as the command table lists it, or `watch` for beginning one",
+    },
+    LabelSpec {
+        name: "error_type",
+        meaning: "the name of the `ErrorKind`, as in `unavailable`, or `cancelled` for a call that was dropped; left out where nothing failed",
+    },
+    LabelSpec {
+        name: "outcome",
+        meaning: "of a call: `ok`, `hit` or `miss` for reads of one thing, `refused` for a condition that did not hold or a limit that was reached, `partial` for a batch some items of which failed, `cancelled`, or the name of the `ErrorKind`; of a fallback: `hit`, `miss` or `failed`",
+    },
+    LabelSpec {
+        name: "result",
+        meaning: "`hit` or `miss`",
+    },
+    LabelSpec {
+        name: "event",
+        meaning: "`put`, `delete`, `message`, `resync` or `error`",
+    },
+    LabelSpec {
+        name: "reason",
+        meaning: "of giving up: `attempts`, `time` or `budget`; of a refusal: `full` or `waited`; of a fallback: `error` or `miss`",
+    },
+    LabelSpec {
+        name: "to",
+        meaning: "`closed`, `half_open` or `open`",
+    },
+];
+
+/// Bounds of the histogram's buckets in seconds: those that OpenTelemetry recommends and finer ones
+/// between, since a store in memory or nearby answers within less than the lowest of them.
+pub const DURATION_BUCKETS: &[f64] = &[
+    0.000_01, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
+    1.0, 2.5, 5.0, 10.0,
+];
+
+impl MetricUnit {
+    pub(super) fn of_recorder(self) -> metrics::Unit {
+        match self {
+            Count | State => metrics::Unit::Count,
+            Seconds => metrics::Unit::Seconds,
+            Bytes => metrics::Unit::Bytes,
+        }
+    }
+}
