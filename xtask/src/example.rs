@@ -1,6 +1,9 @@
 //! `example`: an example with a server beside it.
 
-use crate::{cargo, flags, metadata, services::Services};
+use crate::{
+    cargo, flags, metadata,
+    services::{self, Services},
+};
 use anyhow::{Result, bail};
 use std::{
     ffi::OsString,
@@ -13,6 +16,9 @@ pub(crate) const PACKAGE: &str = "kv-examples";
 /// The feature of the examples, and of the factory, that brings the provider.
 const ETCD: &str = "etcd";
 
+/// The example that has a dashboard, whose queries are to be parsed.
+const OBSERVED: &str = "observed";
+
 pub(crate) fn run(flags: &flags::Example) -> Result<ExitCode> {
     let mut services = Services::default();
     let mut features = Vec::new();
@@ -24,6 +30,9 @@ pub(crate) fn run(flags: &flags::Example) -> Result<ExitCode> {
     }
     let mut command = command(&flags.name, features)?;
     command.arg("--").args(&flags.arguments);
+    if flags.name == OBSERVED {
+        command.envs([services::promtool_binary()?]);
+    }
     for (name, value) in services.variables() {
         // Many programs know this name for it.
         if name == "KV_REDIS_URL" {

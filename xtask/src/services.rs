@@ -188,6 +188,12 @@ pub(crate) fn redis_binary() -> Result<(&'static str, OsString)> {
     Ok(("KV_REDIS_SERVER", found.path.into()))
 }
 
+/// Where `promtool` is, for those who have queries to check.
+pub(crate) fn promtool_binary() -> Result<(&'static str, OsString)> {
+    let found = tools::ensure(&tools::PROMETHEUS, &tools::PROMTOOL)?;
+    Ok(("KV_PROMTOOL", found.path.into()))
+}
+
 /// As a shell reads it back.
 fn quoted(value: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/:.@%_-+=".contains(c);

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 pub(crate) fn run() -> Result<ExitCode> {
     let mut rows = vec![table::row(["tool", "version", "path", "from"])];
-    for bundle in [&tools::REDIS, &tools::ETCD] {
+    for bundle in [&tools::REDIS, &tools::ETCD, &tools::PROMETHEUS] {
         for tool in bundle.tools {
             rows.push(row(&tools::ensure(bundle, tool)?));
         }

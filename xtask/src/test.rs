@@ -3,7 +3,7 @@
 use crate::{
     cargo,
     flags::{self, Matrix},
-    services::Services,
+    services::{self, Services},
 };
 use anyhow::Result;
 use std::{ffi::OsString, process::ExitCode};
@@ -19,7 +19,8 @@ pub(crate) fn run(flags: &flags::Test) -> Result<ExitCode> {
     cargo
         .arg("--all-features")
         .args(&flags.arguments)
-        .envs(services.variables());
+        .envs(services.variables())
+        .envs([services::promtool_binary()?]);
     if flags.matrix == Matrix::Full {
         cargo.env("KV_MATRIX", "full");
     }

@@ -62,6 +62,12 @@ pub(crate) static ETCD_CTL: Tool = Tool {
     version: "version",
     aliases: &["etcdctl"],
 };
+pub(crate) static PROMTOOL: Tool = Tool {
+    name: "promtool",
+    variable: "KV_PROMTOOL",
+    version: "--version",
+    aliases: &["promtool"],
+};
 static PROTOC: Tool = Tool {
     name: "protoc",
     variable: "KV_PROTOC",
@@ -97,8 +103,33 @@ pub(crate) static ETCD: Bundle = Bundle {
     ],
 };
 
+/// For `promtool` alone, which parses the queries of a dashboard.
+pub(crate) static PROMETHEUS: Bundle = Bundle {
+    name: "prometheus",
+    tools: &[&PROMTOOL],
+    packages: &["prometheus"],
+    elsewhere: &[
+        ("brew", "brew install prometheus"),
+        ("dnf", "sudo dnf install golang-github-prometheus"),
+        ("pacman", "sudo pacman -S prometheus"),
+        ("apk", "sudo apk add prometheus"),
+        (
+            "zypper",
+            "sudo zypper install golang-github-prometheus-prometheus",
+        ),
+        ("nix-env", "nix-env -iA nixpkgs.prometheus"),
+    ],
+};
+
 /// Every program that we supply or download.
-pub(crate) const ALL: [&Tool; 5] = [&REDIS_SERVER, &REDIS_CLI, &ETCD_SERVER, &ETCD_CTL, &PROTOC];
+pub(crate) const ALL: [&Tool; 6] = [
+    &REDIS_SERVER,
+    &REDIS_CLI,
+    &ETCD_SERVER,
+    &ETCD_CTL,
+    &PROMTOOL,
+    &PROTOC,
+];
 
 /// A program that has been seen to run.
 #[derive(Debug)]
@@ -261,6 +292,10 @@ mod tests {
         assert_eq!(
             version_in("etcdctl version: 3.4.23\nAPI version: 3.4"),
             Some("3.4.23")
+        );
+        assert_eq!(
+            version_in("promtool, version 2.42.0+ds (branch: debian/sid, revision: 1)"),
+            Some("2.42.0+ds")
         );
         assert_eq!(version_in("libprotoc 31.1"), Some("31.1"));
         assert_eq!(version_in("command not found"), None);
