@@ -1,5 +1,7 @@
 //! Writes the tables that are generated from code, or with `--check` tells whether they are true.
 
+mod metrics;
+
 use kv_core::{Access, COMMANDS, Capabilities, Repeat, Store};
 use kv_etcd::EtcdStore;
 use kv_memory::MemoryStore;
@@ -11,18 +13,31 @@ const END: &str = "<!-- end of generated -->";
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
     let check = std::env::args().any(|it| it == "--check");
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
-    let old = fs::read_to_string(&path)?;
-    let new = replace(&old, &tables()?).ok_or("README.md lacks the marks of the generated part")?;
-    if old == new {
-        return Ok(ExitCode::SUCCESS);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let readme = fs::read_to_string(root.join("README.md"))?;
+    let readme = replace(&readme, &tables()?);
+    let pages = [
+        (
+            "README.md",
+            readme.ok_or("README.md lacks the marks of the generated part")?,
+        ),
+        (metrics::PATH, metrics::page()?),
+    ];
+    let mut code = ExitCode::SUCCESS;
+    for (name, new) in pages {
+        // One that is not there yet is stale as well.
+        let old = fs::read_to_string(root.join(name)).unwrap_or_default();
+        if old == new {
+            continue;
+        }
+        if check {
+            eprintln!("{name}: what is generated is stale; run `cargo xtask example generate`");
+            code = ExitCode::FAILURE;
+        } else {
+            fs::write(root.join(name), new)?;
+        }
     }
-    if check {
-        eprintln!("README.md: the generated tables are stale; run `cargo xtask example generate`");
-        return Ok(ExitCode::FAILURE);
-    }
-    fs::write(&path, new)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
 }
 
 fn replace(text: &str, tables: &str) -> Option<String> {
