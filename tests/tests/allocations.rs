@@ -11,6 +11,7 @@ use kv_wrappers::{
     Compress, CompressConfig, DefaultTtl, Encrypt, EncryptConfig, EncryptionKey, KeyResolver,
     KeySettings, ReadOnly, SizeLimit, SizeLimitConfig, TtlClamp, TtlClampConfig,
 };
+use kv_wrappers::{DefaultTtl, KeyResolver, KeySettings, Observe, ObserveConfig};
 use std::{
     pin::pin,
     sync::Arc,
@@ -20,6 +21,8 @@ use std::{
 
 /// The boxed future of the seam; the value is shared, not copied.
 const BARE_GET: u64 = 1;
+/// The boxed future of a layer that looks at the answer.
+const ONE_BOX: u64 = 1;
 /// The buffer that the prefix is put together in, and the key below it.
 const RESOLVED_KEY: u64 = 2;
 
@@ -83,6 +86,13 @@ fn values_that_change_cost_a_box_and_their_own_bytes() {
     let keys = EncryptConfig::new("k", EncryptionKey::new([7; 32]));
     let kv = connected(Kv::builder(store()).layer(Encrypt::new(keys).unwrap()));
     assert_eq!(allocations_of_get(&kv), BARE_GET + DECRYPTED);
+}
+
+#[test]
+fn observe_adds_its_box_where_nobody_listens() {
+    let config = ObserveConfig::new("sessions").namespace("cache");
+    let kv = connected(Kv::builder(store()).layer(Observe::new(config).unwrap()));
+    assert_eq!(allocations_of_get(&kv), BARE_GET + ONE_BOX);
 }
 
 #[test]

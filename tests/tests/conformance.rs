@@ -19,8 +19,9 @@ use kv_wrappers::{
     Algorithm, CircuitBreaker, CircuitBreakerConfig, Compress, CompressConfig, ConcurrencyLimit,
     ConcurrencyLimitConfig, DefaultTtl, Encrypt, EncryptConfig, EncryptionKey, Fallback,
     FallbackConfig, FallbackOn, FallbackWrites, Hedge, HedgeConfig, Integers, KeyResolver,
-    KeySettings, NearCache, NearCacheConfig, Retry, RetryConfig, SingleFlight, SingleFlightConfig,
-    SizeLimit, SizeLimitConfig, Timeout, TimeoutConfig, TtlClamp, TtlClampConfig,
+    KeySettings, NearCache, NearCacheConfig, Observe, ObserveConfig, Retry, RetryConfig,
+    SingleFlight, SingleFlightConfig, SizeLimit, SizeLimitConfig, Timeout, TimeoutConfig, TtlClamp,
+    TtlClampConfig,
 };
 use std::{
     env,
@@ -199,6 +200,11 @@ fn layers() -> kv_core::Result<Vec<Stack>> {
             "key_resolver",
             Arc::new(resolver()?),
             plain.clone().tenancy(Tenancy::InKeys),
+        ),
+        stack(
+            "observe",
+            Arc::new(Observe::new(ObserveConfig::default())?),
+            plain.clone(),
         ),
     ];
     let against_trouble: [(_, Arc<dyn Layer>); 6] = [

@@ -30,6 +30,7 @@ const COMPRESS: &str = "{ name = \"compress\", config = { legacy = \"read\" } }"
 const ENCRYPT: &str = "{ name = \"encrypt\", config = { primary = \"k\", plain_values = \"read\", integers = \"plain\", keys = { k = \"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=\" } } }";
 const LIMIT: &str = "{ name = \"size_limit\", config = { max_value_bytes = 4096 } }";
 const CLAMP: &str = "{ name = \"ttl_clamp\", config = { missing_ttl = \"1h\" } }";
+const OBSERVE: &str = "{ name = \"observe\", config = { show_keys = { up_to = \":\" } } }";
 
 /// The key on the store, by the rule as a reader of the documentation would apply it.
 fn physical(key: &[u8]) -> Vec<u8> {
@@ -225,11 +226,15 @@ fn found(command: &Command, expected: Expected) -> Vec<Key> {
 
 #[tokio::test]
 async fn case_128_each_wrapper_forwards_every_command_once() {
-    let all = format!("{}, {TTL}, {RESOLVER}", AGAINST_TROUBLE.join(", "));
+    let all = format!(
+        "{}, {TTL}, {RESOLVER}, {OBSERVE}",
+        AGAINST_TROUBLE.join(", ")
+    );
     let (packed, encrypted) = (Some([0xC1, 0]), Some([0xC1, 0x10]));
     let mut stacks = vec![
         (RESOLVER.to_owned(), true, false, None),
         (TTL.to_owned(), false, true, None),
+        (OBSERVE.to_owned(), false, false, None),
         (NEAR.to_owned(), false, false, None),
         (FLIGHT.to_owned(), false, false, None),
         (format!("{NEAR}, {FLIGHT}, {RESOLVER}"), true, false, None),
@@ -284,7 +289,10 @@ async fn case_128_a_fallback_forwards_what_two_stores_can_keep() {
 
 #[tokio::test]
 async fn case_147_capabilities_pass_through_and_what_lacks_is_refused_above() {
-    let stacked = format!("{}, {TTL}, {RESOLVER}", AGAINST_TROUBLE.join(", "));
+    let stacked = format!(
+        "{}, {TTL}, {RESOLVER}, {OBSERVE}",
+        AGAINST_TROUBLE.join(", ")
+    );
     let all = CapabilitySet::ALL;
     for missing in all.iter() {
         let can = all.without(missing);
