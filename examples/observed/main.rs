@@ -18,7 +18,7 @@ mod stack;
 use clap::Parser;
 use collector::Traces;
 use kv_core::Stopwatch;
-use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind, status::StatusCode};
 use scrape::Scrape;
 use std::{collections::BTreeMap, env, error::Error, path::Path, process::ExitCode};
 
@@ -193,8 +193,11 @@ impl Seen {
             .filter(|it| text.contains(it) || self.text.contains(it))
             .collect();
         let leaked = (!leaks.is_empty()).then(|| format!("found {leaks:?}"));
+        let strange = self.spans.iter().find(|it| !is_of_a_client(it));
+        let strange = strange.map(|it| format!("{it:?}"));
         vec![
             ("every call is a span that arrived", arrived),
+            ("every span is a database client's", strange),
             ("no call is in flight at the end", over),
             ("neither values nor whole keys are told", leaked),
             (
@@ -222,6 +225,19 @@ impl Seen {
             }
         }
     }
+}
+
+/// Whether a span is what OpenTelemetry's conventions ask of the client of a database.
+fn is_of_a_client(span: &Span) -> bool {
+    let has = |name: &str| span.attributes.iter().any(|it| it.key == name);
+    let named = ["db.system.name", "db.operation.name", "db.namespace"];
+    let has_failed = span
+        .status
+        .as_ref()
+        .is_some_and(|it| it.code() == StatusCode::Error);
+    span.kind() == SpanKind::Client
+        && named.into_iter().all(has)
+        && (has("error.type") || !has_failed)
 }
 
 #[cfg(test)]
