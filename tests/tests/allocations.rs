@@ -5,13 +5,12 @@
 use kv_core::{CallOptions, Context, Deadline, Key, Kv, KvBuilder, Layer, VirtualClock, layer_fn};
 use kv_memory::{MemoryConfig, MemoryStore};
 use kv_wrappers::{
-    CircuitBreaker, CircuitBreakerConfig, ConcurrencyLimit, ConcurrencyLimitConfig, DefaultTtl,
-    Fallback, FallbackConfig, Hedge, HedgeConfig, KeyResolver, KeySettings, Retry, RetryConfig,
-    Timeout, TimeoutConfig,
-    Compress, CompressConfig, DefaultTtl, Encrypt, EncryptConfig, EncryptionKey, KeyResolver,
-    KeySettings, ReadOnly, SizeLimit, SizeLimitConfig, TtlClamp, TtlClampConfig,
+    CircuitBreaker, CircuitBreakerConfig, Compress, CompressConfig, ConcurrencyLimit,
+    ConcurrencyLimitConfig, DefaultTtl, Encrypt, EncryptConfig, EncryptionKey, Fallback,
+    FallbackConfig, Hedge, HedgeConfig, KeyResolver, KeySettings, Observe, ObserveConfig, ReadOnly,
+    Retry, RetryConfig, SizeLimit, SizeLimitConfig, Timeout, TimeoutConfig, TtlClamp,
+    TtlClampConfig,
 };
-use kv_wrappers::{DefaultTtl, KeyResolver, KeySettings, Observe, ObserveConfig};
 use std::{
     pin::pin,
     sync::Arc,

@@ -21,11 +21,10 @@ mod retry;
 #[cfg(test)]
 mod script;
 mod single_flight;
+mod size_limit;
 pub mod telemetry;
 mod timeout;
 mod touched;
-mod size_limit;
-mod timeout;
 #[cfg(all(test, any(feature = "compress", feature = "encrypt")))]
 mod tour;
 #[cfg(any(feature = "compress", feature = "encrypt"))]
@@ -45,13 +44,13 @@ pub use self::{
     hedge::{Hedge, HedgeConfig},
     key_resolver::{KeyResolver, KeySettings},
     near_cache::{
-        Deadlines, Invalidate, NearCache, NearCacheConfig, NearCacheState, NearCacheStats,
+        NearCache, NearCacheConfig, NearCacheDeadlines, NearCacheInvalidation, NearCacheState,
+        NearCacheStats,
     },
     observe::{Observe, ObserveConfig, ObserveLevel, ShowKeys},
-    retry::{BudgetConfig, Retry, RetryConfig},
-    single_flight::{SingleFlight, SingleFlightConfig},
     read_only::ReadOnly,
     retry::{BudgetConfig, Retry, RetryConfig},
+    single_flight::{SingleFlight, SingleFlightConfig},
     size_limit::{SizeLimit, SizeLimitConfig},
     timeout::{Timeout, TimeoutConfig},
     ttl_clamp::{TtlClamp, TtlClampConfig},

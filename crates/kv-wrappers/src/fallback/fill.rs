@@ -53,7 +53,7 @@ impl FallbackService {
         &self,
         keys: Vec<Key>,
         context: Option<Context>,
-        options: &CallOptions,
+        options: CallOptions,
     ) -> Result<Vec<Option<Value>>> {
         let second = self.second(context.clone(), options.clone());
         if !second.capabilities().has(Capability::Commit) {

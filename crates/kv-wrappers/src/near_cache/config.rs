@@ -21,9 +21,9 @@ pub struct NearCacheConfig {
     #[serde(with = "humantime_serde")]
     pub negative_ttl: Duration,
     /// What removes an entry before its time.
-    pub invalidate: Invalidate,
+    pub invalidate: NearCacheInvalidation,
     /// How the deadline of a key on the store is kept.
-    pub deadlines: Deadlines,
+    pub deadlines: NearCacheDeadlines,
     /// Only keys that start with one of these are kept and watched, with or without a leading brace:
     /// `nala:` stands for `nala:…` and `{nala:…`. Keys as the store has them. All keys if absent.
     pub prefixes: Vec<String>,
@@ -33,7 +33,7 @@ pub struct NearCacheConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Invalidate {
+pub enum NearCacheInvalidation {
     /// Writes through this handle, and what the store tells of all others. Needs a store that can
     /// watch.
     #[default]
@@ -46,7 +46,7 @@ pub enum Invalidate {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Deadlines {
+pub enum NearCacheDeadlines {
     /// Exactly: what is kept is asked for its deadline too, at the same time. A read that is not
     /// answered from memory then costs the store two commands.
     #[default]
@@ -62,8 +62,8 @@ impl Default for NearCacheConfig {
             max_value_bytes: 256 << 10,
             max_ttl: Duration::from_secs(10),
             negative_ttl: Duration::from_secs(1),
-            invalidate: Invalidate::default(),
-            deadlines: Deadlines::default(),
+            invalidate: NearCacheInvalidation::default(),
+            deadlines: NearCacheDeadlines::default(),
             prefixes: vec![String::new()],
         }
     }

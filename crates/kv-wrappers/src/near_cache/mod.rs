@@ -20,7 +20,7 @@ use std::{
 };
 
 pub use self::{
-    config::{Deadlines, Invalidate, NearCacheConfig},
+    config::{NearCacheConfig, NearCacheDeadlines, NearCacheInvalidation},
     stats::{NearCacheState, NearCacheStats},
 };
 
@@ -35,8 +35,8 @@ pub use self::{
 /// memory; when it returns, it begins empty.
 ///
 /// A read that raced a write, of our own or told of, is not kept. A value is not told after the
-/// deadline of its key; with [`Deadlines::Bounded`] it may be, for at most `max_ttl`. With
-/// [`Invalidate::OwnWrites`] there is no watch, and `max_ttl` is what bounds the writes of others; so
+/// deadline of its key; with [`NearCacheDeadlines::Bounded`] it may be, for at most `max_ttl`. With
+/// [`NearCacheInvalidation::OwnWrites`] there is no watch, and `max_ttl` is what bounds the writes of others; so
 /// it does for a write of our own that is in doubt and applied later than the error came.
 ///
 /// Everything but `get` and `get_many` goes to the store: other reads, the reads of transactions and
@@ -53,7 +53,7 @@ pub use self::{
 ///
 /// # Cost
 /// A write touches its keys twice. A read that is not answered from memory asks for the deadline as
-/// well, unless [`Deadlines::Bounded`]. One watch on all `prefixes`: the store tells of every write
+/// well, unless [`NearCacheDeadlines::Bounded`]. One watch on all `prefixes`: the store tells of every write
 /// there, so name the narrowest.
 ///
 /// Capabilities pass through. Each store that it is put around has a cache of its own; how it does
@@ -176,8 +176,8 @@ impl Service for NearCacheService {
             ..
         } = *self.layer.config;
         let by = match invalidate {
-            Invalidate::Watch => "watch",
-            Invalidate::OwnWrites => "own writes",
+            NearCacheInvalidation::Watch => "watch",
+            NearCacheInvalidation::OwnWrites => "own writes",
         };
         let state = self.keeper.state(&self.entries);
         format!("near_cache({max_bytes} bytes, {max_ttl:?}, by {by}, {state})")
@@ -200,7 +200,9 @@ impl Service for NearCacheService {
             self.inner.connect().await?;
             self.check_place()?;
             self.keeper.settle();
-            if self.layer.config.invalidate == Invalidate::OwnWrites && !self.entries.is_live() {
+            if self.layer.config.invalidate == NearCacheInvalidation::OwnWrites
+                && !self.entries.is_live()
+            {
                 self.entries.begin();
             }
             Ok(())
@@ -232,7 +234,7 @@ impl NearCacheService {
             );
         }
         let can_watch = self.inner.capabilities().has(Capability::Watch);
-        if self.layer.config.invalidate == Invalidate::Watch && !can_watch {
+        if self.layer.config.invalidate == NearCacheInvalidation::Watch && !can_watch {
             return config(
                 "this store, or a layer on it, cannot watch, so near_cache would not hear of others' writes; say `invalidate = \"own_writes\"` to see them only after max_ttl, or drop the wrapper",
             );
@@ -242,7 +244,7 @@ impl NearCacheService {
 
     /// Sees to it that the watch runs, if there is to be one.
     fn listen(&self) {
-        if self.layer.config.invalidate == Invalidate::Watch {
+        if self.layer.config.invalidate == NearCacheInvalidation::Watch {
             self.keeper.begin(|| Post {
                 entries: Arc::clone(&self.entries),
                 inner: Arc::clone(&self.inner),

@@ -1,6 +1,6 @@
 //! Reads: from memory, or from the store with what it takes to keep the answer.
 
-use super::{Deadlines, NearCacheService, entries::Claim};
+use super::{NearCacheDeadlines, NearCacheService, entries::Claim};
 use futures_util::future::{Either, join_all, select};
 use kv_core::{CallOptions, Capability, Command, Key, Reply, Request, Result, TimeToLive, Value};
 use std::{pin::pin, time::Duration};
@@ -144,7 +144,7 @@ impl NearCacheService {
     }
 
     async fn left(&self, key: &Key, mut aside: Request) -> Left {
-        let is_wanted = self.layer.config.deadlines == Deadlines::Exact;
+        let is_wanted = self.layer.config.deadlines == NearCacheDeadlines::Exact;
         if !is_wanted || !self.inner.capabilities().has(Capability::Expiry) {
             return Left::Unasked;
         }

@@ -45,7 +45,11 @@ impl RetryService {
             }) as _
         };
         let deadline = request.options.deadline();
-        let end = self.layer.go_on(start, deadline, harm, first, again).await;
+        let meters = &self.meters;
+        let go_on = self
+            .layer
+            .go_on(meters, start, deadline, harm, first, again);
+        let end = go_on.await;
         batch.into_inner().finish(end)
     }
 }

@@ -247,7 +247,9 @@ impl Service for RetryService {
             let meters = &self.meters;
             // In a box of its own, which calls that succeed do not pay for.
             let deadline = request.options.deadline();
-            let go_on = self.layer.go_on(meters, start, deadline, harm, error, again);
+            let go_on = self
+                .layer
+                .go_on(meters, start, deadline, harm, error, again);
             Box::pin(go_on).await
         })
     }

@@ -1,7 +1,7 @@
 //! How long what is kept counts, and how much there may be.
 
 use super::site::{Asked, HOUR, Site, lasting};
-use crate::{Deadlines, Invalidate, NearCacheConfig};
+use crate::{NearCacheConfig, NearCacheDeadlines, NearCacheInvalidation};
 use kv_core::{CallOptions, ErrorKind};
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test]
 async fn case_142_a_value_is_told_no_longer_than_its_deadline_allows() {
-    let site = Site::new(lasting(Invalidate::OwnWrites)).await;
+    let site = Site::new(lasting(NearCacheInvalidation::OwnWrites)).await;
     site.other.set_for("a", "value", 5 * SECOND).await.unwrap();
     assert_eq!(site.read("a").await.1, Asked::Store);
     site.clock.advance(5 * SECOND - Duration::from_millis(2));
@@ -26,8 +26,8 @@ async fn case_142_a_value_is_told_no_longer_than_its_deadline_allows() {
 
 #[tokio::test]
 async fn without_asking_for_deadlines_the_longest_age_bounds() {
-    let mut config = lasting(Invalidate::OwnWrites);
-    config.deadlines = Deadlines::Bounded;
+    let mut config = lasting(NearCacheInvalidation::OwnWrites);
+    config.deadlines = NearCacheDeadlines::Bounded;
     config.max_ttl = 10 * SECOND;
     let site = Site::new(config).await;
     site.other.set_for("a", "value", 5 * SECOND).await.unwrap();
@@ -41,7 +41,7 @@ async fn without_asking_for_deadlines_the_longest_age_bounds() {
 
 #[tokio::test]
 async fn case_142_no_answer_is_older_than_the_longest_age() {
-    let mut config = lasting(Invalidate::OwnWrites);
+    let mut config = lasting(NearCacheInvalidation::OwnWrites);
     config.max_ttl = 10 * SECOND;
     let site = Site::new(config).await;
     site.near.set("a", "old").await.unwrap();
@@ -55,7 +55,7 @@ async fn case_142_no_answer_is_older_than_the_longest_age() {
 
 #[tokio::test]
 async fn case_142_a_missing_key_is_kept_for_its_own_time_and_an_empty_value_is_one() {
-    let mut config = lasting(Invalidate::OwnWrites);
+    let mut config = lasting(NearCacheInvalidation::OwnWrites);
     config.negative_ttl = SECOND;
     let site = Site::new(config).await;
     assert_eq!(site.read("a").await, (None, Asked::Store));
@@ -71,7 +71,7 @@ async fn case_142_a_missing_key_is_kept_for_its_own_time_and_an_empty_value_is_o
 
     let config = NearCacheConfig {
         negative_ttl: Duration::ZERO,
-        ..lasting(Invalidate::OwnWrites)
+        ..lasting(NearCacheInvalidation::OwnWrites)
     };
     let site = Site::new(config).await;
     site.read("a").await;
@@ -80,8 +80,8 @@ async fn case_142_a_missing_key_is_kept_for_its_own_time_and_an_empty_value_is_o
 
 #[tokio::test]
 async fn a_structure_is_not_taken_for_a_missing_key() {
-    for deadlines in [Deadlines::Exact, Deadlines::Bounded] {
-        let mut config = lasting(Invalidate::OwnWrites);
+    for deadlines in [NearCacheDeadlines::Exact, NearCacheDeadlines::Bounded] {
+        let mut config = lasting(NearCacheInvalidation::OwnWrites);
         config.deadlines = deadlines;
         let site = Site::new(config).await;
         site.near.hset("a", "f", "v").await.unwrap();
@@ -90,8 +90,8 @@ async fn a_structure_is_not_taken_for_a_missing_key() {
         assert_eq!(error.kind(), ErrorKind::WrongType);
         // Whether `b` is missing only the second answer tells.
         let asked = match deadlines {
-            Deadlines::Exact => Asked::Memory,
-            Deadlines::Bounded => Asked::Store,
+            NearCacheDeadlines::Exact => Asked::Memory,
+            NearCacheDeadlines::Bounded => Asked::Store,
         };
         assert_eq!(site.read("b").await.1, asked);
     }
@@ -99,7 +99,7 @@ async fn a_structure_is_not_taken_for_a_missing_key() {
 
 #[tokio::test]
 async fn a_batch_asks_for_what_is_not_known_and_keeps_the_order() {
-    let site = Site::new(lasting(Invalidate::OwnWrites)).await;
+    let site = Site::new(lasting(NearCacheInvalidation::OwnWrites)).await;
     for key in ["a", "b", "c", "d"] {
         site.near.set(key, key).await.unwrap();
     }
@@ -119,7 +119,7 @@ async fn a_batch_asks_for_what_is_not_known_and_keeps_the_order() {
 
 #[tokio::test]
 async fn what_is_too_long_is_not_kept_and_the_room_is_bounded() {
-    let mut config = lasting(Invalidate::OwnWrites);
+    let mut config = lasting(NearCacheInvalidation::OwnWrites);
     config.max_bytes = 64 << 10;
     config.max_value_bytes = 1000;
     let site = Site::new(config).await;
@@ -141,7 +141,7 @@ async fn what_is_too_long_is_not_kept_and_the_room_is_bounded() {
 
 #[tokio::test]
 async fn a_call_can_ask_the_store_in_any_case_and_what_it_brings_is_kept() {
-    let site = Site::new(lasting(Invalidate::OwnWrites)).await;
+    let site = Site::new(lasting(NearCacheInvalidation::OwnWrites)).await;
     let strict = site.near.with(CallOptions::new().without_near_cache());
     for (round, value) in ["1", "2", "3"].into_iter().enumerate() {
         site.read("a").await;

@@ -2,7 +2,7 @@
 
 use super::site::{Asked, HOUR, Site, lasting};
 use crate::{
-    Invalidate, KeyResolver, KeySettings, NearCache, NearCacheConfig, NearCacheStats,
+    KeyResolver, KeySettings, NearCache, NearCacheConfig, NearCacheInvalidation, NearCacheStats,
     script::Script,
 };
 use kv_core::{Capability, CapabilitySet, Context, ErrorKind, Kv, Layer};
@@ -38,13 +38,13 @@ async fn without_a_watch_it_is_refused_unless_that_was_said() {
         script.lacks = CapabilitySet::NONE.with(Capability::Watch);
         Kv::from_service(near(config).wrap(Arc::new(script)))
     };
-    let error = over(lasting(Invalidate::Watch))
+    let error = over(lasting(NearCacheInvalidation::Watch))
         .connect()
         .await
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
     assert!(error.to_string().contains("own_writes"), "{error}");
-    over(lasting(Invalidate::OwnWrites))
+    over(lasting(NearCacheInvalidation::OwnWrites))
         .connect()
         .await
         .unwrap();
@@ -56,7 +56,7 @@ async fn tenants_and_namespaces_never_meet_in_one_cache() {
     let mut handles = Vec::new();
     for namespace in ["a", "b"] {
         let builder = Kv::builder(store.clone())
-            .layer(near(lasting(Invalidate::OwnWrites)))
+            .layer(near(lasting(NearCacheInvalidation::OwnWrites)))
             .layer(resolver(namespace));
         let kv = builder.connect().await.unwrap();
         for tenant in ["t1", "t2"] {
@@ -82,7 +82,7 @@ async fn tenants_and_namespaces_never_meet_in_one_cache() {
 async fn only_keys_below_the_prefixes_are_kept() {
     let config = NearCacheConfig {
         prefixes: vec!["in:".to_owned()],
-        ..lasting(Invalidate::Watch)
+        ..lasting(NearCacheInvalidation::Watch)
     };
     let site = Site::new(config).await;
     site.near.get("out").await.unwrap();
@@ -111,7 +111,7 @@ fn settings_parse_and_are_checked() {
     )
     .unwrap();
     assert_eq!(config.max_ttl, HOUR);
-    assert_eq!(config.invalidate, Invalidate::OwnWrites);
+    assert_eq!(config.invalidate, NearCacheInvalidation::OwnWrites);
     for bad in ["max_bytes = 0", "max_ttl = \"0s\"", "prefixes = []"] {
         let error = NearCache::new(toml::from_str(bad).unwrap()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config, "{bad}");

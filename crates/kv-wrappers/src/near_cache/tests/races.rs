@@ -1,7 +1,7 @@
 //! Never a stale fill.
 
 use super::site::{Asked, Site, lasting};
-use crate::{Invalidate, NearCache, NearCacheStats};
+use crate::{NearCache, NearCacheInvalidation, NearCacheStats};
 use futures_util::{FutureExt, future::join_all};
 use kv_core::{Kv, layer_fn};
 use kv_memory::MemoryStore;
@@ -12,7 +12,7 @@ use std::sync::{
 
 #[tokio::test]
 async fn case_142_a_read_that_an_own_write_overtook_is_not_kept() {
-    let site = Site::new(lasting(Invalidate::OwnWrites)).await;
+    let site = Site::new(lasting(NearCacheInvalidation::OwnWrites)).await;
     site.near.set("a", "old").await.unwrap();
     let hold = site.wire.gate.clone().write_owned().await;
     let mut read = Box::pin(site.near.get("a"));
@@ -27,7 +27,7 @@ async fn case_142_a_read_that_an_own_write_overtook_is_not_kept() {
 
 #[tokio::test]
 async fn case_142_a_read_that_an_event_overtook_is_not_kept() {
-    let site = Site::live(lasting(Invalidate::Watch)).await;
+    let site = Site::live(lasting(NearCacheInvalidation::Watch)).await;
     site.other.set("a", "old").await.unwrap();
     let hold = site.wire.gate.clone().write_owned().await;
     let mut read = Box::pin(site.near.get("a"));
@@ -45,7 +45,7 @@ async fn case_142_a_read_that_an_event_overtook_is_not_kept() {
 
 #[tokio::test]
 async fn a_read_that_a_clear_or_a_lost_watch_overtook_is_not_kept() {
-    let site = Site::new(lasting(Invalidate::OwnWrites)).await;
+    let site = Site::new(lasting(NearCacheInvalidation::OwnWrites)).await;
     site.near.set("a", "old").await.unwrap();
     let hold = site.wire.gate.clone().write_owned().await;
     let mut read = Box::pin(site.near.get("a"));
@@ -66,7 +66,7 @@ struct Traffic {
 
 impl Traffic {
     /// A near cache on a store, and another handle on that.
-    async fn stack(&self, invalidate: Invalidate) -> (Kv, Kv) {
+    async fn stack(&self, invalidate: NearCacheInvalidation) -> (Kv, Kv) {
         let traffic = self.clone();
         let layer = layer_fn("lingering", move |request, next| {
             let lingers = request.command.spec().name == "get" && fastrand::bool();
@@ -134,7 +134,7 @@ impl Traffic {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn case_142_a_loop_of_reads_never_sees_less_than_the_last_own_write() {
     let traffic = Traffic::default();
-    let (near, _) = traffic.stack(Invalidate::OwnWrites).await;
+    let (near, _) = traffic.stack(NearCacheInvalidation::OwnWrites).await;
     let written = Arc::new(AtomicU64::new(0));
     let is_over = Arc::new(AtomicBool::new(false));
     let readers = (0..6).map(|_| {
@@ -178,7 +178,7 @@ async fn case_142_a_loop_of_reads_never_sees_less_than_the_last_own_write() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn case_142_a_loop_of_reads_keeps_nothing_that_others_wrote_over() {
     let traffic = Traffic::default();
-    let (near, other) = traffic.stack(Invalidate::Watch).await;
+    let (near, other) = traffic.stack(NearCacheInvalidation::Watch).await;
     let rounds = async move {
         for at in 1..=500_u64 {
             near.delete("key").await.unwrap();

@@ -1,6 +1,6 @@
 //! A near cache on a store in memory, seen from inside and past it.
 
-use crate::{Invalidate, NearCache, NearCacheConfig, NearCacheState, NearCacheStats};
+use crate::{NearCache, NearCacheConfig, NearCacheInvalidation, NearCacheState, NearCacheStats};
 use futures_util::stream;
 use kv_core::{
     BoxFuture, Capabilities, Clock, Context, Error, ErrorKind, Event, Events, Kv, Layer, Reply,
@@ -22,7 +22,7 @@ pub(super) struct Site {
 }
 
 /// What is kept is kept for an hour, unless something removes it.
-pub(super) fn lasting(invalidate: Invalidate) -> NearCacheConfig {
+pub(super) fn lasting(invalidate: NearCacheInvalidation) -> NearCacheConfig {
     NearCacheConfig {
         max_ttl: HOUR,
         negative_ttl: HOUR,

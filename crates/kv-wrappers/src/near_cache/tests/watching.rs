@@ -1,14 +1,14 @@
 //! What others write, and what becomes of the watch.
 
 use super::site::{Asked, Site, Wire, lasting, until};
-use crate::{Invalidate, NearCacheState};
+use crate::{NearCacheInvalidation, NearCacheState};
 use futures_util::StreamExt;
 use kv_core::{Error, ErrorKind, Event, Key, Watch};
 use std::time::Duration;
 
 #[tokio::test]
 async fn case_142_what_others_write_is_read_once_it_was_told() {
-    let site = Site::live(lasting(Invalidate::Watch)).await;
+    let site = Site::live(lasting(NearCacheInvalidation::Watch)).await;
     for round in 0..100 {
         let value = format!("value {round}");
         site.read("a").await;
@@ -32,8 +32,8 @@ async fn case_142_what_others_write_is_read_once_it_was_told() {
 
 #[tokio::test]
 async fn a_key_that_ends_is_told_too() {
-    let mut config = lasting(Invalidate::Watch);
-    config.deadlines = crate::Deadlines::Bounded;
+    let mut config = lasting(NearCacheInvalidation::Watch);
+    config.deadlines = crate::NearCacheDeadlines::Bounded;
     let site = Site::live(config).await;
     let second = Duration::from_secs(1);
     site.other.set_for("a", "value", second).await.unwrap();
@@ -47,7 +47,7 @@ async fn a_key_that_ends_is_told_too() {
 
 #[tokio::test]
 async fn an_event_makes_room_and_a_resync_for_all() {
-    let site = Site::of(lasting(Invalidate::Watch), Wire::by_hand()).await;
+    let site = Site::of(lasting(NearCacheInvalidation::Watch), Wire::by_hand()).await;
     site.is_live().await;
     for key in ["a", "b"] {
         site.read(key).await;
@@ -74,7 +74,7 @@ async fn an_event_makes_room_and_a_resync_for_all() {
 async fn without_a_watch_everything_goes_to_the_store_and_it_begins_again() {
     let failed = || Error::new(ErrorKind::Unavailable, "cut");
     for ends_with in [Some(failed()), None] {
-        let site = Site::of(lasting(Invalidate::Watch), Wire::by_hand()).await;
+        let site = Site::of(lasting(NearCacheInvalidation::Watch), Wire::by_hand()).await;
         assert_eq!(site.stats().state, NearCacheState::Idle);
         *site.wire.refusals.lock() = 3;
         site.near.get("a").await.unwrap();
@@ -114,7 +114,7 @@ async fn without_a_watch_everything_goes_to_the_store_and_it_begins_again() {
 
 #[tokio::test]
 async fn one_watch_begins_with_the_first_read_and_ends_with_the_layer() {
-    let site = Site::of(lasting(Invalidate::Watch), Wire::by_hand()).await;
+    let site = Site::of(lasting(NearCacheInvalidation::Watch), Wire::by_hand()).await;
     site.near.set("a", "value").await.unwrap();
     tokio::task::yield_now().await;
     assert_eq!(site.wire.watches(), 0);
@@ -127,7 +127,7 @@ async fn one_watch_begins_with_the_first_read_and_ends_with_the_layer() {
     let error = site.near.get("b").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Closed);
 
-    let site = Site::of(lasting(Invalidate::Watch), Wire::by_hand()).await;
+    let site = Site::of(lasting(NearCacheInvalidation::Watch), Wire::by_hand()).await;
     site.is_live().await;
     let wire = site.wire.clone();
     drop(site);
@@ -137,7 +137,7 @@ async fn one_watch_begins_with_the_first_read_and_ends_with_the_layer() {
 #[tokio::test]
 async fn who_reads_after_an_event_or_after_a_watch_began_reads_what_is_there() {
     // The layer's own watch tells nothing here.
-    let site = Site::of(lasting(Invalidate::OwnWrites), Wire::default()).await;
+    let site = Site::of(lasting(NearCacheInvalidation::OwnWrites), Wire::default()).await;
     let key = Key::new("a").unwrap();
     assert_eq!(site.read("a").await.0, None);
     site.other.set("a", "0").await.unwrap();
@@ -163,7 +163,7 @@ async fn who_reads_after_an_event_or_after_a_watch_began_reads_what_is_there() {
 
 #[tokio::test]
 async fn waits_are_not_deceived() {
-    let site = Site::live(lasting(Invalidate::Watch)).await;
+    let site = Site::live(lasting(NearCacheInvalidation::Watch)).await;
     let scope = site.near.scope("app", "part").unwrap();
     let writer = site.other.scope("app", "part").unwrap();
     let minute = Duration::from_secs(60);
@@ -182,7 +182,7 @@ async fn waits_are_not_deceived() {
 
 #[tokio::test]
 async fn a_wait_looks_at_the_store() {
-    let site = Site::new(lasting(Invalidate::OwnWrites)).await;
+    let site = Site::new(lasting(NearCacheInvalidation::OwnWrites)).await;
     let scope = site.near.scope("app", "part").unwrap();
     let writer = site.other.scope("app", "part").unwrap();
     let minute = Duration::from_secs(60);

@@ -1,7 +1,7 @@
 //! Own writes.
 
 use super::site::{Asked, Site, lasting};
-use crate::Invalidate;
+use crate::NearCacheInvalidation;
 use futures_util::{FutureExt, future::join};
 use kv_core::{
     Command, Expiry, Field, Key, Lifetime, Op, Prefixes, RelativeScore, Rule, Score, Scores,
@@ -89,7 +89,7 @@ fn writes() -> Vec<Command> {
 
 #[tokio::test]
 async fn case_142_every_own_write_invalidates_whatever_becomes_of_it() {
-    let site = Site::new(lasting(Invalidate::OwnWrites)).await;
+    let site = Site::new(lasting(NearCacheInvalidation::OwnWrites)).await;
     for write in writes() {
         site.other.delete("{a}").await.unwrap();
         site.other.set("{a}", "value").await.unwrap();
@@ -114,7 +114,7 @@ async fn case_142_every_own_write_invalidates_whatever_becomes_of_it() {
 
 #[tokio::test]
 async fn case_142_a_write_in_doubt_invalidates() {
-    let site = Site::new(lasting(Invalidate::OwnWrites)).await;
+    let site = Site::new(lasting(NearCacheInvalidation::OwnWrites)).await;
     site.near.set("a", "old").await.unwrap();
     site.read("a").await;
     *site.wire.loses.lock() = true;
@@ -124,7 +124,7 @@ async fn case_142_a_write_in_doubt_invalidates() {
 
 #[tokio::test]
 async fn case_142_while_a_write_is_under_way_nothing_is_kept_and_a_dropped_one_invalidates() {
-    let site = Site::new(lasting(Invalidate::OwnWrites)).await;
+    let site = Site::new(lasting(NearCacheInvalidation::OwnWrites)).await;
     site.near.set("a", "old").await.unwrap();
     site.read("a").await;
     let hold = site.wire.gate.clone().write_owned().await;
@@ -143,7 +143,7 @@ async fn case_142_while_a_write_is_under_way_nothing_is_kept_and_a_dropped_one_i
 
 #[tokio::test]
 async fn a_refused_compare_and_set_makes_room_for_what_is_there() {
-    let site = Site::new(lasting(Invalidate::OwnWrites)).await;
+    let site = Site::new(lasting(NearCacheInvalidation::OwnWrites)).await;
     site.near.set("a", "1").await.unwrap();
     site.read("a").await;
     site.other.set("a", "2").await.unwrap();
