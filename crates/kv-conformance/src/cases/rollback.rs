@@ -78,7 +78,7 @@ async fn refused_applies_nothing(b: Bench) -> Verdict {
 async fn wrong_type_applies_nothing(b: Bench) -> Verdict {
     let keys = ops::stock(&b).await?;
     let before = ops::state(&b, &keys).await?;
-    let [s, _, h, z, _] = &keys;
+    let [s, _, h, z, x] = &keys;
     let wrong: [(kv_core::Op, &Key); 9] = [
         (ops::hset(s, [("f", "v")]), s),
         (ops::hadd(z, "f", 1), z),
@@ -115,6 +115,17 @@ async fn wrong_type_applies_nothing(b: Bench) -> Verdict {
             );
         }
     }
+    // Of several that cannot be done the first is told, also one that a step before it stands against.
+    let txn = Txn::new().then(ops::zadd(x, [("m", 1)]));
+    let txn = txn.then(ops::get(x)).then(ops::get(z));
+    let error = ensure_error!(
+        b.kv.commit_one(txn).await,
+        WrongType,
+        "a set made, and read"
+    );
+    let told = error.key().map(str::to_owned);
+    ensure_eq!(told, Some(x.to_string()), "the key in the first error");
+    ensure_eq!(ops::state(&b, &keys).await?, before, "the state after both");
     Ok(())
 }
 

@@ -9,10 +9,10 @@ use crate::{
 use kv_core::{Op, Read};
 
 impl View<'_> {
-    /// Refuses a step that cannot be done on what is there.
-    pub(super) fn check(&mut self, op: &Op) -> Planned<()> {
+    /// Refuses a step that cannot be done on what is there, after the steps before it.
+    pub(super) fn check(&mut self, op: &Op, before: &[Op]) -> Planned<()> {
         match op {
-            Op::Read(read) => self.check_read(read),
+            Op::Read(read) => self.check_read(read, before),
             Op::Increment { key, by, .. } => {
                 let text = self.string(key)?;
                 Ok(check_sum(text.as_deref(), *by)?)
@@ -32,18 +32,37 @@ impl View<'_> {
         }
     }
 
-    fn check_read(&mut self, read: &Read) -> Planned<()> {
-        match read {
-            Read::Get { key } | Read::GetMark { key } => self.string(key).map(drop),
-            Read::LastToken { key } => self.last_token(key).map(drop),
+    /// A read sees what the steps before it make, also of which type.
+    fn check_read(&mut self, read: &Read, before: &[Op]) -> Planned<()> {
+        let wanted = match read {
+            Read::Get { key } | Read::GetMark { key } => self.string(key).map(|_| None)?,
+            Read::LastToken { key } => self.last_token(key).map(|_| None)?,
             Read::HGet { key, .. } | Read::HGetMark { key, .. } => {
-                self.structure(key, Kind::Hash).map(drop)
+                self.structure(key, Kind::Hash)?;
+                Some(Kind::Hash)
             }
             Read::ZScore { key, .. } | Read::ZCount { key, .. } | Read::ZRange { key, .. } => {
-                self.structure(key, Kind::SortedSet).map(drop)
+                self.structure(key, Kind::SortedSet)?;
+                Some(Kind::SortedSet)
             }
-            _ => Ok(()),
+            _ => return Ok(()),
+        };
+        let mut made = before.iter().filter(|op| op.key() == read.key());
+        match made.any(|op| made_by(op).is_some_and(|made| Some(made) != wanted)) {
+            true => Err(Failure::wrong_type().into()),
+            false => Ok(()),
         }
+    }
+}
+
+/// The structure that a step makes where nothing is. What is written as a whole is not read by the
+/// same transaction.
+fn made_by(op: &Op) -> Option<Kind> {
+    match op {
+        Op::HSet { fields, .. } => (!fields.is_empty()).then_some(Kind::Hash),
+        Op::HIncrement { .. } => Some(Kind::Hash),
+        Op::ZAdd { members, .. } => (!members.is_empty()).then_some(Kind::SortedSet),
+        _ => None,
     }
 }
 

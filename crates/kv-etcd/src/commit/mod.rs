@@ -146,8 +146,8 @@ impl View<'_> {
         let mut answers = Vec::new();
         if applied {
             // Judged by what is there before any is done; the first that cannot be is the error.
-            for op in &txn.then {
-                let can = self.check(op);
+            for (step, op) in txn.then.iter().enumerate() {
+                let can = self.check(op, &txn.then[..step]);
                 can.map_err(|it| (it, op.key().cloned()))?;
             }
             for op in &txn.then {
