@@ -1,5 +1,6 @@
 //! Writes the tables that are generated from code, or with `--check` tells whether they are true.
 
+mod configuration;
 mod metrics;
 
 use kv_core::{Access, COMMANDS, Capabilities, Repeat, Store};
@@ -22,6 +23,8 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
             readme.ok_or("README.md lacks the marks of the generated part")?,
         ),
         (metrics::PATH, metrics::page()?),
+        (configuration::PAGE, configuration::page()),
+        (configuration::SCHEMA, configuration::schema()?),
     ];
     let mut code = ExitCode::SUCCESS;
     for (name, new) in pages {

@@ -12,6 +12,8 @@ mod kv;
 pub mod number;
 mod options;
 mod relative;
+#[cfg(feature = "schema")]
+pub mod schema;
 mod scope;
 mod score;
 mod service;

@@ -25,11 +25,13 @@ use url::Url;
 /// assert!(!format!("{config:?}").contains("s3cret"));
 /// ```
 #[derive(Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct EtcdConfig {
     /// `etcd://user:password@host:port,host:port/root`, with TLS `etcds://`. User, password and root
     /// are percent-decoded.
+    #[cfg_attr(feature = "schema", schemars(example = &"etcd://127.0.0.1:2379", extend("writeOnly" = true)))]
     pub uri: Option<String>,
     /// Addresses of the members, `http://host:port` or `https://host:port`, in place of a `uri`;
     /// `http://127.0.0.1:2379` if neither is given. A store sends its calls to one of them, and to
@@ -38,41 +40,49 @@ pub struct EtcdConfig {
     /// The user.
     pub username: Option<String>,
     /// The password.
+    #[cfg_attr(feature = "schema", schemars(extend("writeOnly" = true)))]
     pub password: Option<String>,
     /// How connections are encrypted; certificates are always checked.
     pub tls: Option<EtcdTls>,
-    /// What all keys of this store begin with on the servers; nothing.
+    /// What all keys of this store begin with on the servers.
     pub root: Option<String>,
-    /// How long `connect` may take; 5 seconds.
+    /// How long `connect` may take.
     #[serde(with = "humantime_serde")]
+    #[cfg_attr(feature = "schema", schemars(with = "kv_core::schema::HumanDuration", extend("x-exclusive-minimum" = "0s")))]
     pub connect_timeout: Duration,
-    /// How long one exchange may take; 2 seconds. A command that takes several has as long for each.
+    /// How long one exchange may take. A command that takes several has as long for each.
     #[serde(with = "humantime_serde")]
+    #[cfg_attr(feature = "schema", schemars(with = "kv_core::schema::HumanDuration", extend("x-exclusive-minimum" = "0s")))]
     pub response_timeout: Duration,
-    /// For how long a command that others get in the way of is tried again; 5 seconds.
+    /// For how long a command that others get in the way of is tried again.
     #[serde(with = "humantime_serde")]
+    #[cfg_attr(feature = "schema", schemars(with = "kv_core::schema::HumanDuration", extend("x-exclusive-minimum" = "0s")))]
     pub conflict_timeout: Duration,
-    /// By how much the clocks of all clients may differ; 500 milliseconds. The store has no clock:
+    /// By how much the clocks of all clients may differ. The store has no clock:
     /// deadlines, due times and rates are told by each client's own.
     #[serde(with = "humantime_serde")]
+    #[cfg_attr(feature = "schema", schemars(with = "kv_core::schema::HumanDuration"))]
     pub max_clock_skew: Duration,
-    /// How often a quiet connection is probed; 6 seconds. Members cut off those who probe an idle
+    /// How often a quiet connection is probed. Members cut off those who probe an idle
     /// connection more often than every 5 seconds.
     #[serde(with = "humantime_serde")]
+    #[cfg_attr(feature = "schema", schemars(with = "kv_core::schema::HumanDuration", extend("x-exclusive-minimum" = "0s")))]
     pub keep_alive: Duration,
-    /// How many changes the servers may keep before `connect` warns that nobody compacts them; a
-    /// million. 0 is for no warning.
+    /// How many changes the servers may keep before `connect` warns that nobody compacts them. 0
+    /// is for no warning.
     pub long_history: u32,
-    /// Whether `clear` may delete all keys when no layer adds a prefix; no.
+    /// Whether `clear` may delete all keys when no layer adds a prefix.
     pub allow_clear_all: bool,
-    /// The longest key, in bytes, the root not counted; 16 KiB.
+    /// The longest key, in bytes, the root not counted.
     pub max_key_bytes: usize,
-    /// The longest value, member or field, in bytes; 1 MiB, so that it fits a transaction of 1.5 MiB.
+    /// The longest value, member or field, in bytes. A transaction of 1.5 MiB, which is what servers take,
+    /// must have room for it.
     pub max_value_bytes: usize,
 }
 
 /// How connections are encrypted.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct EtcdTls {
@@ -216,7 +226,15 @@ impl fmt::Debug for EtcdConfig {
         f.debug_struct("EtcdConfig")
             .field("endpoints", &endpoints)
             .field("tls", &self.tls)
+            .field("connect_timeout", &self.connect_timeout)
             .field("response_timeout", &self.response_timeout)
+            .field("conflict_timeout", &self.conflict_timeout)
+            .field("max_clock_skew", &self.max_clock_skew)
+            .field("keep_alive", &self.keep_alive)
+            .field("long_history", &self.long_history)
+            .field("allow_clear_all", &self.allow_clear_all)
+            .field("max_key_bytes", &self.max_key_bytes)
+            .field("max_value_bytes", &self.max_value_bytes)
             .finish_non_exhaustive()
     }
 }

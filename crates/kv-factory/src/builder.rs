@@ -73,6 +73,22 @@ impl FactoryBuilder {
         Ok(self)
     }
 
+    /// What a configuration may say, as a JSON schema (draft 7) for editors of TOML: the tables around
+    /// stores, and the settings of every registered provider and wrapper.
+    ///
+    /// It is as strict as can be without knowing which file lies over which: nothing but a wrapper's
+    /// own settings is required, since another file may have the rest.
+    #[cfg(feature = "schema")]
+    pub fn json_schema(&self) -> serde_json::Value {
+        crate::schema::editor(&self.registry)
+    }
+
+    /// The same for people, in Markdown: every setting with its type, default and range.
+    #[cfg(feature = "schema")]
+    pub fn reference(&self) -> String {
+        crate::schema::page(&self.registry)
+    }
+
     /// Reads the sources and makes the factory. Nothing is opened, and no variable but `KV_ENV` read.
     ///
     /// # Errors

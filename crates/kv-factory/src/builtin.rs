@@ -1,13 +1,19 @@
 //! The providers and wrappers that need no registration.
 
 mod observe;
-mod resilience;
-mod shape;
+pub(crate) mod resilience;
+pub(crate) mod shape;
 mod sharing;
 
+#[cfg(feature = "schema")]
+use crate::schema::Described;
 use crate::{Instance, Settings, WrapperBuilder, registry::Registry};
 use kv_core::{Error, ErrorKind, Layer, Result};
-use kv_wrappers::{DefaultTtl, KeyResolver, KeySettings};
+use kv_wrappers::{
+    CircuitBreakerConfig, ConcurrencyLimitConfig, DefaultTtl, HedgeConfig, KeyResolver,
+    KeySettings, NearCacheConfig, ObserveConfig, RetryConfig, SingleFlightConfig, SizeLimitConfig,
+    TimeoutConfig, TtlClampConfig,
+};
 use serde::Deserialize;
 use std::{sync::Arc, time::Duration};
 
@@ -59,30 +65,77 @@ pub(crate) fn registry() -> Registry {
     let mut registry = Registry::default();
     // The names differ, so none of these can fail.
     #[cfg(feature = "memory")]
-    let _ = registry.add_provider("memory", Arc::new(memory::Memory));
+    let _ = registry.add_provider("memory", of::<kv_memory::MemoryConfig, _>(memory::Memory));
     #[cfg(feature = "etcd")]
-    let _ = registry.add_provider("etcd", Arc::new(etcd::Etcd));
+    let _ = registry.add_provider("etcd", of::<kv_etcd::EtcdConfig, _>(etcd::Etcd));
     #[cfg(feature = "redis")]
-    let _ = registry.add_provider("redis", Arc::new(redis::Redis));
-    let _ = registry.add_wrapper("circuit_breaker", Arc::new(resilience::BreakerBuilder));
+    let _ = registry.add_provider("redis", of::<kv_redis::RedisConfig, _>(redis::Redis));
+    let _ = registry.add_wrapper(
+        "circuit_breaker",
+        of::<CircuitBreakerConfig, _>(resilience::BreakerBuilder),
+    );
     #[cfg(feature = "compress")]
-    let _ = registry.add_wrapper("compress", Arc::new(shape::compress::CompressBuilder));
-    let _ = registry.add_wrapper("concurrency_limit", Arc::new(resilience::LimitBuilder));
-    let _ = registry.add_wrapper("default_ttl", Arc::new(DefaultTtlBuilder));
+    let _ = registry.add_wrapper(
+        "compress",
+        of::<kv_wrappers::CompressConfig, _>(shape::compress::CompressBuilder),
+    );
+    let _ = registry.add_wrapper(
+        "concurrency_limit",
+        of::<ConcurrencyLimitConfig, _>(resilience::LimitBuilder),
+    );
+    let _ = registry.add_wrapper(
+        "default_ttl",
+        of::<DefaultTtlSettings, _>(DefaultTtlBuilder),
+    );
     #[cfg(feature = "encrypt")]
-    let _ = registry.add_wrapper("encrypt", Arc::new(shape::encrypt::EncryptBuilder));
-    let _ = registry.add_wrapper("fallback", Arc::new(resilience::FallbackBuilder));
-    let _ = registry.add_wrapper("hedge", Arc::new(resilience::HedgeBuilder));
-    let _ = registry.add_wrapper("key_resolver", Arc::new(KeyResolverBuilder));
-    let _ = registry.add_wrapper("near_cache", Arc::new(sharing::NearCacheBuilder));
-    let _ = registry.add_wrapper("observe", Arc::new(observe::ObserveBuilder));
-    let _ = registry.add_wrapper("read_only", Arc::new(shape::ReadOnlyBuilder));
-    let _ = registry.add_wrapper("retry", Arc::new(resilience::RetryBuilder));
-    let _ = registry.add_wrapper("single_flight", Arc::new(sharing::SingleFlightBuilder));
-    let _ = registry.add_wrapper("size_limit", Arc::new(shape::SizeLimitBuilder));
-    let _ = registry.add_wrapper("timeout", Arc::new(resilience::TimeoutBuilder));
-    let _ = registry.add_wrapper("ttl_clamp", Arc::new(shape::TtlClampBuilder));
+    let _ = registry.add_wrapper(
+        "encrypt",
+        of::<kv_wrappers::EncryptConfig, _>(shape::encrypt::EncryptBuilder),
+    );
+    let _ = registry.add_wrapper(
+        "fallback",
+        of::<resilience::FallbackSettings, _>(resilience::FallbackBuilder),
+    );
+    let _ = registry.add_wrapper("hedge", of::<HedgeConfig, _>(resilience::HedgeBuilder));
+    let _ = registry.add_wrapper(
+        "key_resolver",
+        of::<KeyResolverSettings, _>(KeyResolverBuilder),
+    );
+    let _ = registry.add_wrapper(
+        "near_cache",
+        of::<NearCacheConfig, _>(sharing::NearCacheBuilder),
+    );
+    let _ = registry.add_wrapper("observe", of::<ObserveConfig, _>(observe::ObserveBuilder));
+    let _ = registry.add_wrapper(
+        "read_only",
+        of::<shape::NoSettings, _>(shape::ReadOnlyBuilder),
+    );
+    let _ = registry.add_wrapper("retry", of::<RetryConfig, _>(resilience::RetryBuilder));
+    let _ = registry.add_wrapper(
+        "single_flight",
+        of::<SingleFlightConfig, _>(sharing::SingleFlightBuilder),
+    );
+    let _ = registry.add_wrapper(
+        "size_limit",
+        of::<SizeLimitConfig, _>(shape::SizeLimitBuilder),
+    );
+    let _ = registry.add_wrapper(
+        "timeout",
+        of::<TimeoutConfig, _>(resilience::TimeoutBuilder),
+    );
+    let _ = registry.add_wrapper("ttl_clamp", of::<TtlClampConfig, _>(shape::TtlClampBuilder));
     registry
+}
+
+/// A builder together with the type of its settings, where that is asked for.
+#[cfg(feature = "schema")]
+fn of<T: schemars::JsonSchema, B>(builder: B) -> Arc<Described<T, B>> {
+    Arc::new(Described::new(builder))
+}
+
+#[cfg(not(feature = "schema"))]
+fn of<T, B>(builder: B) -> Arc<B> {
+    Arc::new(builder)
 }
 
 #[cfg(feature = "memory")]
@@ -161,9 +214,17 @@ mod redis {
 
 struct KeyResolverBuilder;
 
+/// Puts every key below static prefix, tenant, user and namespace. What is not set here comes from
+/// the store's own namespace and the key settings that all stores share, and only then from the
+/// defaults.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(transparent)]
+pub(crate) struct KeyResolverSettings(KeySettings);
+
 impl WrapperBuilder for KeyResolverBuilder {
     fn build(&self, settings: Settings, instance: &Instance) -> Result<Arc<dyn Layer>> {
-        let settings: KeySettings = instance.overridden_by(settings).parse()?;
+        let KeyResolverSettings(settings) = instance.overridden_by(settings).parse()?;
         Ok(Arc::new(KeyResolver::new(settings)?))
     }
 
@@ -178,12 +239,17 @@ impl WrapperBuilder for KeyResolverBuilder {
 
 struct DefaultTtlBuilder;
 
-/// One of the two, in seconds or as text with a unit.
-#[derive(Deserialize)]
+/// Gives a deadline to every write that says nothing about one. One of the two settings must be there.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-struct DefaultTtlSettings {
+pub(crate) struct DefaultTtlSettings {
+    /// The deadline in seconds, below a thousand years; in place of `default_ttl`.
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0.0)))]
     default_ttl_seconds: Option<f64>,
+    /// The deadline as a duration, below a thousand years.
     #[serde(default, with = "humantime_serde")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<kv_core::schema::HumanDuration>", example = &"1h", extend("x-exclusive-minimum" = "0s")))]
     default_ttl: Option<Duration>,
 }
 

@@ -5,6 +5,11 @@ use kv_core::{Error, ErrorKind, KvBuilder, Result};
 use kv_wrappers::KeySettings;
 use std::{fmt, sync::Arc};
 
+/// The fields of a store's table.
+pub(crate) const STORE: [&str; 4] = ["enabled", "namespace", "provider", "wrappers"];
+/// The fields of an entry of its `wrappers`.
+pub(crate) const WRAPPER: [&str; 3] = ["name", "enabled", "config"];
+
 /// The store that a wrapper is built for.
 #[derive(Clone)]
 pub struct Instance {
@@ -66,7 +71,7 @@ pub(crate) fn assemble(
     registry: &Registry,
     others: Others,
 ) -> Result<Blueprint> {
-    store.only(&["enabled", "namespace", "provider", "wrappers"])?;
+    store.only(&STORE)?;
     let wrappers = match store.child("wrappers") {
         Some(list) => list.elements()?,
         None => Vec::new(),
@@ -140,7 +145,7 @@ struct Wrapper {
 impl Wrapper {
     /// None for one that this build leaves out and that nobody needs.
     fn read(entry: Settings, registry: &Registry, is_store_enabled: bool) -> Result<Option<Self>> {
-        entry.only(&["name", "enabled", "config"])?;
+        entry.only(&WRAPPER)?;
         let named = required(&entry, "name", "the name of a wrapper")?;
         let name: String = named.parse()?;
         let enabled = entry.get("enabled")?.unwrap_or(true);

@@ -11,6 +11,8 @@ mod layout;
 mod other;
 mod read;
 mod registry;
+#[cfg(feature = "schema")]
+pub mod schema;
 mod settings;
 mod slot;
 mod template;

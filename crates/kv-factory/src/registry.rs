@@ -38,6 +38,15 @@ pub trait ProviderBuilder: Send + Sync + 'static {
     fn build_url(&self, url: &StoreUrl) -> Result<KvBuilder> {
         self.build(url.as_field("uri"))
     }
+
+    /// Describes the settings, for the JSON schema and the reference of
+    /// [`FactoryBuilder`](crate::FactoryBuilder). Unless overridden nothing is known about them;
+    /// [`Described`](crate::schema::Described) gives any builder a description.
+    #[cfg(feature = "schema")]
+    #[expect(unused_variables, reason = "the default describes nothing")]
+    fn schema(&self, generator: &mut schemars::SchemaGenerator) -> Option<schemars::Schema> {
+        None
+    }
 }
 
 impl<F> ProviderBuilder for F
@@ -70,6 +79,15 @@ pub trait WrapperBuilder: Send + Sync + 'static {
     #[expect(unused_variables, reason = "the default accepts every place")]
     fn check_order(&self, position: usize, stack: &[&str]) -> Result<(), String> {
         Ok(())
+    }
+
+    /// Describes the settings, for the JSON schema and the reference of
+    /// [`FactoryBuilder`](crate::FactoryBuilder). Unless overridden nothing is known about them;
+    /// [`Described`](crate::schema::Described) gives any builder a description.
+    #[cfg(feature = "schema")]
+    #[expect(unused_variables, reason = "the default describes nothing")]
+    fn schema(&self, generator: &mut schemars::SchemaGenerator) -> Option<schemars::Schema> {
+        None
     }
 }
 
@@ -157,6 +175,20 @@ impl Registry {
     /// Whether the wrapper is one that this build leaves out.
     pub(crate) fn is_wrapper_left_out(&self, name: &str) -> bool {
         !self.wrappers.contains_key(name) && builtin::feature_of_wrapper(name).is_some()
+    }
+
+    /// All providers, by name.
+    #[cfg(feature = "schema")]
+    pub(crate) fn providers(&self) -> impl Iterator<Item = (&str, &dyn ProviderBuilder)> {
+        let providers = self.providers.iter();
+        providers.map(|(name, builder)| (name.as_str(), &**builder))
+    }
+
+    /// All wrappers, by name.
+    #[cfg(feature = "schema")]
+    pub(crate) fn wrappers(&self) -> impl Iterator<Item = (&str, &dyn WrapperBuilder)> {
+        let wrappers = self.wrappers.iter();
+        wrappers.map(|(name, builder)| (name.as_str(), &**builder))
     }
 
     pub(crate) fn provider_of_url(&self, url: &StoreUrl) -> Result<&Arc<dyn ProviderBuilder>> {

@@ -1,5 +1,12 @@
 //! The factory from outside, on a provider that keeps nothing.
 
+#[cfg(all(
+    feature = "compress",
+    feature = "encrypt",
+    feature = "etcd",
+    feature = "schema"
+))]
+mod described;
 mod faults;
 mod layering;
 #[cfg(not(feature = "etcd"))]

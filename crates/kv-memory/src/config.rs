@@ -18,6 +18,7 @@ use std::num::NonZeroUsize;
 /// # Ok::<_, toml::de::Error>(())
 /// ```
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct MemoryConfig {
@@ -34,6 +35,10 @@ pub struct MemoryConfig {
     /// Whether `clear` may delete every key of a store that is used without a prefix.
     pub allow_clear_all: bool,
     /// Into how many parts, each with its own lock, the keys are divided.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "usize", range(min = 1, max = 65536))
+    )]
     pub shards: ShardCount,
 }
 
@@ -91,6 +96,7 @@ impl MemoryConfig {
 /// What a bounded store does with a write for which there is no room. Keys whose deadline has passed
 /// are freed first in both cases.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum OnFull {
@@ -104,6 +110,7 @@ pub enum OnFull {
 
 /// A number of shards: a power of two, at most 65,536.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(serde::Serialize))]
 pub struct ShardCount(usize);
 
 impl ShardCount {

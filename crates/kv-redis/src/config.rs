@@ -23,12 +23,14 @@ use std::{fmt, path::PathBuf, time::Duration};
 /// assert!(!format!("{config:?}").contains("s3cret"));
 /// ```
 #[derive(Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RedisConfig {
     /// `redis://user:password@host:port/db`, with TLS `rediss://`, or `redis+unix:///path?db=0`;
     /// the same with `valkey`. A cluster is `redis-cluster://user:password@host:port,host:port`,
     /// with TLS `rediss-cluster://`. User and password are percent-decoded.
+    #[cfg_attr(feature = "schema", schemars(example = &"redis://127.0.0.1:6379/0", extend("writeOnly" = true)))]
     pub uri: Option<String>,
     /// The host's name or address, in place of a `uri`; `127.0.0.1` if neither is given.
     pub host: Option<String>,
@@ -44,23 +46,26 @@ pub struct RedisConfig {
     /// The user of the server's access control list.
     pub username: Option<String>,
     /// The password.
+    #[cfg_attr(feature = "schema", schemars(extend("writeOnly" = true)))]
     pub password: Option<String>,
     /// Encrypts the connection; an empty table is enough. Certificates are always checked.
     pub tls: Option<RedisTls>,
-    /// How long `connect` and each attempt to reconnect may take; 2 seconds.
+    /// How long `connect` and each attempt to reconnect may take.
     #[serde(with = "humantime_serde")]
+    #[cfg_attr(feature = "schema", schemars(with = "kv_core::schema::HumanDuration", extend("x-exclusive-minimum" = "0s")))]
     pub connect_timeout: Duration,
-    /// How long a command may take, waiting for a lost connection included; 1 second. A batch or a
-    /// `clear` that takes several round trips has as long for each.
+    /// How long a command may take, waiting for a lost connection included. A batch or a `clear` that
+    /// takes several round trips has as long for each.
     #[serde(with = "humantime_serde")]
+    #[cfg_attr(feature = "schema", schemars(with = "kv_core::schema::HumanDuration", extend("x-exclusive-minimum" = "0s")))]
     pub response_timeout: Duration,
-    /// Whether `clear` may empty the whole database when no layer adds a prefix; no.
+    /// Whether `clear` may empty the whole database when no layer adds a prefix.
     pub allow_clear_all: bool,
-    /// The longest key, in bytes; the server's own limit of 512 MiB.
+    /// The longest key, in bytes. The server's own limit is 512 MiB.
     pub max_key_bytes: usize,
-    /// The longest value, member or field, in bytes; the server's own limit of 512 MiB.
+    /// The longest value, member or field, in bytes. The server's own limit is 512 MiB.
     pub max_value_bytes: usize,
-    /// Whether each command is sent at once, TCP_NODELAY; no. Without it commands that are issued
+    /// Whether each command is sent at once, TCP_NODELAY. Without it commands that are issued
     /// while others are under way share packets: more of them per second, each up to a round trip
     /// later.
     pub tcp_nodelay: bool,
@@ -70,6 +75,7 @@ pub struct RedisConfig {
 
 /// How a connection is encrypted.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RedisTls {

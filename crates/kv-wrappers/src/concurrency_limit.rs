@@ -19,16 +19,22 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// How many calls may be under way at once, and what becomes of more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ConcurrencyLimitConfig {
     /// The most calls under way at once; from 1 to a million.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(example = 100, range(min = 1, max = 1_000_000))
+    )]
     pub limit: u32,
-    /// The most calls that wait for a place; with 0, the default, none waits.
+    /// The most calls that wait for a place; with 0 none waits.
     #[serde(default)]
     pub max_waiting: u32,
-    /// The longest that a call waits, as in `"100ms"`; a second if absent.
+    /// The longest that a call waits, as in `"100ms"`.
     #[serde(default = "a_second", with = "humantime_serde")]
+    #[cfg_attr(feature = "schema", schemars(with = "kv_core::schema::HumanDuration"))]
     pub max_wait: Duration,
 }
 

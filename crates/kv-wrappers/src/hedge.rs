@@ -19,16 +19,19 @@ const RESERVE: f64 = 10.0;
 
 /// When a read is asked for a second time.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct HedgeConfig {
     /// How long the first has to answer alone, as in `"20ms"`: best a little more than what 95 of
     /// 100 reads take. Longer than zero.
     #[serde(with = "humantime_serde")]
+    #[cfg_attr(feature = "schema", schemars(with = "kv_core::schema::HumanDuration", example = &"20ms", extend("x-exclusive-minimum" = "0s")))]
     pub after: Duration,
     /// The share of the reads of ten seconds that may be asked for twice, besides ten in any case;
-    /// from 0 to 1, and 0.05 if absent.
+    /// from 0 to 1.
     #[serde(default = "a_twentieth")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub max_ratio: f64,
 }
 

@@ -7,8 +7,9 @@ use kv_core::{
 use serde::Deserialize;
 use std::sync::Arc;
 
-/// What goes in front of a key. See the crate's page for the table of tenancy rules.
+/// What goes in front of a key. The page of `kv-wrappers` has the table of tenancy rules.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct KeySettings {
     /// The first part, the same for a whole fleet; empty leaves it out.

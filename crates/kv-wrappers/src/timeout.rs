@@ -8,15 +8,24 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 /// How long a call may take.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct TimeoutConfig {
     /// For every command that is not named below, as in `"250ms"`; longer than zero.
     #[serde(with = "humantime_serde")]
+    #[cfg_attr(feature = "schema", schemars(with = "kv_core::schema::HumanDuration", example = &"250ms", extend("x-exclusive-minimum" = "0s")))]
     pub timeout: Duration,
     /// For single commands, by the names of the methods on `Kv` that the command table lists: a
     /// `clear_prefixes` that walks a large store takes longer than a `get`.
     #[serde(default, deserialize_with = "spans")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(
+            with = "BTreeMap<String, kv_core::schema::HumanDuration>",
+            extend("propertyNames" = kv_core::schema::command_names())
+        )
+    )]
     pub commands: BTreeMap<String, Duration>,
 }
 

@@ -83,13 +83,18 @@ impl WrapperBuilder for HedgeBuilder {
 
 pub(super) struct FallbackBuilder;
 
-/// The second store by its name in the configuration, and what the layer itself takes.
-#[derive(Deserialize)]
+/// Lets reads fall back to another store of the configuration when this one is away.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-struct FallbackSettings {
+pub(crate) struct FallbackSettings {
+    /// The other store, by its name in the configuration.
+    #[cfg_attr(feature = "schema", schemars(example = &"other", extend("x-names" = "store")))]
     store: String,
+    /// When a read falls back.
     #[serde(default)]
     on: FallbackOn,
+    /// Where writes go.
     #[serde(default)]
     writes: FallbackWrites,
 }

@@ -9,9 +9,11 @@ use std::sync::Arc;
 
 pub(super) struct ReadOnlyBuilder;
 
-#[derive(Deserialize)]
+/// Refuses every write.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-struct NoSettings {}
+pub(crate) struct NoSettings {}
 
 impl WrapperBuilder for ReadOnlyBuilder {
     fn build(&self, settings: Settings, _: &Instance) -> Result<Arc<dyn Layer>> {

@@ -4,21 +4,27 @@ use std::time::Duration;
 
 /// When a breaker opens, for how long, and what closes it again.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct CircuitBreakerConfig {
     /// The share of the calls of a window that must have failed to open it; above 0, at most 1.
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0.0), range(max = 1.0)))]
     pub failure_ratio: f64,
     /// With fewer calls than this in a window it stays closed, whatever became of them; at least 1.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub minimum_calls: u32,
     /// The time over which calls are counted, as in `"10s"`; from a second to an hour.
     #[serde(with = "humantime_serde")]
+    #[cfg_attr(feature = "schema", schemars(with = "kv_core::schema::HumanDuration", extend("x-minimum" = "1s", "x-maximum" = "1h")))]
     pub window: Duration,
     /// How long calls are refused before the first probes; from a millisecond to an hour. Probes
     /// without an end are given up after the same time, and others let through.
     #[serde(with = "humantime_serde")]
+    #[cfg_attr(feature = "schema", schemars(with = "kv_core::schema::HumanDuration", extend("x-minimum" = "1ms", "x-maximum" = "1h")))]
     pub open_for: Duration,
     /// How many calls are let through to probe, and have to succeed; from 1 to 1000.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1000)))]
     pub probes: u32,
 }
 

@@ -3,16 +3,19 @@ use serde::Deserialize;
 
 /// How values are compressed, and what is done with those that are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct CompressConfig {
     /// What new values are compressed with; both can be read at any time.
     pub algorithm: Algorithm,
     /// The level of zstd, 3 unless set: more is smaller and slower. LZ4 has none.
+    #[cfg_attr(feature = "schema", schemars(range(min = -131_072, max = 22)))]
     pub level: Option<i32>,
     /// Shorter values are stored as they are; in bytes.
     pub threshold_bytes: usize,
     /// The longest value that is written, and that a stored one may unpack to; in bytes, below 4 GiB.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 4_294_967_295_u32)))]
     pub max_unpacked_bytes: usize,
     /// What a value is taken for that this layer did not write.
     pub legacy: LegacyValues,
@@ -94,6 +97,7 @@ impl CompressConfig {
 
 /// What values are compressed with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Algorithm {
@@ -106,6 +110,7 @@ pub enum Algorithm {
 
 /// What a value is taken for that a layer did not write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum LegacyValues {

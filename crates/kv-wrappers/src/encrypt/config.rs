@@ -8,13 +8,16 @@ use zeroize::{Zeroize, Zeroizing};
 ///
 /// Its `Debug` shows the names of the keys only.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct EncryptConfig {
     /// The name of the key that new values are encrypted with.
+    #[cfg_attr(feature = "schema", schemars(example = &"2026-07"))]
     pub primary: String,
     /// All keys that values may be encrypted with, by their names: 1 to 32 letters, digits and `-_.`,
     /// stored with each value. A name is for one key for ever.
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, String>", example = BTreeMap::from([("2026-07", "${KV_KEY}")]), extend("writeOnly" = true)))]
     pub keys: BTreeMap<String, EncryptionKey>,
     /// What a value is taken for that is not encrypted.
     #[serde(default)]
@@ -60,6 +63,7 @@ impl EncryptConfig {
 
 /// What a value is taken for that is not encrypted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum PlainValues {
@@ -73,6 +77,7 @@ pub enum PlainValues {
 
 /// Whether whole numbers in their canonical spelling are encrypted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Integers {

@@ -21,6 +21,7 @@ const SHARED: CapabilitySet = CapabilitySet::NONE
 
 /// When a second store is asked, and whether it is written to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct FallbackConfig {
@@ -39,6 +40,7 @@ impl FallbackConfig {
 
 /// When a read falls back to the second store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FallbackOn {
@@ -52,6 +54,7 @@ pub enum FallbackOn {
 
 /// Where writes go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FallbackWrites {

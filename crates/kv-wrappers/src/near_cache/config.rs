@@ -4,33 +4,39 @@ use std::time::Duration;
 
 /// What is kept in the process, for how long, and what removes it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct NearCacheConfig {
-    /// How much memory may be used, in bytes: keys, values, and 160 bytes for each entry; 64 MiB if
-    /// absent, at least one.
+    /// How much memory may be used, in bytes: keys, values, and 160 bytes for each entry; at
+    /// least 1.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub max_bytes: u64,
-    /// Longer values are not kept; in bytes, 256 KiB if absent.
+    /// Longer values are not kept; in bytes.
     pub max_value_bytes: usize,
     /// How old an answer may be, whatever happens to the connection that tells of changes; from a
-    /// millisecond to a day, ten seconds if absent.
+    /// millisecond to a day.
     #[serde(with = "humantime_serde")]
+    #[cfg_attr(feature = "schema", schemars(with = "kv_core::schema::HumanDuration", extend("x-minimum" = "1ms", "x-maximum" = "1day")))]
     pub max_ttl: Duration,
-    /// How long it is kept that there is no such key; zero keeps nothing of it. A second if absent,
-    /// never more than `max_ttl`.
+    /// How long it is kept that there is no such key; zero keeps nothing of it. Never more
+    /// than `max_ttl`.
     #[serde(with = "humantime_serde")]
+    #[cfg_attr(feature = "schema", schemars(with = "kv_core::schema::HumanDuration"))]
     pub negative_ttl: Duration,
     /// What removes an entry before its time.
     pub invalidate: NearCacheInvalidation,
     /// How the deadline of a key on the store is kept.
     pub deadlines: NearCacheDeadlines,
     /// Only keys that start with one of these are kept and watched, with or without a leading brace:
-    /// `nala:` stands for `nala:…` and `{nala:…`. Keys as the store has them. All keys if absent.
+    /// `nala:` stands for `nala:…` and `{nala:…`. Keys as the store has them. An empty
+    /// text stands for all.
     pub prefixes: Vec<String>,
 }
 
 /// What removes an entry before its time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum NearCacheInvalidation {
@@ -44,6 +50,7 @@ pub enum NearCacheInvalidation {
 
 /// How the deadline of a key on the store is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum NearCacheDeadlines {

@@ -5,6 +5,7 @@ use tracing::Level;
 
 /// What is told of calls, and how loudly.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ObserveConfig {
@@ -16,10 +17,11 @@ pub struct ObserveConfig {
     pub server_address: Option<String>,
     /// Its port.
     pub server_port: Option<u16>,
-    /// The level of spans, and of the events of calls that were answered; `debug` if absent.
+    /// The level of spans, and of the events of calls that were answered.
     pub level: ObserveLevel,
     /// Calls that take longer are told with a warning; if absent, none is.
     #[serde(with = "humantime_serde")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<kv_core::schema::HumanDuration>", extend("x-exclusive-minimum" = "0s")))]
     pub slow_after: Option<Duration>,
     /// Whether spans show the beginning of keys; if absent, nothing of a key is shown anywhere.
     pub show_keys: Option<ShowKeys>,
@@ -84,6 +86,7 @@ impl ObserveConfig {
 
 /// How loud something is told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ObserveLevel {
@@ -114,6 +117,7 @@ impl From<ObserveLevel> for Level {
 
 /// How much of a key is shown: the names that a program gives its keys, not whom they are about.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ShowKeys {
@@ -121,8 +125,9 @@ pub struct ShowKeys {
     /// If absent, the first `max_bytes` are shown.
     #[serde(default)]
     pub up_to: Option<String>,
-    /// The most that is shown; 32 if absent.
+    /// The most that is shown.
     #[serde(default = "thirty_two")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub max_bytes: usize,
 }
 

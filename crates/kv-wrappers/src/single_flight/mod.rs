@@ -12,12 +12,14 @@ use std::{sync::Arc, time::Duration};
 
 /// How long after its start a read may be joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct SingleFlightConfig {
-    /// As in `"250ms"`, which it is if absent; from a millisecond to a minute. What a read brings is
-    /// at most so much older than its own start.
+    /// That long, as in `"250ms"`; from a millisecond to a minute. What a read brings is at most so
+    /// much older than its own start.
     #[serde(with = "humantime_serde")]
+    #[cfg_attr(feature = "schema", schemars(with = "kv_core::schema::HumanDuration", extend("x-minimum" = "1ms", "x-maximum" = "1m")))]
     pub join_within: Duration,
 }
 

@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 /// How long what is written may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct SizeLimitConfig {
     /// The longest value, member or field, in bytes at this layer's place in the stack; at least 1.
+    #[cfg_attr(feature = "schema", schemars(example = 1_048_576, range(min = 1)))]
     pub max_value_bytes: usize,
 }
 

@@ -8,20 +8,25 @@ use std::{sync::Arc, time::Duration};
 
 /// The band that lifetimes are kept in. At least one of its fields is set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct TtlClampConfig {
     /// The shortest lifetime, as in `"1s"`.
     #[serde(with = "humantime_serde")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<kv_core::schema::HumanDuration>", extend("x-exclusive-minimum" = "0s")))]
     pub min: Option<Duration>,
     /// The longest lifetime; keys that were to live for ever get it, too.
     #[serde(with = "humantime_serde")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<kv_core::schema::HumanDuration>", example = &"30days", extend("x-exclusive-minimum" = "0s")))]
     pub max: Option<Duration>,
     /// The lifetime where a write says nothing about one; unset it is `max`, if that is there.
     #[serde(with = "humantime_serde")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<kv_core::schema::HumanDuration>", extend("x-exclusive-minimum" = "0s")))]
     pub missing_ttl: Option<Duration>,
     /// By how much of itself a lifetime may be cut short, at random, so that keys written together do
     /// not end together: from 0 to 1, as in 0.1.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub jitter: f64,
 }
 
