@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::{collections::BTreeMap, process::ExitCode};
 
 /// Licences that may be mixed with ours. Of "A OR B" one is enough, of "A AND B" both are needed.
-const LICENCES: [&str; 12] = [
+const LICENCES: [&str; 13] = [
     "0BSD",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
@@ -20,6 +20,7 @@ const LICENCES: [&str; 12] = [
     "CDLA-Permissive-2.0",
     "ISC",
     "MIT",
+    "MIT-0",
     "Unicode-3.0",
     "Zlib",
 ];
