@@ -134,6 +134,10 @@ fn of<T: schemars::JsonSchema, B>(builder: B) -> Arc<Described<T, B>> {
 }
 
 #[cfg(not(feature = "schema"))]
+#[expect(
+    clippy::extra_unused_type_parameters,
+    reason = "of use with the feature only"
+)]
 fn of<T, B>(builder: B) -> Arc<B> {
     Arc::new(builder)
 }
