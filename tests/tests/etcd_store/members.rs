@@ -5,7 +5,7 @@ mod load;
 use crate::site::{Raw, for_span, millis, now, open_with, secs};
 use etcd_client::Client;
 use kv_core::{Kv, Stopwatch, SystemClock, Timestamp};
-use kv_etcd::EtcdConfig;
+use kv_etcd::{EtcdConfig, EtcdStore};
 use kv_tests::patience::{pause, until};
 use kv_tests::server::EtcdCluster;
 use load::Load;
@@ -20,6 +20,20 @@ async fn connect(url: String) -> Kv {
     let mut config = EtcdConfig::from_url(url);
     config.response_timeout = EXCHANGE;
     open_with(config, Arc::new(SystemClock)).await
+}
+
+/// Who comes back with a higher term has the others elect anew, which can take longer than an exchange.
+async fn connect_between_elections(url: String) -> Kv {
+    let mut config = EtcdConfig::from_url(url);
+    config.response_timeout = EXCHANGE;
+    let mut connected = None;
+    until("the cluster takes callers", async || {
+        let store = EtcdStore::new(config.clone()).unwrap();
+        connected = Kv::builder(store).connect().await.ok();
+        connected.is_some()
+    })
+    .await;
+    connected.unwrap()
 }
 
 /// Keys with deadlines, before the leader changes.
@@ -87,7 +101,7 @@ async fn under_load(
     heal(&mut cluster, leader);
     pause(secs(2)).await;
     let journal = load.stop().await;
-    let reader = connect(cluster.direct_url()).await;
+    let reader = connect_between_elections(cluster.direct_url()).await;
     until("the cluster answers", async || {
         reader.get("barrier").await.is_ok() && cluster.leader().is_some()
     })
