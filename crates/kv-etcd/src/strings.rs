@@ -215,5 +215,9 @@ pub(crate) async fn get_many(store: &Optimist, keys: &[Key]) -> Answer<Vec<Optio
             values.push(content.map(|content| content.value.into()));
         }
     }
-    Ok(values)
+    // An answer that was left out must not become a miss.
+    match values.len() == keys.len() {
+        true => Ok(values),
+        false => Err(Failure::unexpected_reply()),
+    }
 }
