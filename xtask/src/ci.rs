@@ -34,7 +34,7 @@ enum Outcome {
 }
 
 /// One feature set throughout, so that nothing is built twice.
-const STEPS: [Step; 13] = [
+const STEPS: [Step; 14] = [
     Step {
         name: "fmt",
         run: fmt,
@@ -73,11 +73,15 @@ const STEPS: [Step; 13] = [
     },
     Step {
         name: "quickstart, redis",
-        run: || quickstart_on("default_redis"),
+        run: || example_on("quickstart", "default_redis"),
     },
     Step {
         name: "quickstart, etcd",
-        run: || quickstart_on("default_etcd"),
+        run: || example_on("quickstart", "default_etcd"),
+    },
+    Step {
+        name: "resilient, redis",
+        run: || example_on("resilient", "redis"),
     },
     Step {
         name: "generated docs",
@@ -169,14 +173,14 @@ fn quickstart_on_memory() -> Result<Outcome> {
     done(cargo::run(cargo.args(["run", "--example", "quickstart"])))
 }
 
-/// On a store of `config/settings.toml`.
-fn quickstart_on(store: &str) -> Result<Outcome> {
-    let quickstart = flags::Example {
-        name: "quickstart".to_owned(),
+/// With a server beside it.
+fn example_on(name: &str, store: &str) -> Result<Outcome> {
+    let example = flags::Example {
+        name: name.to_owned(),
         arguments: ["--store", store].map(OsString::from).to_vec(),
     };
-    if example::run(&quickstart)? != ExitCode::SUCCESS {
-        bail!("the example `quickstart` failed");
+    if example::run(&example)? != ExitCode::SUCCESS {
+        bail!("the example `{name}` failed");
     }
     Ok(Outcome::Done)
 }

@@ -19,16 +19,20 @@ const ETCD: &str = "etcd";
 /// The example that has a dashboard, whose queries are to be parsed.
 const OBSERVED: &str = "observed";
 
+/// The example that stops and kills servers, and so needs none of ours or anybody's.
+const RESILIENT: &str = "resilient";
+
 pub(crate) fn run(flags: &flags::Example) -> Result<ExitCode> {
     let mut services = Services::default();
-    let mut features = Vec::new();
-    if store(&flags.arguments).is_some_and(|store| store.contains(ETCD)) {
-        services.find_etcd()?;
-        features.push(ETCD.to_owned());
-    } else {
-        services.find_redis()?;
+    let is_etcd = store(&flags.arguments).is_some_and(|store| store.contains(ETCD));
+    let features = is_etcd.then(|| ETCD.to_owned());
+    let mut command = command(&flags.name, features.into_iter().collect())?;
+    match (flags.name == RESILIENT, is_etcd) {
+        (true, true) => _ = command.envs(services::etcd_binaries()?),
+        (true, false) => _ = command.envs([services::redis_binary()?]),
+        (false, true) => services.find_etcd()?,
+        (false, false) => services.find_redis()?,
     }
-    let mut command = command(&flags.name, features)?;
     command.arg("--").args(&flags.arguments);
     if flags.name == OBSERVED {
         command.envs([services::promtool_binary()?]);
