@@ -80,7 +80,7 @@ fn depth(suite: &mut Suite, load: &Load) {
         name: "etcd/claim/100000".to_owned(),
         figure: Figure::Nanos,
         judged: Judged::Cost,
-        target: 1.3,
+        target: Some(1.3),
     };
     suite.hold(&[claim], || {
         let stage = stage.get()?;

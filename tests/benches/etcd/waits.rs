@@ -36,7 +36,7 @@ fn row(
         name: format!("etcd/wait/{name}"),
         figure: Figure::Nanos,
         judged: Judged::Ours,
-        target: before / 2.0,
+        target: Some(before / 2.0),
     };
     if !suite.want(&claim.name) {
         return;

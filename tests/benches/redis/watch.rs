@@ -60,7 +60,7 @@ fn ours(name: &str, figure: Figure, target: f64) -> Claim {
         name: name.to_owned(),
         figure,
         judged: Judged::Ours,
-        target,
+        target: Some(target),
     }
 }
 

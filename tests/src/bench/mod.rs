@@ -11,11 +11,12 @@
 //! ```
 //!
 //! `--json` prints one object a line: `name`, `ours`, `reference`, `unit`, `ratio`, `lo`, `hi`,
-//! `target`, `met`, and beside them what `judged` says is compared (see [`Judged`]), client CPU and
+//! `target`, `met` (both null where a row only tells), and beside them what `judged` says is compared (see [`Judged`]), client CPU and
 //! the server's calls and CPU per operation. `--smoke` runs every row for an instant, to see that it
 //! still runs; its numbers mean nothing.
 
 mod args;
+mod claim;
 mod pairs;
 mod row;
 mod stats;
@@ -23,8 +24,9 @@ mod suite;
 
 pub use self::{
     args::{Args, Effort, Output},
+    claim::{Claim, Figure, Judged},
     pairs::{Contest, Meter, Pairs, Reading, Side, Size, Turn},
-    row::{Claim, Costs, Figure, Judged, Row},
+    row::{Costs, Row},
     stats::Estimate,
     suite::Suite,
 };

@@ -8,6 +8,7 @@ pub struct Suite {
     failed: usize,
     met: usize,
     missed: usize,
+    told: usize,
 }
 
 impl Suite {
@@ -26,6 +27,7 @@ impl Suite {
             failed: 0,
             met: 0,
             missed: 0,
+            told: 0,
         })
     }
 
@@ -73,8 +75,9 @@ impl Suite {
             return;
         };
         match row.met {
-            true => self.met += 1,
-            false => self.missed += 1,
+            Some(true) => self.met += 1,
+            Some(false) => self.missed += 1,
+            None => self.told += 1,
         }
         match self.args.output {
             Output::Table => println!("{row}"),
@@ -98,12 +101,15 @@ impl Suite {
         let Self {
             met,
             missed,
+            told,
             failed,
             args,
         } = self;
         match args.effort {
-            Effort::Full { .. } => eprintln!("{met} met, {missed} missed, {failed} failed to run"),
-            Effort::Smoke => eprintln!("{} rows ran, {failed} failed to run", met + missed),
+            Effort::Full { .. } => {
+                eprintln!("{met} met, {missed} missed, {told} not judged, {failed} failed to run");
+            }
+            Effort::Smoke => eprintln!("{} rows ran, {failed} failed to run", met + missed + told),
         }
         match failed {
             0 => ExitCode::SUCCESS,
