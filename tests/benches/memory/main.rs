@@ -1,11 +1,14 @@
 //! The memory store through `Kv` against bare collections.
 
 mod hot;
+mod layers;
 mod maps;
 mod near;
 mod plain;
 #[path = "../reference/governor.rs"]
 mod reference_governor;
+#[path = "../reference/layers.rs"]
+mod reference_layers;
 #[path = "../reference/map.rs"]
 mod reference_map;
 #[path = "../reference/zset.rs"]
@@ -28,6 +31,7 @@ fn main() -> Outcome<ExitCode> {
     maps::rows(&mut suite);
     hot::rows(&mut suite);
     near::rows(&mut suite);
+    layers::rows(&mut suite);
     throttle::rows(&mut suite);
     zset::rows(&mut suite);
     Ok(suite.end())

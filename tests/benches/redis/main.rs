@@ -3,11 +3,15 @@
 mod atomic;
 #[path = "../reference/atomic.rs"]
 mod atomic_reference;
+mod layers;
 #[expect(dead_code, reason = "shared with other benchmarks")]
 mod load;
 mod ours;
 #[path = "../reference/redis.rs"]
 mod reference;
+#[path = "../reference/layers.rs"]
+#[expect(dead_code, reason = "shared with benchmarks on memory")]
+mod reference_layers;
 #[path = "../reference/throttle.rs"]
 mod reference_throttle;
 #[path = "../../../xtask/src/server.rs"]
@@ -42,6 +46,7 @@ fn main() -> Outcome<ExitCode> {
     bench.singles(&mut suite, "zadd", ours::zadd, reference::zadd);
     bench.singles(&mut suite, "zpop", ours::pop, reference::pop);
     bench.wrapped(&mut suite);
+    layers::rows(&bench, &mut suite);
     bench.batches(&mut suite);
     bench.limits(&mut suite);
     atomic::rows(&bench, &mut suite);

@@ -16,7 +16,7 @@ pub(crate) struct Stage {
     pub(crate) threads: Clients,
     pub(crate) current: Clients,
     control: RefCell<redis::Connection>,
-    _server: Redis,
+    server: Redis,
 }
 
 /// Both clients, on one runtime.
@@ -52,8 +52,13 @@ impl Stage {
             threads,
             current,
             control: RefCell::new(control),
-            _server: server,
+            server,
         })
+    }
+
+    /// The server's address.
+    pub(crate) fn url(&self) -> String {
+        self.server.url()
     }
 
     /// A queue of exactly so many members.
