@@ -149,15 +149,19 @@ async fn delete_step(store: &Optimist, keys: &[Key]) -> Answer<u64> {
                 TxnOpResponse::Txn(answer) => Ok(answer),
                 _ => Err(Failure::unexpected_reply()),
             };
-            let answers = answers::take(&mut response).map(of_one);
-            answers.collect::<Answer<_>>()?
+            let answers = answers::take(&mut response, keys.len())?;
+            answers.map(of_one).collect::<Answer<_>>()?
         }
     };
     let now = store.clock.now();
     let mut count = 0;
     for mut answer in each {
-        let mut deleted = Vec::with_capacity(DELETE_OPS);
-        for answer in answers::take(&mut answer) {
+        let operations = match answer.succeeded() {
+            true => 1,
+            false => DELETE_OPS,
+        };
+        let mut deleted = Vec::with_capacity(operations);
+        for answer in answers::take(&mut answer, operations)? {
             let TxnOpResponse::Delete(mut answer) = answer else {
                 return Err(Failure::unexpected_reply());
             };

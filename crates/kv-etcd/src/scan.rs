@@ -225,7 +225,7 @@ async fn read(store: &Optimist, queries: &[Query]) -> Answer<Vec<Listing>> {
         let ops: Vec<_> = queries.iter().map(|query| query.op(0)).collect();
         let response = store.link.txn(Txn::new().and_then(ops)).await;
         let mut response = response.map_err(Failure::of_a_read)?;
-        for answer in answers::take(&mut response) {
+        for answer in answers::take(&mut response, queries.len())? {
             match answer {
                 TxnOpResponse::Get(found) => listings.push(Listing::of(found)),
                 _ => return Err(Failure::unexpected_reply()),

@@ -3,7 +3,7 @@
 use super::{
     facts::Listing,
     nest::{self, Shape},
-    step::Slot,
+    step::{GroupSlot, Slot},
 };
 use crate::{
     answers,
@@ -35,7 +35,7 @@ impl Done {
         shape: Shape,
         (ops, begins): (usize, &[usize]),
     ) -> Answer<Self> {
-        let answers = nest::answers(&mut response, shape, ops);
+        let answers = nest::answers(&mut response, shape, ops)?;
         let mut answers: Vec<_> = answers.into_iter().map(Some).collect();
         let of_step = |&at: &usize| answers.get_mut(at).and_then(Option::take);
         let answers = begins.iter().map(of_step).collect();
@@ -64,15 +64,16 @@ impl Done {
     }
 
     /// What steps of a group answered, to who asks first; `None` if one of its conditions did not hold.
-    pub(crate) fn group(&self, slot: Slot) -> Answer<Option<Self>> {
+    pub(crate) fn group(&self, slot: GroupSlot) -> Answer<Option<Self>> {
         let mut answers = self.answers.lock();
-        let Some(Some(TxnOpResponse::Txn(group))) = answers.get_mut(slot.0) else {
+        let Some(Some(TxnOpResponse::Txn(group))) = answers.get_mut(slot.at.0) else {
             return Err(Failure::unexpected_reply());
         };
         if !group.succeeded() {
             return Ok(None);
         }
-        let answers = answers::take(group).map(Some).collect();
+        let answers = answers::take(group, slot.operations)?;
+        let answers = answers.map(Some).collect();
         Ok(Some(Self {
             revision: self.revision,
             answers: Mutex::new(answers),

@@ -23,6 +23,6 @@ pub(crate) use self::{
     done::{Count, Done},
     facts::{Listing, Query, Seen, What},
     run::{MOST_BYTES, MOST_OPS, Optimist},
-    step::{Group, Slot},
+    step::{Group, GroupSlot, Slot},
     view::{Interrupt, Planned, View},
 };

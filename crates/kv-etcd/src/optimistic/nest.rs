@@ -5,7 +5,10 @@
 //! transactions of 88 operations are one atomic step of 3,520.
 
 use super::run::MOST_OPS;
-use crate::answers;
+use crate::{
+    answers,
+    error::{Answer, Failure},
+};
 use etcd_client::{Txn, TxnOp, TxnOpResponse, TxnResponse};
 
 /// How many operations stand side by side where they are nested.
@@ -50,10 +53,14 @@ impl Shape {
 }
 
 /// The answers in the order of so many operations, however they were nested.
-pub(super) fn answers(response: &mut TxnResponse, shape: Shape, ops: usize) -> Vec<TxnOpResponse> {
+pub(super) fn answers(
+    response: &mut TxnResponse,
+    shape: Shape,
+    ops: usize,
+) -> Answer<Vec<TxnOpResponse>> {
     let mut flat = Vec::with_capacity(ops);
-    unnest(response, ops, shape.width, shape.limit, &mut flat);
-    flat
+    unnest(response, ops, shape.width, shape.limit, &mut flat)?;
+    Ok(flat)
 }
 
 fn unnest(
@@ -62,24 +69,26 @@ fn unnest(
     width: usize,
     limit: usize,
     flat: &mut Vec<TxnOpResponse>,
-) {
+) -> Answer<()> {
     if ops <= width {
-        flat.extend(answers::take(response));
-        return;
+        flat.extend(answers::take(response, ops)?);
+        return Ok(());
     }
     let inner = limit - width;
     let share = ops.div_ceil(width);
     let mut rest = ops;
-    for answer in answers::take(response) {
+    for answer in answers::take(response, ops.div_ceil(share))? {
         let TxnOpResponse::Txn(mut nested) = answer else {
-            return;
+            return Err(Failure::unexpected_reply());
         };
+        let part = share.min(rest);
         match share <= inner {
-            true => flat.extend(answers::take(&mut nested)),
-            false => unnest(&mut nested, share.min(rest), inner / 2, inner, flat),
+            true => flat.extend(answers::take(&mut nested, part)?),
+            false => unnest(&mut nested, part, inner / 2, inner, flat)?,
         }
-        rest -= share.min(rest);
+        rest -= part;
     }
+    Ok(())
 }
 
 /// How many operations fit a level of this width.

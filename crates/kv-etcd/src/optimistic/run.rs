@@ -241,7 +241,7 @@ impl Optimist {
             true => Ok(Sent::Done(Done::of(response, shape, (count, &begins))?)),
             false => Ok(Sent::Changed {
                 revision: revision_of(&response)?,
-                answers: nest::answers(&mut response, shape, reads.len()),
+                answers: nest::answers(&mut response, shape, reads.len())?,
             }),
         }
     }
@@ -266,7 +266,7 @@ impl Optimist {
             let shape = Shape::of(0, ops.len(), 0).ok_or_else(Failure::unexpected_reply)?;
             let txn = Txn::new().and_then(shape.nest(ops));
             let mut response = self.link.txn(txn).await.map_err(Failure::of_a_read)?;
-            let answers = nest::answers(&mut response, shape, count);
+            let answers = nest::answers(&mut response, shape, count)?;
             facts.learn_all(wants.to_vec(), revision_of(&response)?, answers);
         }
         Ok(())

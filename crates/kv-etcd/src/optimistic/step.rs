@@ -71,6 +71,13 @@ impl Group {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slot(pub(super) usize);
 
+/// The place of a group, and how many operations it has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GroupSlot {
+    pub(super) at: Slot,
+    pub(super) operations: usize,
+}
+
 impl Step {
     pub(super) fn op(&self) -> TxnOp {
         match self {

@@ -3,7 +3,7 @@
 use super::{
     facts::{Query, Seen},
     run::MOST_BYTES,
-    step::{Group, OVERHEAD, Slot, Step},
+    step::{Group, GroupSlot, OVERHEAD, Slot, Step},
     view::{Interrupt, Planned, View},
 };
 use crate::{
@@ -87,9 +87,11 @@ impl View<'_> {
     }
 
     /// Has a group done. Its keys must be nobody else's in this plan.
-    pub(crate) fn group(&mut self, group: Group) -> Slot {
+    pub(crate) fn group(&mut self, group: Group) -> GroupSlot {
+        let operations = group.steps.len();
         self.steps.push(Step::Group(group));
-        Slot(self.steps.len() - 1)
+        let at = Slot(self.steps.len() - 1);
+        GroupSlot { at, operations }
     }
 
     /// Whether the plan wrote a key, or deleted it.

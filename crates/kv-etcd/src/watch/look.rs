@@ -10,8 +10,10 @@ use crate::{
 use etcd_client::{GetOptions, Txn, TxnOp, TxnOpResponse};
 use kv_core::{Timestamp, Value};
 
-/// How many keys are looked at in one exchange: three reads each, and their values fit an answer.
+/// How many keys are looked at in one exchange; their values fit an answer.
 pub(super) const CHUNK: usize = 32;
+/// How many reads that is for each.
+const READS: usize = 3;
 
 /// What was found at a key.
 #[derive(Debug, PartialEq)]
@@ -34,7 +36,7 @@ pub(super) async fn look(store: &Optimist, spots: &[Spot]) -> Answer<(i64, Vec<F
     let now = store.clock.now();
     let header = response.header().ok_or_else(Failure::unexpected_reply)?;
     let revision = header.revision();
-    let mut answers = answers::take(&mut response);
+    let mut answers = answers::take(&mut response, spots.len() * READS)?;
     let mut next = || match answers.next() {
         Some(TxnOpResponse::Get(response)) => Ok(Listing::of(response)),
         _ => Err(Failure::unexpected_reply()),
@@ -53,7 +55,7 @@ pub(super) async fn look(store: &Optimist, spots: &[Spot]) -> Answer<(i64, Vec<F
     Ok((revision, found))
 }
 
-fn ask(store: &Optimist, spot: &Spot) -> [TxnOp; 3] {
+fn ask(store: &Optimist, spot: &Spot) -> [TxnOp; READS] {
     let elements = store.layout.elements(&spot.key);
     let any = GetOptions::new()
         .with_range(elements.to_key)

@@ -11,7 +11,7 @@
 use super::{CONDITIONS, Due, Move};
 use crate::{
     layout::{Kind, Range, header, header::End, score},
-    optimistic::{Group, Planned, Query, Slot, View, What},
+    optimistic::{Group, GroupSlot, Planned, Query, Slot, View, What},
     zsets,
 };
 use kv_core::{Bodies, Fate, Key};
@@ -19,7 +19,7 @@ use std::collections::{HashMap, HashSet};
 
 /// A member's group, and where in it its bodies are read.
 pub(super) struct Moving {
-    pub(super) group: Slot,
+    pub(super) group: GroupSlot,
     pub(super) bodies: Vec<Option<Slot>>,
 }
 
