@@ -28,7 +28,7 @@ use std::pin::Pin;
 pub use self::{
     atomic::{
         Bodies, ClaimOrder, Content, Fate, Guard, MAX_MEMBERS, Moved, Notice, Op, OpReply, Read,
-        Source, Txn, TxnReply, ZMove, ZMoved,
+        Source, Structure, Txn, TxnReply, ZMove, ZMoved,
     },
     capability::{Capabilities, Capability, CapabilitySet, DeadlineClock},
     clock::{Clock, Stopwatch, SystemClock, Timestamp, VirtualClock},

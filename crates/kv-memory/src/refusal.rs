@@ -1,7 +1,7 @@
 //! Why a transition was refused, before the key is named.
 
 use crate::bound::Full;
-use kv_core::{Error, ErrorKind, Key, Outcome};
+use kv_core::{Error, ErrorKind, Key, Outcome, Structure};
 
 /// Nothing was applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,15 @@ pub(crate) enum Kind {
     String,
     Hash,
     ZSet,
+}
+
+impl From<Structure> for Kind {
+    fn from(structure: Structure) -> Self {
+        match structure {
+            Structure::Hash => Self::Hash,
+            Structure::SortedSet => Self::ZSet,
+        }
+    }
 }
 
 impl Kind {

@@ -10,7 +10,7 @@ mod zmove;
 
 pub use self::{
     guard::Guard,
-    op::{Content, Notice, Op},
+    op::{Content, Notice, Op, Structure},
     read::Read,
     reply::{OpReply, TxnReply},
     txn::Txn,

@@ -165,6 +165,15 @@ pub enum Op {
     Read(Read),
 }
 
+/// What holds elements rather than a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Structure {
+    /// Values by field.
+    Hash,
+    /// Members by score.
+    SortedSet,
+}
+
 impl From<Read> for Op {
     fn from(read: Read) -> Self {
         Self::Read(read)
@@ -200,6 +209,17 @@ impl Op {
             | Self::NextToken { key, .. } => Some(key),
             Self::Notify(_) => None,
             Self::Read(read) => read.key(),
+        }
+    }
+
+    /// The structure that it makes where nothing is; none if it makes none, or a string. For
+    /// providers: a read behind it sees what it made, also of which type.
+    pub fn makes(&self) -> Option<Structure> {
+        match self {
+            Self::HSet { fields, .. } => (!fields.is_empty()).then_some(Structure::Hash),
+            Self::HIncrement { .. } => Some(Structure::Hash),
+            Self::ZAdd { members, .. } => (!members.is_empty()).then_some(Structure::SortedSet),
+            _ => None,
         }
     }
 }

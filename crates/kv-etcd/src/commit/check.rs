@@ -47,22 +47,12 @@ impl View<'_> {
             }
             _ => return Ok(()),
         };
+        // What is written as a whole is not read by the same transaction.
         let mut made = before.iter().filter(|op| op.key() == read.key());
-        match made.any(|op| made_by(op).is_some_and(|made| Some(made) != wanted)) {
+        match made.any(|op| op.makes().is_some_and(|made| Some(made) != wanted)) {
             true => Err(Failure::wrong_type().into()),
             false => Ok(()),
         }
-    }
-}
-
-/// The structure that a step makes where nothing is. What is written as a whole is not read by the
-/// same transaction.
-fn made_by(op: &Op) -> Option<Kind> {
-    match op {
-        Op::HSet { fields, .. } => (!fields.is_empty()).then_some(Kind::Hash),
-        Op::HIncrement { .. } => Some(Kind::Hash),
-        Op::ZAdd { members, .. } => (!members.is_empty()).then_some(Kind::SortedSet),
-        _ => None,
     }
 }
 

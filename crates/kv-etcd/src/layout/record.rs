@@ -9,17 +9,12 @@
 //! A structure that ends has its elements on the lease of its record. Element commands compare the
 //! record and do not write it; only deadlines, deletion and creation do.
 
+pub(crate) use kv_core::Structure as Kind;
+
 use super::header::End;
 use crate::error::{Answer, Failure};
 
 const VERSION: u8 = 1;
-
-/// The type of a structure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Hash,
-    SortedSet,
-}
 
 /// What stands in a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

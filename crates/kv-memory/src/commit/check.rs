@@ -72,11 +72,13 @@ impl Shard {
             (None, _) => Err(Refusal::Unsupported),
         };
         found.map_err(at(key))?;
+        // What is written as a whole is not read by the same transaction.
         let made = before.iter().filter(|op| op.key() == Some(key));
+        let mut made = made.filter_map(Op::makes).map(Kind::from);
         let Some(wanted) = wanted else {
             return Ok(());
         };
-        match made.filter_map(made_by).find(|found| *found != wanted) {
+        match made.find(|found| *found != wanted) {
             Some(found) => Err(at(key)(Refusal::WrongType { found, wanted })),
             None => Ok(()),
         }
@@ -89,17 +91,6 @@ fn wanted(read: &Read) -> Option<Kind> {
         Read::Get { .. } | Read::GetMark { .. } | Read::LastToken { .. } => Some(Kind::String),
         Read::HGet { .. } | Read::HGetMark { .. } => Some(Kind::Hash),
         Read::ZScore { .. } | Read::ZCount { .. } | Read::ZRange { .. } => Some(Kind::ZSet),
-        _ => None,
-    }
-}
-
-/// The type of the structure that a step makes where nothing is. What is written as a whole is not
-/// read by the same transaction.
-fn made_by(op: &Op) -> Option<Kind> {
-    match op {
-        Op::HSet { fields, .. } => (!fields.is_empty()).then_some(Kind::Hash),
-        Op::HIncrement { .. } => Some(Kind::Hash),
-        Op::ZAdd { members, .. } => (!members.is_empty()).then_some(Kind::ZSet),
         _ => None,
     }
 }
