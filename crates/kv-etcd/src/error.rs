@@ -42,6 +42,8 @@ pub(crate) enum Cause {
     Cut,
     /// The token is of before the last change of users or roles. Nothing was applied.
     OldToken,
+    /// The members have no leader; soon they may have. Nothing was applied.
+    NoLeader,
 }
 
 impl Failure {
@@ -202,7 +204,9 @@ impl Failure {
                 let message = "the answer is larger than this provider takes";
                 Self::caused(lasting(Kind::TooLarge, message), Cause::LargeAnswer)
             }
-            (_, text) if text.contains("no leader") => unavailable("the cluster has no leader"),
+            (_, text) if text.contains("no leader") => {
+                Self::caused(unavailable("the cluster has no leader"), Cause::NoLeader)
+            }
             (_, text) if text.contains("not capable") => {
                 unavailable("the cluster is being upgraded")
             }

@@ -15,6 +15,7 @@ use etcd_client::{
 };
 use kv_core::{Error, ErrorKind, Outcome, Result};
 use std::{
+    future::pending,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -22,10 +23,13 @@ use std::{
     time::Duration,
 };
 use tokio::{sync::Mutex, time::timeout};
+use tonic::transport::Endpoint;
 
 /// The largest answer that is taken. etcd keeps requests below 1.5 MiB, but a range of many keys can
 /// be any size.
 const LARGEST_ANSWER: usize = 64 << 20;
+/// How long to wait for a leader at least before everybody is asked anew.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The way to the servers, while it is connected.
 #[derive(Default)]
@@ -45,47 +49,25 @@ struct Connected {
 }
 
 impl Link {
-    /// Connects; there is no connection unless a server has answered.
+    /// Connects; there is no connection unless a server has answered. While the members have no leader
+    /// it tries again.
     pub(crate) async fn connect(&self, config: &EtcdConfig, target: &Target) -> Result<()> {
         let endpoints = endpoints::of(config, target).await?;
-        let options = options(target);
         let limit = config.connect_timeout;
+        let message = format!("no server answered within {limit:?}");
+        let mut last = Failure::new(ErrorKind::Unavailable, Outcome::NotApplied, message);
         let opening = async {
-            let members = Members::new(endpoints, config.response_timeout).await?;
-            let connecting = Client::from_channel(members.channel(), Some(options.clone())).await;
-            let client = connecting.map_err(|error| Failure::opening(&error, target))?;
-            let mut kv = client.kv_client().max_decoding_message_size(LARGEST_ANSWER);
-            // Connections are opened by the first call; a key that nobody writes is read, where a
-            // user may who has no more than his own keys.
-            let unused = format!("{}\0", target.root.as_deref().unwrap_or_default());
-            let options_of_probe = GetOptions::new().with_keys_only();
-            let probe = kv.get(&*unused, Some(options_of_probe)).await;
-            match probe.map_err(|error| Failure::opening(&error, target)) {
-                // A user who may not read this key is one all the same.
-                Err(failure)
-                    if failure.kind() == ErrorKind::Denied && target.username.is_some() => {}
-                Err(failure) => return Err(failure),
-                Ok(found) => warn_of_history(&mut kv, unused, &found, config.long_history).await,
+            loop {
+                match Connected::open(config, target, endpoints.clone()).await {
+                    // Its members were asked for as long as a call is.
+                    Err(failure) if failure.cause() == Cause::NoLeader => last = failure,
+                    opened => return opened,
+                }
+                let _ = timeout(PAUSE, pending::<()>()).await;
             }
-            Ok(Connected {
-                kv,
-                lease: client.lease_client(),
-                members,
-                options,
-                timers: Timers::new(config.response_timeout),
-                token: target.username.as_ref().map(|_| Token::default()),
-                client,
-            })
         };
-        let opened = timeout(limit, opening).await.unwrap_or_else(|_| {
-            let message = format!("no server answered within {limit:?}");
-            Err(Failure::new(
-                ErrorKind::Unavailable,
-                Outcome::NotApplied,
-                message,
-            ))
-        });
-        let connected = opened.map_err(|failure| {
+        let opened = timeout(limit, opening).await;
+        let connected = opened.unwrap_or(Err(last)).map_err(|failure| {
             Error::from(failure).with_context("endpoints", target.endpoints.join(","))
         })?;
         self.connected.store(Some(Arc::new(connected)));
@@ -195,6 +177,34 @@ impl Link {
 }
 
 impl Connected {
+    async fn open(config: &EtcdConfig, target: &Target, endpoints: Vec<Endpoint>) -> Answer<Self> {
+        let options = options(target);
+        let members = Members::new(endpoints, config.response_timeout).await?;
+        let connecting = Client::from_channel(members.channel(), Some(options.clone())).await;
+        let client = connecting.map_err(|error| Failure::opening(&error, target))?;
+        let mut kv = client.kv_client().max_decoding_message_size(LARGEST_ANSWER);
+        // Connections are opened by the first call; a key that nobody writes is read, where a user
+        // may who has no more than his own keys.
+        let unused = format!("{}\0", target.root.as_deref().unwrap_or_default());
+        let options_of_probe = GetOptions::new().with_keys_only();
+        let probe = kv.get(&*unused, Some(options_of_probe)).await;
+        match probe.map_err(|error| Failure::opening(&error, target)) {
+            // A user who may not read this key is one all the same.
+            Err(failure) if failure.kind() == ErrorKind::Denied && target.username.is_some() => {}
+            Err(failure) => return Err(failure),
+            Ok(found) => warn_of_history(&mut kv, unused, &found, config.long_history).await,
+        }
+        Ok(Self {
+            kv,
+            lease: client.lease_client(),
+            members,
+            options,
+            timers: Timers::new(config.response_timeout),
+            token: target.username.as_ref().map(|_| Token::default()),
+            client,
+        })
+    }
+
     /// One exchange; a second one if the token was of before the last change of users, for which the
     /// driver does not renew it.
     async fn call<C, R, T, F>(

@@ -5,7 +5,7 @@ use crate::site::{Raw, millis, open, open_with, secs};
 use etcd_client::Client;
 use futures_util::StreamExt;
 use kv_core::{ErrorKind, Event, Events, Kv, Outcome, Stopwatch, SystemClock, Watch};
-use kv_etcd::EtcdConfig;
+use kv_etcd::{EtcdConfig, EtcdStore};
 use kv_tests::{patience::until, server::EtcdCluster};
 use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
@@ -173,6 +173,31 @@ async fn calls_wait_for_a_leader() {
     assert!(!waiting.is_finished());
     cluster.restart(0);
     assert!(waiting.await.unwrap().is_ok());
+}
+
+/// However short an exchange may be, an election can take longer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connecting_waits_for_a_leader() {
+    let mut cluster = EtcdCluster::start();
+    cluster.kill(0);
+    cluster.kill(1);
+    let mut config = EtcdConfig::from_url(cluster.url());
+    config.response_timeout = millis(200);
+    config.connect_timeout = secs(1);
+    until("the last one knows that it is alone", async || {
+        let store = EtcdStore::new(config.clone()).unwrap();
+        let watch = Stopwatch::start();
+        let error = Kv::builder(store).connect().await.unwrap_err();
+        assert!(watch.elapsed() < secs(3), "{:?}", watch.elapsed());
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+        error.to_string().contains("no leader") && watch.elapsed() >= secs(1)
+    })
+    .await;
+    config.connect_timeout = secs(30);
+    let store = EtcdStore::new(config).unwrap();
+    let connecting = tokio::spawn(Kv::builder(store).connect());
+    cluster.restart(0);
+    works(&connecting.await.unwrap().unwrap()).await;
 }
 
 /// It may have been taken, so nobody else is asked to do the same.
