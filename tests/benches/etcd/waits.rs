@@ -87,10 +87,7 @@ async fn woken(stage: &Stage, scope: &Scope, number: u64) -> Outcome<Spans> {
         scope.wait_for_key(&*waited_for, LIMIT).await?;
         Outcome::Ok(Stopwatch::start())
     });
-    // Long enough to be waiting; if it is not yet, the wait only takes less.
-    let clock = SystemClock;
-    let soon = clock.now().saturating_add(Duration::from_millis(3));
-    clock.sleep_until(soon).await;
+    pause().await;
     let sent = Stopwatch::start();
     stage.kv.set(&*key, "value").await?;
     let over = waiting.await??;
@@ -105,12 +102,21 @@ async fn woken(stage: &Stage, scope: &Scope, number: u64) -> Outcome<Spans> {
         Outcome::Ok(Stopwatch::start())
     });
     told.await?;
+    pause().await;
     let mut raw = stage.raw.clone();
     let sent = Stopwatch::start();
     raw.put(&*key, "value", None).await?;
     let over = waiting.await??;
     let reference = sent.elapsed().saturating_sub(over.elapsed());
     Ok(spans(ours, reference))
+}
+
+/// Long enough to be waiting; if somebody is not yet, the wait only takes less. Both sides pause: after
+/// it every thread has to be woken.
+async fn pause() {
+    let clock = SystemClock;
+    let soon = clock.now().saturating_add(Duration::from_millis(3));
+    clock.sleep_until(soon).await;
 }
 
 /// 64 keys are there already.
