@@ -9,7 +9,6 @@ use crate::{
 };
 use etcd_client::{Txn, TxnOpResponse};
 use kv_core::{Cursor, Error, ErrorKind, Key, Prefix, Prefixes, Result, ScanFrom, ScanPage};
-use std::collections::BTreeMap;
 
 /// How many rounds one page may take before it is cut short.
 const ROUNDS: u32 = 20;
@@ -53,6 +52,7 @@ pub(crate) async fn page(
             if keys.len() > limit {
                 keys.truncate(limit);
                 let next = keys.last().map(cursor);
+                store.hints.listed.note(&keys);
                 return Ok(ScanPage::new(keys, next));
             }
             let Some(horizon) = horizon else {
@@ -65,6 +65,7 @@ pub(crate) async fn page(
             }
         }
     }
+    store.hints.listed.note(&keys);
     Ok(ScanPage::new(keys, None))
 }
 
@@ -110,15 +111,17 @@ async fn clear_all(store: &Optimist, prefixes: &Prefixes, cleared: &mut u64) -> 
 
 /// What one round of reading found: candidates up to a horizon, in order.
 struct Round {
-    found: BTreeMap<Key, Candidate>,
+    found: Vec<(Key, Candidate)>,
     /// The last key that this round is complete up to; `None` if it is to the end.
     horizon: Option<Key>,
 }
 
 /// What may be a key.
 enum Candidate {
-    /// A string; its header has to be looked at if it is on a lease.
-    String { raw: Vec<u8>, leased: bool },
+    /// A string that nothing ends.
+    String,
+    /// A string on a lease, whose header has to be looked at; where it lies.
+    Leased(Vec<u8>),
     /// A structure, if it has elements.
     Structure,
 }
@@ -144,34 +147,34 @@ impl Round {
             .collect();
         let listings = read(store, &queries).await?;
         let now = store.clock.now();
-        let mut found = BTreeMap::new();
+        let length = listings.iter().map(|it| it.entries.len()).sum();
+        let mut found: Vec<(Key, Candidate)> = Vec::with_capacity(length);
         let mut horizon: Option<Key> = None;
         for listing in listings {
-            let cut = (listing.entries.len() as u64) < listing.count;
-            let mut last = None;
+            if (listing.entries.len() as u64) < listing.count {
+                let key = |(raw, _): &(Vec<u8>, Seen)| place_key(store.layout.place(raw)?);
+                let last = listing.entries.iter().rev().find_map(key);
+                horizon = [horizon, last].into_iter().flatten().min();
+            }
             for (raw, seen) in listing.entries {
-                let Some(place) = store.layout.place(&raw) else {
-                    continue;
-                };
-                last = place_key(&place);
-                match place {
-                    Place::String(key) => {
-                        let leased = seen.lease != 0;
-                        found.insert(key, Candidate::String { raw, leased });
-                    }
-                    Place::Record(key) if !is_past(&seen, now)? => {
-                        found.entry(key).or_insert(Candidate::Structure);
+                match store.layout.place(&raw) {
+                    Some(Place::String(key)) => found.push(match seen.lease {
+                        0 => (key, Candidate::String),
+                        _ => (key, Candidate::Leased(raw)),
+                    }),
+                    Some(Place::Record(key)) if !is_past(&seen, now)? => {
+                        found.push((key, Candidate::Structure));
                     }
                     _ => {}
                 }
             }
-            if let (true, Some(last)) = (cut, last) {
-                horizon = Some(horizon.map_or(last.clone(), |it| it.min(last)));
-            }
         }
         if let Some(horizon) = &horizon {
-            found.retain(|key, _| key <= horizon);
+            found.retain(|(key, _)| key <= horizon);
         }
+        // Each listing is in order, the strings before the structures that they hide.
+        found.sort_by(|(one, _), (other, _)| one.cmp(other));
+        found.dedup_by(|(later, _), (earlier, _)| later == earlier);
         Ok(Self { found, horizon })
     }
 
@@ -181,8 +184,8 @@ impl Round {
             .found
             .iter()
             .filter_map(|(key, candidate)| match candidate {
-                Candidate::String { leased: false, .. } => None,
-                Candidate::String { raw, .. } => Some(Query {
+                Candidate::String => None,
+                Candidate::Leased(raw) => Some(Query {
                     range: Range {
                         to_key: crate::layout::range::successor(raw),
                         from_key: raw.clone(),
@@ -203,8 +206,8 @@ impl Round {
         for (key, candidate) in self.found {
             let mut next = || answers.next().unwrap_or_default().entries.pop();
             let lives = match candidate {
-                Candidate::String { leased: false, .. } => true,
-                Candidate::String { .. } => match next() {
+                Candidate::String => true,
+                Candidate::Leased(_) => match next() {
                     Some((_, seen)) => !header::decode(seen.value, 0)?.end.is_past(now),
                     None => false,
                 },
@@ -243,9 +246,9 @@ fn outermost(prefixes: &Prefixes) -> Vec<&Prefix> {
     sorted
 }
 
-fn place_key(place: &Place) -> Option<Key> {
+fn place_key(place: Place) -> Option<Key> {
     match place {
-        Place::String(key) | Place::Record(key) => Some(key.clone()),
+        Place::String(key) | Place::Record(key) => Some(key),
         Place::Element(_) | Place::Message(_) => None,
     }
 }

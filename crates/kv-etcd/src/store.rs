@@ -6,7 +6,7 @@ use crate::{
     deadlines, hashes,
     layout::Layout,
     optimistic::Optimist,
-    scan, strings, throttle,
+    reads, scan, strings, throttle,
     watch::{self, Line},
     zmove, zsets,
 };
@@ -140,7 +140,7 @@ impl Store for EtcdStore {
     }
 
     async fn get_many(&self, keys: Vec<Key>) -> Result<Vec<Option<Value>>> {
-        Ok(strings::get_many(&self.optimist, &keys).await?)
+        Ok(reads::get_many(&self.optimist, &keys).await?)
     }
 
     async fn set_with(&self, key: Key, value: Value, options: SetOptions) -> Result<SetReply> {

@@ -1,15 +1,13 @@
 //! Commands about one key that holds a string, or whatever it holds.
 
 use crate::{
-    answers,
     error::{Answer, Failure},
     layout::{header, header::End},
     number,
-    optimistic::{MOST_OPS, Optimist, Planned, View},
+    optimistic::{Optimist, Planned, View},
     place::{Ending, Found, ending_of},
     written,
 };
-use etcd_client::{Txn, TxnOp, TxnOpResponse};
 use kv_core::{Key, SetOptions, SetReply, Ttl, Value, When};
 
 /// Reads a string: one exchange if there is one.
@@ -189,31 +187,4 @@ impl View<'_> {
             _ => self.hide_nothing(key),
         }
     }
-}
-
-/// Reads several strings at once; a structure and a missing key are both `None`.
-pub(crate) async fn get_many(store: &Optimist, keys: &[Key]) -> Answer<Vec<Option<Value>>> {
-    let mut values = Vec::with_capacity(keys.len());
-    for keys in keys.chunks(MOST_OPS) {
-        let gets: Vec<_> = keys
-            .iter()
-            .map(|key| TxnOp::get(store.layout.string(key.as_bytes()), None))
-            .collect();
-        let response = store.link.txn(Txn::new().and_then(gets)).await;
-        let mut response = response.map_err(Failure::of_a_read)?;
-        let now = store.clock.now();
-        for answer in answers::take(&mut response, keys.len())? {
-            let TxnOpResponse::Get(mut found) = answer else {
-                return Err(Failure::unexpected_reply());
-            };
-            let found = found.take_kvs().pop().map(|it| {
-                let revision = it.mod_revision();
-                header::decode(it.into_key_value().1.into(), revision)
-            });
-            let content = found.transpose()?;
-            let content = content.filter(|content| !content.end.is_past(now));
-            values.push(content.map(|content| content.value.into()));
-        }
-    }
-    Ok(values)
 }

@@ -13,6 +13,7 @@ mod interop;
 mod large;
 mod layout;
 mod leases;
+mod listed;
 mod members;
 mod moving;
 mod sharing;

@@ -40,7 +40,7 @@ pub(crate) struct Optimist {
     pub(crate) layout: Layout,
     pub(crate) leases: Leases,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(super) hints: Hints,
+    pub(crate) hints: Hints,
     /// For how long a command is tried.
     patience: Duration,
     /// By how much longer than a deadline a lease lasts, for readers whose clocks are behind.
