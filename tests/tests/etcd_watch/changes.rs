@@ -42,6 +42,34 @@ async fn told(events: &mut kv_core::Events) -> Event {
     }
 }
 
+/// Watchers of one store may be on several runtimes, as those of some web servers are.
+#[tokio::test]
+async fn the_first_watcher_may_end_with_its_runtime() {
+    let site = Site::start().await;
+    let kv = site.kv.clone();
+    let (stop, stopped) = std::sync::mpsc::channel();
+    let (told_live, live) = tokio::sync::oneshot::channel();
+    let elsewhere = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime.unwrap().block_on(async {
+            let _events = kv.watch(keys(["first"])).await.unwrap();
+            told_live.send(()).unwrap();
+            // All of it stands still, and then ends.
+            stopped.recv().unwrap();
+        });
+    });
+    live.await.unwrap();
+    let mut events = site.kv.watch(keys(["second"])).await.unwrap();
+    site.other.set("second", "1").await.unwrap();
+    assert_eq!(told(&mut events).await, put("second", Some("1")));
+    stop.send(()).unwrap();
+    elsewhere.join().unwrap();
+    site.other.set("second", "2").await.unwrap();
+    assert_eq!(told(&mut events).await, put("second", Some("2")));
+}
+
 #[tokio::test]
 async fn a_structure_tells_without_a_value_and_ends_with_its_last_element() {
     let site = Site::start().await;

@@ -17,7 +17,7 @@ use kv_core::{
 };
 use parking_lot::Mutex;
 use std::{future::pending, sync::Arc, time::Duration};
-use tokio::{sync::Notify, task::AbortHandle, time::timeout};
+use tokio::{runtime::Handle, sync::Notify, task::AbortHandle, time::timeout};
 
 /// How long a stream without subscribers is kept.
 const LINGER: Duration = Duration::from_secs(2);
@@ -45,6 +45,9 @@ pub(crate) struct Line {
 struct State {
     board: Board,
     link: Link,
+    /// Where the store was connected: whoever watches first may be on a runtime that ends, or stands
+    /// still, long before the others are done.
+    home: Option<Handle>,
     /// Counts the times when nobody was left.
     left: u64,
 }
@@ -66,6 +69,7 @@ impl Line {
         let state = State {
             board: Board::new(store.layout.clone()),
             link: Link::Asleep,
+            home: None,
             left: 0,
         };
         Arc::new(Self {
@@ -98,9 +102,10 @@ impl Line {
         Ok(subscription)
     }
 
-    /// Takes subscribers again.
+    /// Takes subscribers, again too; keeps the stream on this runtime.
     pub(crate) fn open(&self) {
         let mut state = self.state.lock();
+        state.home = Some(Handle::current());
         if matches!(state.link, Link::Closed) {
             state.link = Link::Asleep;
         }
@@ -156,7 +161,11 @@ impl Line {
             Link::Kept(task) => !task.is_finished(),
         };
         if !is_kept {
-            let task = tokio::spawn(Arc::clone(self).keep());
+            let home = state.home.clone().unwrap_or_else(Handle::current);
+            let mut task = home.spawn(Arc::clone(self).keep());
+            if task.is_finished() {
+                task = tokio::spawn(Arc::clone(self).keep());
+            }
             state.link = Link::Kept(task.abort_handle());
         }
         Ok(state.board.join(kind, names))
