@@ -38,26 +38,30 @@ pub(crate) fn feature_of_wrapper(wrapper: &str) -> Option<&'static str> {
 
 /// The provider of a URL scheme that is known, whether it is compiled in or not.
 pub(crate) fn provider_of_scheme(scheme: &str) -> Option<&'static str> {
-    let schemes: [(&'static str, &[&str]); 3] = [
-        ("etcd", ETCD_SCHEMES),
-        ("memory", MEMORY_SCHEMES),
-        ("redis", REDIS_SCHEMES),
-    ];
-    let found = schemes
-        .iter()
-        .find(|(_, schemes)| schemes.contains(&scheme));
+    let mut all = SCHEMES.iter();
+    let found = all.find(|(_, schemes)| schemes.contains(&scheme));
     found.map(|(provider, _)| *provider)
 }
+
+pub(crate) const SCHEMES: [(&str, &[&str]); 3] = [
+    ("etcd", ETCD_SCHEMES),
+    ("memory", MEMORY_SCHEMES),
+    ("redis", REDIS_SCHEMES),
+];
 
 const ETCD_SCHEMES: &[&str] = &["etcd", "etcds"];
 const MEMORY_SCHEMES: &[&str] = &["memory"];
 const REDIS_SCHEMES: &[&str] = &[
     "redis",
     "rediss",
+    "redis-cluster",
+    "rediss-cluster",
     "redis+unix",
     "unix",
     "valkey",
     "valkeys",
+    "valkey-cluster",
+    "valkeys-cluster",
     "valkey+unix",
 ];
 

@@ -155,7 +155,7 @@ impl Factory {
     }
 
     /// Opens a bare store by its URL: `memory://`, `redis://user:password@host:6379/0`, `rediss://…`,
-    /// `unix:///run/redis.sock`, or a scheme of a registered provider.
+    /// `redis-cluster://host:port,host:port`, `unix:///run/redis.sock`, or a scheme of a registered provider.
     ///
     /// Each call makes a store of its own, which belongs to the caller. The URL is taken as it is:
     /// `${…}` means nothing in it, and it is never shown.

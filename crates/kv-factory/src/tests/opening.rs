@@ -1,6 +1,11 @@
 use super::{builder, factory, store};
+use crate::{
+    StoreUrl,
+    builtin::{SCHEMES, feature_of, provider_of_scheme},
+};
 use kv_core::{Capabilities, CapabilitySet, Error, ErrorKind, Kv, Outcome, Store};
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -219,5 +224,49 @@ async fn a_url_opens_a_bare_store_of_its_own() {
     );
     for text in [unknown, relative] {
         assert!(!text.contains("hunter2"), "{text}");
+    }
+}
+
+/// A provider that refuses what is handed to it, or a scheme that nobody is handed, shows only here.
+#[test]
+fn every_form_of_a_url_reaches_its_provider() {
+    let registry = crate::builtin::registry();
+    for (provider, urls) in [
+        ("memory", &["memory://"][..]),
+        (
+            "etcd",
+            &["etcd://h", "etcds://h:1,i:2", "etcd://u:p@h/root"],
+        ),
+        (
+            "redis",
+            &[
+                "redis://u:p@h:1/2",
+                "rediss://h",
+                "redis-cluster://u:p@h:1,i:2",
+                "redis-cluster://h",
+                "rediss-cluster://h:1,[::1]:2",
+                "redis+unix:///run/redis?db=1",
+                "unix:///run/redis",
+                "valkey://h",
+                "valkeys://h",
+                "valkey-cluster://h:1,i:2",
+                "valkeys-cluster://h",
+                "valkey+unix:///run/valkey",
+            ],
+        ),
+    ] {
+        let mut schemes = BTreeSet::new();
+        for url in urls {
+            let url = StoreUrl::parse(url).unwrap();
+            schemes.insert(url.scheme().to_owned());
+            assert_eq!(provider_of_scheme(url.scheme()), Some(provider));
+            if feature_of(provider).is_none() {
+                let builder = registry.provider_of_url(&url).unwrap();
+                builder.build_url(&url).unwrap();
+            }
+        }
+        let (_, known) = SCHEMES.iter().find(|(it, _)| *it == provider).unwrap();
+        let known: BTreeSet<_> = known.iter().map(|it| (*it).to_owned()).collect();
+        assert_eq!(schemes, known, "of {provider}");
     }
 }
