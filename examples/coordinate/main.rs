@@ -163,8 +163,11 @@ fn ack(jobs: &KeyGroup, job: &Moved) -> Txn {
 
 fn show_claims(who: &str, jobs: &[Moved]) {
     for job in jobs {
-        let body = job.bodies.first().and_then(Option::as_ref);
-        let body = body.and_then(|it| it.to_str().ok()).unwrap_or("nothing");
+        let body = match job.bodies.first() {
+            Some(Ok(Some(body))) => body.to_str().unwrap_or("bytes"),
+            Some(Err(_)) => "a body that cannot be made out",
+            Some(Ok(None)) | None => "nothing",
+        };
         let tally = job.tally.unwrap_or_default();
         println!("  {who} claims {:?} ({body}), claim {tally}", job.member);
     }

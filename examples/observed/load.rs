@@ -5,7 +5,7 @@ use futures_util::{
     StreamExt,
     future::{self, poll_immediate},
 };
-use kv_core::{Clock as _, Context, Kv, Result, SystemClock, Ttl, Watch};
+use kv_core::{CallOptions, Clock as _, Context, Kv, Result, SystemClock, Ttl, Watch};
 use std::time::Duration;
 
 const WORKERS: usize = 24;
@@ -34,7 +34,8 @@ pub(crate) async fn run(stack: &Stack) -> Result<Told> {
     // No field of a string.
     told.note(kv.hget("session:1", "a").await);
     // Until one takes its time, and is given up.
-    while poll_immediate(Box::pin(kv.get("session:1")))
+    let far = kv.with(CallOptions::new().without_near_cache());
+    while poll_immediate(Box::pin(far.get("session:1")))
         .await
         .is_some()
     {}

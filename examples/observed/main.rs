@@ -112,6 +112,26 @@ impl Seen {
             total("kv_hedges_won_total", &[])
         );
         println!("fallbacks  {}", total("kv_fallbacks_total", &[]));
+        let looked = |result| total("kv_near_cache_lookups_total", &[result]);
+        println!(
+            "near cache {} hits, {} misses, {} entries gone",
+            looked("result=\"hit\""),
+            looked("result=\"miss\""),
+            total("kv_near_cache_removed_total", &[])
+        );
+        let shared = total("kv_single_flight_reads_total", &["role=\"joined\""]);
+        println!("shared     {shared} reads");
+        let bytes = |stage| total("kv_compress_bytes_total", &[stage]);
+        println!(
+            "packed     {} bytes to {}",
+            bytes("stage=\"plain\""),
+            bytes("stage=\"stored\"")
+        );
+        println!(
+            "encrypted  {} values, opened {}",
+            total("kv_encrypt_sealed_total", &[]),
+            total("kv_encrypt_opened_total", &[])
+        );
         println!(
             "scrape     {} metrics, {} lines",
             self.scrape.labels.len(),

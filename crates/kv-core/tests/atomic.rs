@@ -382,7 +382,8 @@ fn the_bodies_of_a_move_belong_to_their_hashes() {
     }
     .places();
     let mut moved = kv_core::Moved::new(Member::from("id"), 0, Score::from(1));
-    moved.bodies = vec![Some("body".into()), None, Some("meta".into())];
+    let bodies = [Some("body".into()), None, Some("meta".into())];
+    moved.bodies = bodies.map(Ok).into();
     let mut reply = Reply::ZMove(ZMoved::new(vec![moved], Default::default(), None, false));
     let mut seen = Seen::default();
     reply.visit(&places, &mut seen).unwrap();

@@ -28,7 +28,8 @@ impl Shard {
         let mut members = self.due(step, now)?;
         self.count(step, &mut members, now)?;
         for member in &mut members {
-            member.bodies = self.bodies(&step.hashes, &member.member, now)?;
+            let bodies = self.bodies(&step.hashes, &member.member, now)?;
+            member.bodies = bodies.into_iter().map(Ok).collect();
         }
         if !members.is_empty() {
             let others = || keys(step).cloned().collect();

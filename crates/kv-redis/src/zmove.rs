@@ -145,7 +145,7 @@ fn moved(parts: Vec<Value>, step: &ZMove) -> Answer<ZMoved> {
             member.after = after;
             member.tally = tallies.next().map(decode::integer).transpose()?;
             let bodies = bodies.iter_mut().map(|hash| hash.next().flatten());
-            member.bodies = bodies.collect();
+            member.bodies = bodies.map(Ok).collect();
             members.push(member);
         }
     }

@@ -41,6 +41,8 @@ pub(crate) struct At<'a> {
     pub(crate) key: Option<&'a Key>,
     /// Its field, if the key holds a hash.
     pub(crate) field: Option<&'a [u8]>,
+    /// Whether it is a message on a channel of that name.
+    pub(crate) is_message: bool,
 }
 
 pub(crate) struct Transformed<T> {
@@ -84,9 +86,12 @@ impl<T: Transform> Service for Transformed<T> {
             let mut reply = call.await?;
             if has_values {
                 let mut pass = Pass::new(self, context.as_ref(), T::read);
-                // What stands in the way of a `set` shows only where it was refused; all else that
-                // writes is done when its answer turns out to be unreadable.
-                pass.has_written = spec.access == Access::Write && !matches!(reply, Reply::Set(_));
+                pass.operation = Some(spec.name);
+                // What stands in the way of a `set` shows only where it was refused, and the bodies of a
+                // move have errors of their own; all else that writes is done when its answer turns
+                // out to be unreadable, and the caller learns nothing of it.
+                let is_told = matches!(reply, Reply::Set(_) | Reply::ZMove(_));
+                pass.has_written = spec.access == Access::Write && !is_told;
                 let seen = reply.visit(&places, &mut pass);
                 seen.map_err(|error| named(error, spec.name, key.as_ref()))?;
             }
@@ -176,6 +181,8 @@ struct Pass<'a, T> {
     context: Option<&'a Context>,
     step: fn(&T, At<'_>, Value) -> Result<Value>,
     has_written: bool,
+    /// What errors are told to be of: those of single answers are handed to the caller as they are.
+    operation: Option<&'static str>,
     limit: usize,
     /// The last key and what the store sees for it: the fields of a hash come one after another.
     last: Option<(Key, Key)>,
@@ -192,6 +199,7 @@ impl<'a, T: Transform> Pass<'a, T> {
             context,
             step,
             has_written: false,
+            operation: None,
             limit: usize::MAX,
             last: None,
         }
@@ -213,7 +221,7 @@ impl<'a, T: Transform> Pass<'a, T> {
 impl<T: Transform> Visitor for Pass<'_, T> {
     fn value(&mut self, place: Place<'_>, value: &mut Value) -> Result<()> {
         let (service, step) = (self.service, self.step);
-        let has_written = self.has_written;
+        let (operation, has_written) = (self.operation, self.has_written);
         if value.as_bytes().len() > self.limit {
             let error = too_long(value.as_bytes().len(), self.limit);
             return Err(match place.key {
@@ -228,11 +236,16 @@ impl<T: Transform> Visitor for Pass<'_, T> {
         let at = At {
             key,
             field: place.field,
+            is_message: place.is_message,
         };
         let changed = step(&service.transform, at, std::mem::take(value));
         *value = changed.map_err(|error| {
             let error = match place.key {
                 Some(key) => error.with_key(key),
+                None => error,
+            };
+            let error = match operation {
+                Some(name) => error.with_operation(name),
                 None => error,
             };
             match has_written {

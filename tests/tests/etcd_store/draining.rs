@@ -33,7 +33,7 @@ fn is_whole(moved: &Moved, bodies: usize) -> bool {
     let name = moved.member.to_str().unwrap();
     let at: usize = name[1..].parse().unwrap();
     let body = (at < bodies).then(|| format!("body {at}").into());
-    moved.bodies == [body]
+    moved.all_bodies().unwrap() == [body]
 }
 
 /// What is made anew must not inherit the deadline.

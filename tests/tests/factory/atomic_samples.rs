@@ -206,7 +206,7 @@ pub(crate) fn reply(command: &Command) -> Option<Reply> {
         Command::ZMove { step } => {
             let mut moved = Moved::new("m", 0, Score::from(1));
             let body = |it: &Bodies| (it.fate != Fate::Drop).then(|| "body".into());
-            moved.bodies = step.hashes.iter().map(body).collect();
+            moved.bodies = step.hashes.iter().map(body).map(Ok).collect();
             Reply::ZMove(ZMoved::new(vec![moved], now, Some(Score::from(2)), true))
         }
         Command::Throttle { .. } => Reply::Throttle(Throttled::new(now, true, Vec::new())),

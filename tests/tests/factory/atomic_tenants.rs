@@ -55,7 +55,8 @@ async fn case_129_atomic_steps_are_prefixed_and_their_errors_are_not() {
     let moved = theirs.zmove(step.clone()).await.unwrap();
     assert!(moved.applied && moved.members.is_empty());
     let moved = ours.zmove(step.clone()).await.unwrap();
-    assert_eq!(moved.members[0].bodies, [Some("ours".into())]);
+    let bodies = moved.members[0].all_bodies().unwrap();
+    assert_eq!(bodies, [Some("ours".into())]);
     assert_eq!(
         ours.zscore(&lease, "m").await.unwrap(),
         Some(Score::from(5))

@@ -228,7 +228,7 @@ async fn case_157_urls_open_bare_stores_and_bad_schemes_list_the_known() {
     let error = factory.open_url("http://h").await.unwrap_err().to_string();
     assert_eq!(
         error,
-        "unknown URL scheme `http`; known schemes: etcd, etcds, memory, redis, redis+unix, rediss, unix, valkey, valkey+unix, valkeys"
+        "unknown URL scheme `http`; known schemes: etcd, etcds, memory, redis, redis+unix, redis-cluster, rediss, rediss-cluster, unix, valkey, valkey+unix, valkey-cluster, valkeys, valkeys-cluster"
     );
 }
 

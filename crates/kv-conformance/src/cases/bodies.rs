@@ -5,7 +5,7 @@ use crate::{
     bench::Bench,
     failure::{Verdict, ensure_eq},
 };
-use kv_core::{Fate, Field, Guard, Value, ZMove, ZMoved};
+use kv_core::{Fate, Field, Guard, Moved, Result, Value, ZMove, ZMoved};
 
 cases! {
     'I' 235 "a move brings bodies along, kept or taken" [SortedSets, Hashes, Move] bodies;
@@ -33,7 +33,7 @@ async fn bodies(b: Bench) -> Verdict {
         .with(&q.body, Fate::Keep)
         .with(b.grouped("g", ":missing"), Fate::Take);
     let moved = b.kv.zmove(step).await?;
-    let told = texts(&moved);
+    let told = texts(&moved)?;
     let some = |text: &str| Some(text.to_owned());
     let expected = [
         vec![some("state a"), some("body a"), None],
@@ -84,7 +84,7 @@ async fn dropped(b: Bench) -> Verdict {
         vec![None, None, None],
     ];
     ensure_eq!(
-        texts(&moved),
+        texts(&moved)?,
         expected,
         "the bodies of each member, none where they are dropped"
     );
@@ -109,13 +109,10 @@ async fn dropped(b: Bench) -> Verdict {
 }
 
 /// The bodies of each member.
-fn texts(moved: &ZMoved) -> Vec<Vec<Option<String>>> {
-    let text = |body: &Option<Value>| {
-        let bytes = body.as_ref()?.as_bytes();
-        Some(bytes.escape_ascii().to_string())
-    };
-    let members = moved.members.iter();
+fn texts(moved: &ZMoved) -> Result<Vec<Vec<Option<String>>>> {
+    let text = |body: Option<Value>| Some(body?.as_bytes().escape_ascii().to_string());
+    let members = moved.members.iter().map(Moved::all_bodies);
     members
-        .map(|it| it.bodies.iter().map(text).collect())
+        .map(|it| Ok(it?.into_iter().map(text).collect()))
         .collect()
 }

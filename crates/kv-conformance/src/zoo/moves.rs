@@ -170,7 +170,7 @@ async fn dropped_stays(on: Hand<'_>, command: Command) -> Result<Reply> {
     }
     let mut moved = on.zmove(step).await?;
     for it in &mut moved.members {
-        dropped.iter().for_each(|&at| it.bodies[at] = None);
+        dropped.iter().for_each(|&at| it.bodies[at] = Ok(None));
     }
     Ok(Reply::ZMove(moved))
 }
@@ -190,7 +190,7 @@ async fn dropped_has_no_place(on: Hand<'_>, command: Command) -> Result<Reply> {
     let mut moved = on.zmove(step).await?;
     for it in &mut moved.members {
         for &at in dropped.iter().rev() {
-            it.bodies.remove(at);
+            drop(it.bodies.remove(at));
         }
     }
     Ok(Reply::ZMove(moved))
@@ -202,7 +202,9 @@ async fn dropped_unseen(on: Hand<'_>, command: Command) -> Result<Reply> {
     step.hashes.retain(|it| it.fate != Fate::Drop);
     let mut moved = on.zmove(step).await?;
     for it in &mut moved.members {
-        dropped.iter().for_each(|&at| it.bodies.insert(at, None));
+        dropped
+            .iter()
+            .for_each(|&at| it.bodies.insert(at, Ok(None)));
     }
     Ok(Reply::ZMove(moved))
 }
@@ -303,7 +305,7 @@ async fn read_then_moved(on: Hand<'_>, command: Command) -> Result<Reply> {
             let field = kv_core::Field::from(member.as_bytes());
             let found = on.fields(&hash.key).await?;
             let body = found.into_iter().find(|(name, _)| *name == field);
-            it.bodies.push(body.map(|(_, value)| value));
+            it.bodies.push(Ok(body.map(|(_, value)| value)));
         }
         if let Some(key) = source.tally.clone() {
             let (field, by) = (member.as_bytes().into(), 1);

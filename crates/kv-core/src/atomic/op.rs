@@ -239,7 +239,7 @@ impl Walk for Notice {
     const PARTS: Parts = Parts::KEYS.and(Parts::VALUES);
 
     fn walk<'a>(&'a mut self, walker: &mut Walker<'_, 'a>) -> Result<()> {
-        self.channel.walk(walker)?;
+        walker.channel(&mut self.channel)?;
         self.payload.walk(walker)
     }
 }

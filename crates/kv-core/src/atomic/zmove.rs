@@ -2,7 +2,8 @@
 
 use super::Guard;
 use crate::{
-    Key, Member, RelativeScore, Result, Score, Timestamp, Value, Walk, Walker, command::Parts,
+    Error, Key, Member, Places, RelativeScore, Result, Score, Timestamp, Value, Visitor, Walk,
+    Walker, command::Parts,
 };
 
 /// One atomic step that takes members with the lowest scores from some sorted sets and puts them
@@ -152,7 +153,7 @@ impl ZMove {
 }
 
 /// What a move did.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct ZMoved {
     /// Whether the guards held. If not, nothing moved and the rest was not looked at.
@@ -168,7 +169,7 @@ pub struct ZMoved {
 }
 
 /// A member that moved.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub struct Moved {
     /// The member.
@@ -181,8 +182,9 @@ pub struct Moved {
     /// claim; alone it can repeat.
     pub after: Option<Score>,
     /// Its fields of the hashes, one for each hash in their order; `None` where there is no such
-    /// field or the fields are dropped.
-    pub bodies: Vec<Option<Value>>,
+    /// field or the fields are dropped. One that a layer cannot make out, say for want of a key, is an
+    /// error of its own: the member has moved all the same.
+    pub bodies: Vec<Result<Option<Value>>>,
     /// How often it has moved from its source, this time included, where that is counted.
     pub tally: Option<i64>,
 }
@@ -220,6 +222,30 @@ impl Moved {
             tally: None,
         }
     }
+
+    /// All bodies, for who has no use for some of them.
+    ///
+    /// # Errors
+    /// That of the first body that could not be made out.
+    pub fn all_bodies(&self) -> Result<Vec<Option<Value>>> {
+        let bodies = self.bodies.iter();
+        let bodies = bodies.map(|it| it.as_ref().map_err(Error::duplicate).cloned());
+        bodies.collect()
+    }
+
+    /// Shows all parts to a visitor, the bodies each for itself: what is said of one becomes its answer.
+    pub(crate) fn visit(&mut self, places: &Places, visitor: &mut dyn Visitor) -> Result<()> {
+        visitor.member(&mut self.member)?;
+        let field = self.member.as_bytes();
+        for (hash, body) in self.bodies.iter_mut().enumerate() {
+            let mut walker = Walker::new(visitor, places);
+            walker.enter_field(hash, field);
+            if let Err(error) = body.walk(&mut walker) {
+                *body = Err(error);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The hashes come first: their places are where the bodies of the reply belong.
@@ -245,6 +271,10 @@ impl Walk for ZMoved {
     fn walk<'a>(&'a mut self, walker: &mut Walker<'_, 'a>) -> Result<()> {
         self.members.iter_mut().try_for_each(|it| it.walk(walker))
     }
+
+    fn failures(&self, see: &mut dyn FnMut(&Error)) {
+        self.members.failures(see);
+    }
 }
 
 impl Walk for Moved {
@@ -258,5 +288,9 @@ impl Walk for Moved {
             body.walk(walker)?;
         }
         Ok(())
+    }
+
+    fn failures(&self, see: &mut dyn FnMut(&Error)) {
+        self.bodies.failures(see);
     }
 }

@@ -11,6 +11,8 @@ pub struct Place<'a> {
     pub key: Option<&'a Key>,
     /// Its field, if the key holds a hash.
     pub field: Option<&'a [u8]>,
+    /// Whether it is a message on a channel of that name: nothing that lies at the key.
+    pub is_message: bool,
 }
 
 /// The keys and fields of a command, in order: noted before it is sent, so that the values in its
@@ -28,6 +30,7 @@ impl Places {
         Some(Place {
             key: key.as_ref(),
             field: field.as_ref().map(Field::as_bytes),
+            is_message: false,
         })
     }
 

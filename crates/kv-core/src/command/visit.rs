@@ -56,23 +56,38 @@ impl Command {
     /// # Errors
     /// The visitor's.
     pub fn visit(&mut self, visitor: &mut dyn Visitor) -> Result<()> {
-        self.walk(&mut Walker::new(visitor, &Places::default()))
+        let places = Places::default();
+        let mut walker = Walker::new(visitor, &places);
+        match self {
+            Self::Notify { channel, payload } => {
+                walker.channel(channel)?;
+                payload.walk(&mut walker)
+            }
+            other => other.walk(&mut walker),
+        }
     }
 }
 
 impl Reply {
     /// Shows every part of the reply to a visitor; `places` come from the command it answers.
     ///
-    /// Each transaction has an answer of its own: what the visitor says of one becomes its answer,
-    /// and the others are shown all the same.
+    /// Each transaction has an answer of its own, and so has each body of a move: what the visitor
+    /// says of one becomes its answer, and the others are shown all the same.
     ///
     /// # Errors
     /// The visitor's.
     pub fn visit(&mut self, places: &Places, visitor: &mut dyn Visitor) -> Result<()> {
-        let Self::Commit(answers) = self else {
-            let mut walker = Walker::new(visitor, places);
-            walker.enter(0);
-            return self.walk(&mut walker);
+        let answers = match self {
+            Self::Commit(answers) => answers,
+            Self::ZMove(moved) => {
+                let mut members = moved.members.iter_mut();
+                return members.try_for_each(|it| it.visit(places, visitor));
+            }
+            other => {
+                let mut walker = Walker::new(visitor, places);
+                walker.enter(0);
+                return other.walk(&mut walker);
+            }
         };
         for (index, answer) in answers.iter_mut().enumerate() {
             let mut walker = Walker::new(visitor, places);
@@ -99,7 +114,7 @@ impl Event {
                 value.walk(&mut walker)
             }
             Self::Message { channel, payload } => {
-                channel.walk(&mut walker)?;
+                walker.channel(channel)?;
                 payload.walk(&mut walker)
             }
             Self::Delete { key } => key.walk(&mut walker),

@@ -21,7 +21,7 @@ pub struct Walker<'v, 'a> {
 }
 
 impl<'v, 'a> Walker<'v, 'a> {
-    pub(super) fn new(visitor: &'v mut dyn Visitor, places: &'a Places) -> Self {
+    pub(crate) fn new(visitor: &'v mut dyn Visitor, places: &'a Places) -> Self {
         Self {
             visitor,
             places,
@@ -46,6 +46,13 @@ impl<'v, 'a> Walker<'v, 'a> {
                 ..place
             };
         }
+    }
+
+    /// Shows a channel; a value that follows is a message on it.
+    pub(crate) fn channel(&mut self, channel: &'a mut Key) -> Result<()> {
+        channel.walk(self)?;
+        self.at.is_message = true;
+        Ok(())
     }
 
     /// Shows a member whose bytes are borrowed again later.

@@ -6,7 +6,7 @@ use crate::{
     layout::header,
     optimistic::{Done, Optimist, Slot},
 };
-use kv_core::{Value, ZMoved};
+use kv_core::{Result, Value, ZMoved};
 
 /// A move that was planned.
 pub(super) struct PlannedMove {
@@ -56,8 +56,8 @@ impl PlannedMove {
     }
 }
 
-fn read(done: &Done, bodies: Vec<Option<Slot>>) -> Answer<Vec<Option<Value>>> {
-    let read = |slot: Option<Slot>| slot.map_or(Ok(None), |slot| body(done, slot));
+fn read(done: &Done, bodies: Vec<Option<Slot>>) -> Answer<Vec<Result<Option<Value>>>> {
+    let read = |slot: Option<Slot>| slot.map_or(Ok(None), |slot| body(done, slot)).map(Ok);
     bodies.into_iter().map(read).collect()
 }
 

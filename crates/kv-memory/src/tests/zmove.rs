@@ -68,10 +68,13 @@ async fn a_claim_moves_counts_and_brings_bodies() {
     let tallies: Vec<_> = moved.members.iter().map(|it| it.tally).collect();
     assert_eq!(tallies, [Some(5), Some(1), Some(1)]);
     assert_eq!(
-        moved.members[0].bodies,
+        moved.members[0].all_bodies().unwrap(),
         [Some("A".into()), None, Some("1".into())]
     );
-    assert_eq!(moved.members[2].bodies, [None, None, Some("3".into())]);
+    assert_eq!(
+        moved.members[2].all_bodies().unwrap(),
+        [None, None, Some("3".into())]
+    );
     assert_eq!(held(kv, "due").await, pairs(&[("late", 9)]));
     assert_eq!(kv.zcount(key("leased"), (lease, lease)).await.unwrap(), 3);
     assert_eq!(kv.hlen(key("body")).await.unwrap(), 2);

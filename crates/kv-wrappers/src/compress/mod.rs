@@ -1,8 +1,15 @@
 mod config;
 mod frame;
+mod meters;
 
-use self::frame::{HEADER, Packer};
-use crate::transformed::{At, Transform, Transformed};
+use self::{
+    frame::{HEADER, Packer, Refusal},
+    meters::Meters,
+};
+use crate::{
+    telemetry::{StoreName, describe},
+    transformed::{At, Transform, Transformed},
+};
 use kv_core::{Capabilities, Layer, Result, Service, Value};
 use std::{fmt, sync::Arc};
 
@@ -28,13 +35,16 @@ pub use self::config::{Algorithm, CompressConfig, LegacyValues};
 /// `max_unpacked_bytes`, or was not written by this layer; see [`LegacyValues`].
 /// [`ErrorKind::TooLarge`](kv_core::ErrorKind::TooLarge) for a value longer than `max_unpacked_bytes`.
 /// Where a command had been applied when its answer turns out to be unreadable, the outcome is
-/// *unknown*.
+/// *unknown*; a body that a move brings has an error of its own.
 ///
 /// # Cost
 /// A read and a `set` take one box more. Packing is done in the caller's task: a value of many
 /// megabytes holds up a worker of the runtime for as long as it takes.
 #[derive(Clone)]
-pub struct Compress(Arc<Packer>);
+pub struct Compress {
+    packer: Arc<Packer>,
+    store: StoreName,
+}
 
 impl Compress {
     /// A layer with these settings.
@@ -43,37 +53,72 @@ impl Compress {
     /// [`ErrorKind::Config`](kv_core::ErrorKind::Config) for a level that the algorithm lacks, and for
     /// a limit of zero or of 4 GiB and more.
     pub fn new(config: CompressConfig) -> Result<Self> {
-        Ok(Self(Arc::new(Packer::new(config)?)))
+        Ok(Self {
+            packer: Arc::new(Packer::new(config)?),
+            store: StoreName::default(),
+        })
+    }
+
+    /// With this name of the store in its metrics.
+    #[must_use]
+    pub fn store(mut self, name: impl Into<String>) -> Self {
+        self.store = StoreName::new(name);
+        self
     }
 }
 
 impl fmt::Debug for Compress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Compress").field(self.0.config()).finish()
+        f.debug_tuple("Compress")
+            .field(self.packer.config())
+            .finish()
     }
 }
 
 impl Layer for Compress {
     fn wrap(&self, inner: Arc<dyn Service>) -> Arc<dyn Service> {
-        Arc::new(Transformed::new(inner, Arc::clone(&self.0)))
+        describe("compress");
+        let packing = Packing {
+            packer: Arc::clone(&self.packer),
+            meters: Meters::new(&self.store),
+        };
+        Arc::new(Transformed::new(inner, Arc::new(packing)))
     }
 }
 
-impl Transform for Packer {
+/// The packer at work on one store.
+struct Packing {
+    packer: Arc<Packer>,
+    meters: Meters,
+}
+
+impl Packing {
+    fn told(&self, answer: Result<Value, Refusal>) -> Result<Value> {
+        answer.map_err(|refusal| {
+            self.meters.refused(&refusal);
+            refusal.into()
+        })
+    }
+}
+
+impl Transform for Packing {
     const IS_BOUND: bool = false;
     const GROWS_EVENLY: bool = false;
 
     fn write(&self, _: At<'_>, value: Value) -> Result<Value> {
-        self.pack(value)
+        let plain = value.as_bytes().len();
+        let packed = self.told(self.packer.pack(value))?;
+        self.meters.packed([plain, packed.as_bytes().len()]);
+        Ok(packed)
     }
 
     fn read(&self, _: At<'_>, value: Value) -> Result<Value> {
-        self.unpack(value)
+        self.told(self.packer.unpack(value))
     }
 
     fn capabilities(&self, mut inner: Capabilities) -> Capabilities {
         let most = inner.max_value_bytes.saturating_sub(HEADER);
-        inner.max_value_bytes = most.min(self.config().max_unpacked_bytes);
+        inner.max_value_bytes = most.min(self.packer.config().max_unpacked_bytes);
         inner
     }
 
@@ -84,7 +129,7 @@ impl Transform for Packer {
             threshold_bytes,
             legacy,
             ..
-        } = self.config();
+        } = self.packer.config();
         let algorithm = match (algorithm, level) {
             (Algorithm::Lz4, _) => "lz4".to_owned(),
             (Algorithm::Zstd, None) => "zstd".to_owned(),

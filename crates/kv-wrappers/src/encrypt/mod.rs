@@ -1,8 +1,12 @@
 mod config;
+mod meters;
 mod ring;
 
-use self::ring::KeyRing;
-use crate::transformed::{At, Transform, Transformed};
+use self::{meters::Meters, ring::KeyRing};
+use crate::{
+    telemetry::{StoreName, describe},
+    transformed::{At, Transform, Transformed},
+};
 use kv_core::{Capabilities, Capability, Layer, Result, Service, Value};
 use std::{fmt, sync::Arc};
 
@@ -37,7 +41,8 @@ pub use self::config::{EncryptConfig, EncryptionKey, Integers, PlainValues};
 /// ```
 ///
 /// Each value is bound to its key *as the store sees it*, and to its field in a hash: one that somebody
-/// moved there from another key, field or tenant does not open. Layers may come and go around this one
+/// moved there from another key, field or tenant does not open, nor does a message that was written to a
+/// key, or a value that was sent as a message. Layers may come and go around this one
 /// as long as the keys on the store stay the same.
 ///
 /// # What is covered
@@ -57,14 +62,17 @@ pub use self::config::{EncryptConfig, EncryptionKey, Integers, PlainValues};
 /// [`ErrorKind::Codec`](kv_core::ErrorKind::Codec) when what is read is damaged, out of place,
 /// encrypted with a key that is not in the ring, or not encrypted; see [`PlainValues`]. One such value
 /// fails the whole of a `get_many` or `hgetall`. Where a command had been applied when its answer turns
-/// out to be unreadable, the outcome is *unknown*: a body that cannot be read fails the `zmove` that
-/// brings it.
+/// out to be unreadable, the outcome is *unknown*. A body that cannot be read is an error in its own
+/// place in what [`zmove`](kv_core::Kv::zmove) answers; the claim stands, and the others are readable.
 ///
 /// # Cost
 /// A read and a `set` take one box more; sealing or opening takes some 3 µs for 64 bytes and 0.1 ms for
 /// 64 KiB. Nonces are random and come from the operating system, one call for each value.
 #[derive(Clone)]
-pub struct Encrypt(Arc<KeyRing>);
+pub struct Encrypt {
+    ring: Arc<KeyRing>,
+    store: StoreName,
+}
 
 impl Encrypt {
     /// A layer with these keys.
@@ -73,39 +81,71 @@ impl Encrypt {
     /// [`ErrorKind::Config`](kv_core::ErrorKind::Config) if `primary` names no key, the name of one
     /// cannot be used, or two are the same.
     pub fn new(config: EncryptConfig) -> Result<Self> {
-        Ok(Self(Arc::new(KeyRing::new(&config)?)))
+        Ok(Self {
+            ring: Arc::new(KeyRing::new(&config)?),
+            store: StoreName::default(),
+        })
+    }
+
+    /// With this name of the store in its metrics.
+    #[must_use]
+    pub fn store(mut self, name: impl Into<String>) -> Self {
+        self.store = StoreName::new(name);
+        self
     }
 }
 
 /// The names of the keys only.
 impl fmt::Debug for Encrypt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = self.0.names().collect();
-        write!(f, "Encrypt({} of {names:?})", self.0.primary())
+        let names: Vec<_> = self.ring.names().collect();
+        write!(f, "Encrypt({} of {names:?})", self.ring.primary())
     }
 }
 
 impl Layer for Encrypt {
     fn wrap(&self, inner: Arc<dyn Service>) -> Arc<dyn Service> {
-        Arc::new(Transformed::new(inner, Arc::clone(&self.0)))
+        describe("encrypt");
+        let cipher = Cipher {
+            meters: Meters::new(&self.store, &self.ring),
+            ring: Arc::clone(&self.ring),
+        };
+        Arc::new(Transformed::new(inner, Arc::new(cipher)))
     }
 }
 
-impl Transform for KeyRing {
+/// The keys at work on one store.
+struct Cipher {
+    ring: Arc<KeyRing>,
+    meters: Meters,
+}
+
+impl Transform for Cipher {
     const IS_BOUND: bool = true;
     const GROWS_EVENLY: bool = true;
 
     fn write(&self, at: At<'_>, value: Value) -> Result<Value> {
-        self.seal(at, value)
+        let (key, value) = self.ring.seal(at, value)?;
+        self.meters.sealed(key);
+        Ok(value)
     }
 
     fn read(&self, at: At<'_>, value: Value) -> Result<Value> {
-        self.open(at, value)
+        match self.ring.open(at, value) {
+            Ok((key, value)) => {
+                self.meters.opened(key);
+                Ok(value)
+            }
+            Err(refusal) => {
+                self.meters.refused(&refusal);
+                Err(refusal.into())
+            }
+        }
     }
 
     fn capabilities(&self, mut inner: Capabilities) -> Capabilities {
-        inner.max_value_bytes = inner.max_value_bytes.saturating_sub(self.overhead());
-        match self.integers {
+        inner.max_value_bytes = inner.max_value_bytes.saturating_sub(self.ring.overhead());
+        match self.ring.integers {
             Integers::Plain => inner,
             Integers::Encrypt => inner
                 .without(Capability::Counters)
@@ -114,19 +154,20 @@ impl Transform for KeyRing {
     }
 
     fn name(&self) -> String {
-        let others = match self.names().count() {
+        let ring = &self.ring;
+        let others = match ring.names().count() {
             1 => String::new(),
             count => format!(" of {count}"),
         };
-        let plain = match self.plain_values {
+        let plain = match ring.plain_values {
             PlainValues::Refuse => "",
             PlainValues::Read => ", plain values read",
         };
-        let integers = match self.integers {
+        let integers = match ring.integers {
             Integers::Encrypt => "",
             Integers::Plain => ", integers plain",
         };
-        format!("encrypt({}{others}{plain}{integers})", self.primary())
+        format!("encrypt({}{others}{plain}{integers})", ring.primary())
     }
 }
 

@@ -15,6 +15,11 @@ const LONGEST_NAME: usize = 32;
 /// A number of 64 bits is never longer.
 const NUMBER: usize = 20;
 
+/// What a value is at its key.
+const STRING: u8 = 0;
+const FIELD: u8 = 1;
+const MESSAGE: u8 = 2;
+
 /// The keys, ready for use.
 pub(super) struct KeyRing {
     keys: Vec<(String, XChaCha20Poly1305)>,
@@ -70,10 +75,11 @@ impl KeyRing {
         3 + self.primary().len() + NONCE + TAG
     }
 
-    pub(super) fn seal(&self, at: At<'_>, value: Value) -> Result<Value> {
+    /// The frame, with the place of its key; none where the value stays as it is.
+    pub(super) fn seal(&self, at: At<'_>, value: Value) -> Result<(Option<usize>, Value)> {
         let content = value.as_bytes();
         if self.integers == Integers::Plain && is_number(content) {
-            return Ok(value);
+            return Ok((None, value));
         }
         let (name, cipher) = &self.keys[self.primary];
         let header = 3 + name.len();
@@ -91,41 +97,77 @@ impl KeyRing {
             .encrypt_inout_detached(&nonce, &bound, text.into())
             .map_err(|_| too_long())?;
         frame.extend_from_slice(&tag);
-        Ok(frame.into())
+        Ok((Some(self.primary), frame.into()))
     }
 
-    pub(super) fn open(&self, at: At<'_>, value: Value) -> Result<Value> {
+    /// What is in the frame, with the place of its key; none for a value that needs no frame.
+    pub(super) fn open(&self, at: At<'_>, value: Value) -> Result<(Option<usize>, Value), Refusal> {
         let stored = value.into_bytes();
         let Some(frame) = Frame::of(&stored)? else {
-            return self.plain(stored);
+            return Ok((None, self.plain(stored)?));
         };
-        let key = self.keys.iter().find(|(it, _)| it.as_bytes() == frame.name);
-        let Some((_, cipher)) = key else {
-            return Err(codec(
-                "the value is encrypted with a key that the ring lacks; give it back to `keys`",
-            )
-            .with_context("key", frame.name.escape_ascii())
-            .with_context("known", names(self.names())));
+        let mut keys = self.keys.iter();
+        let Some(place) = keys.position(|(it, _)| it.as_bytes() == frame.name) else {
+            return Err(Refusal::UnknownKey {
+                name: frame.name.escape_ascii().to_string(),
+                known: names(self.names()),
+            });
         };
+        let (name, cipher) = &self.keys[place];
         let bound = bound(frame.header, at)?;
         let mut content = frame.text.to_vec();
         cipher
             .decrypt_inout_detached(&frame.nonce, &bound, (&mut *content).into(), &frame.tag)
-            .map_err(|_| {
-                codec("the value is damaged, or was put here from another key or field")
-                    .with_context("key", frame.name.escape_ascii())
-            })?;
-        Ok(content.into())
+            .map_err(|_| Refusal::Damaged { name: name.clone() })?;
+        Ok((Some(place), content.into()))
     }
 
-    fn plain(&self, stored: Bytes) -> Result<Value> {
+    fn plain(&self, stored: Bytes) -> Result<Value, Refusal> {
         let is_let_through = self.plain_values == PlainValues::Read
             || (self.integers == Integers::Plain && is_number(&stored));
         match is_let_through {
             true => Ok(stored.into()),
-            false => Err(codec(
+            false => Err(Refusal::Plain),
+        }
+    }
+}
+
+/// Why a value does not open.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// The ring lacks the key of this name.
+    UnknownKey { name: String, known: String },
+    /// It is not encrypted.
+    Plain,
+    /// It is a frame without its end.
+    CutShort,
+    /// The tag vouches for something else.
+    Damaged { name: String },
+    /// A layer further in told no key with it.
+    Misplaced,
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        let codec = |message: &str| Self::new(ErrorKind::Codec, message);
+        match refusal {
+            Refusal::UnknownKey { name, known } => codec(
+                "the value is encrypted with a key that the ring lacks; give it back to `keys`",
+            )
+            .with_context("key", name)
+            .with_context("known", known),
+            Refusal::Plain => codec(
                 "the value is not encrypted; if it is older than the layer set plain_values = \"read\" until all are written anew",
-            )),
+            ),
+            Refusal::CutShort => codec("the encrypted value is cut short"),
+            Refusal::Damaged { name } => {
+                codec("the value is damaged, or was put here from another key, field or channel")
+                    .with_context("key", name)
+            }
+            Refusal::Misplaced => {
+                let message = "a layer answered with a value that belongs to no key";
+                Self::new(ErrorKind::Unexpected, message)
+            }
         }
     }
 }
@@ -142,7 +184,7 @@ struct Frame<'a> {
 
 impl<'a> Frame<'a> {
     /// None for what is not encrypted.
-    fn of(stored: &'a [u8]) -> Result<Option<Self>> {
+    fn of(stored: &'a [u8]) -> Result<Option<Self>, Refusal> {
         let [FRAME, VERSION_1, rest @ ..] = stored else {
             return Ok(None);
         };
@@ -162,23 +204,26 @@ impl<'a> Frame<'a> {
         parts()
             .filter(|it| it.name.len() <= LONGEST_NAME)
             .map(Some)
-            .ok_or_else(|| codec("the encrypted value is cut short"))
+            .ok_or(Refusal::CutShort)
     }
 }
 
 /// What the tag vouches for besides the content: the header, and where the value belongs.
-fn bound(header: &[u8], at: At<'_>) -> Result<Vec<u8>> {
-    let key = at.key.map(Key::as_bytes).ok_or_else(|| {
-        let message = "a layer answered with a value that belongs to no key";
-        Error::new(ErrorKind::Unexpected, message)
-    })?;
+fn bound(header: &[u8], at: At<'_>) -> Result<Vec<u8>, Refusal> {
+    let key = at.key.map(Key::as_bytes).ok_or(Refusal::Misplaced)?;
     let field = at.field.unwrap_or_default();
     let mut bound = Vec::with_capacity(header.len() + 8 + key.len() + 1 + field.len());
     bound.extend_from_slice(header);
     bound.extend_from_slice(&(key.len() as u64).to_be_bytes());
     bound.extend_from_slice(key);
-    // An empty field is a field.
-    bound.push(u8::from(at.field.is_some()));
+    bound.push(match at {
+        At {
+            is_message: true, ..
+        } => MESSAGE,
+        // An empty field is a field.
+        At { field: Some(_), .. } => FIELD,
+        At { field: None, .. } => STRING,
+    });
     bound.extend_from_slice(field);
     Ok(bound)
 }
@@ -202,10 +247,6 @@ fn no_name(name: &str) -> Error {
         name.escape_debug()
     );
     Error::new(ErrorKind::Config, message)
-}
-
-fn codec(message: &str) -> Error {
-    Error::new(ErrorKind::Codec, message)
 }
 
 fn too_long() -> Error {

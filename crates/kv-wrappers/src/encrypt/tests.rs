@@ -2,7 +2,9 @@ mod ring;
 
 use super::*;
 use crate::{KeyResolver, KeySettings, tour};
-use kv_core::{Context, Error, ErrorKind, Event, Fate, Kv, Outcome, SetOptions, Watch, ZMove};
+use kv_core::{
+    Context, Error, ErrorKind, Event, Fate, Kv, Outcome, ScoreRange, SetOptions, Watch, ZMove,
+};
 use kv_memory::MemoryStore;
 
 const SECRET: &str = "the plain text of the secret";
@@ -137,9 +139,12 @@ async fn case_141_a_value_opens_in_its_own_place_only() {
     let place = |key, field| At {
         key: Some(key),
         field,
+        is_message: false,
     };
-    let sealed = ring.seal(place(&at, Some(b"c")), SECRET.into()).unwrap();
-    is_codec(ring.open(place(&moved, Some(b"bc")), sealed.clone()));
+    let sealed = ring.seal(place(&at, Some(b"c")), SECRET.into());
+    let (_, sealed) = sealed.unwrap();
+    let refused = ring.open(place(&moved, Some(b"bc")), sealed.clone());
+    is_codec(refused.map_err(Error::from));
     assert!(ring.open(place(&at, Some(b"c")), sealed).is_ok());
 }
 
@@ -272,15 +277,6 @@ async fn case_141_counters_are_refused_or_plain() {
 #[tokio::test]
 async fn what_was_applied_although_its_answer_cannot_be_read_is_in_doubt() {
     let (kv, raw) = opened(usual()).await;
-    raw.hset("{q}:bodies", "a", "forged").await.unwrap();
-    kv.zadd("{q}:due", [("a", 1)]).await.unwrap();
-    let claim = ZMove::new(1)
-        .from(tour::key("{q}:due"), 10)
-        .with(tour::key("{q}:bodies"), Fate::Keep);
-    let error = is_codec(kv.zmove(claim).await);
-    assert_eq!(error.outcome(), Outcome::Unknown);
-    assert_eq!(error.key(), Some("{q}:bodies"));
-
     raw.set("{t}a", "forged").await.unwrap();
     kv.set("{t}b", SECRET).await.unwrap();
     let read = |name| {
@@ -293,6 +289,65 @@ async fn what_was_applied_although_its_answer_cannot_be_read_is_in_doubt() {
     assert_eq!(good, Some(SECRET.into()), "beside a bad one");
     let error = is_codec(answers.pop().unwrap());
     assert_eq!(error.outcome(), Outcome::Unknown);
+}
+
+/// The claim must not be lost with the body: it says who has the member, and nobody else does.
+#[tokio::test]
+async fn a_body_that_cannot_be_read_is_an_error_of_its_own_and_the_move_stands() {
+    let (kv, raw) = opened(usual()).await;
+    let (due, lease) = (tour::key("{q}:due"), tour::key("{q}:lease"));
+    let (bodies, more) = (tour::key("{q}:bodies"), tour::key("{q}:more"));
+    kv.hset_many(&bodies, [("a", SECRET), ("b", SECRET)])
+        .await
+        .unwrap();
+    raw.hset(&bodies, "b", "forged").await.unwrap();
+    kv.hset(&more, "b", SECRET).await.unwrap();
+    kv.zadd(&due, [("a", 1), ("b", 2), ("c", 3)]).await.unwrap();
+    let claim = ZMove::new(9)
+        .from_counted(&due, 10, tour::key("{q}:tally"))
+        .to(&lease, 20)
+        .with(&bodies, Fate::Keep)
+        .with(&more, Fate::Keep);
+    let moved = kv.zmove(claim).await.unwrap();
+    let claimed: Vec<_> = moved.members.iter().map(|it| &it.member).collect();
+    assert_eq!(claimed, ["a", "b", "c"]);
+    assert!(moved.members.iter().all(|it| it.tally == Some(1)));
+    let [a, b, c] = &moved.members[..] else {
+        panic!("{moved:?}");
+    };
+    assert_eq!(a.all_bodies().unwrap(), [Some(SECRET.into()), None]);
+    assert_eq!(c.all_bodies().unwrap(), [None, None]);
+    let [Err(forged), Ok(Some(good))] = &b.bodies[..] else {
+        panic!("{b:?}");
+    };
+    assert_eq!(*good, SECRET);
+    let error = is_codec::<()>(Err(forged.duplicate()));
+    assert_eq!(error.operation(), Some("zmove"));
+    assert_eq!(error.key(), Some("{q}:bodies"));
+    // The caller knows what became of it, so nothing is in doubt.
+    assert_eq!(error.outcome(), Outcome::Final);
+    is_codec(b.all_bodies());
+    assert_eq!(kv.zcount(&lease, ScoreRange::ALL).await.unwrap(), 3);
+}
+
+/// Who can write to the store could otherwise make an old message a value, or a value a message.
+#[tokio::test]
+async fn a_message_is_no_value_though_channel_and_key_have_one_name() {
+    let (kv, raw) = opened(usual()).await;
+    let both = || Watch::Channels(vec![tour::key("a")]);
+    let mut sealed = raw.watch(both()).await.unwrap();
+    let mut opened = kv.watch(both()).await.unwrap();
+    kv.notify("a", SECRET).await.unwrap();
+    tour::next(&mut opened).unwrap();
+    let Event::Message { payload, .. } = tour::next(&mut sealed).unwrap() else {
+        panic!("no message");
+    };
+    raw.set("a", &payload).await.unwrap();
+    is_codec(kv.get("a").await);
+    kv.set("a", SECRET).await.unwrap();
+    let stored = raw.get("a").await.unwrap().unwrap();
+    raw.notify("a", &stored).await.unwrap();
+    is_codec(tour::next(&mut opened));
 }
 
 #[tokio::test]

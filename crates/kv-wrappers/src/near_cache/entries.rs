@@ -8,11 +8,13 @@
 //! What all entries depend on, that the watch is there and missed nothing, is a number that they bear:
 //! the epoch. Clearing everything is a new epoch.
 
-use super::{NearCacheConfig, NearCacheState, NearCacheStats};
-use crate::touched::Touched;
+use super::{
+    NearCacheConfig, NearCacheState, NearCacheStats,
+    meters::{Meters, Removed},
+};
+use crate::{telemetry::StoreName, touched::Touched};
 use foldhash::fast::RandomState;
 use kv_core::{Key, Value};
-use moka::notification::RemovalCause;
 use parking_lot::Mutex;
 use std::{
     hash::BuildHasher,
@@ -39,16 +41,9 @@ pub(super) struct Entries {
     epoch: AtomicU64,
     last_epoch: AtomicU64,
     max_value_bytes: usize,
-    hits: Count,
-    misses: Count,
-    refused: Count,
-    evictions: Arc<Count>,
+    meters: Meters,
+    removed: Arc<Removed>,
 }
-
-/// Apart from the others, which other processors write to.
-#[derive(Default)]
-#[repr(align(64))]
-struct Count(AtomicU64);
 
 #[derive(Clone)]
 struct Entry {
@@ -74,20 +69,16 @@ pub(super) struct Claim {
 }
 
 impl Entries {
-    pub(super) fn new(config: &NearCacheConfig) -> Self {
+    pub(super) fn new(config: &NearCacheConfig, store: &StoreName) -> Self {
         let hasher = RandomState::default();
-        let evictions = Arc::new(Count::default());
-        let counted = Arc::clone(&evictions);
+        let removed = Arc::new(Removed::new(store));
+        let counted = Arc::clone(&removed);
         let held = moka::sync::Cache::builder()
             .max_capacity(config.max_bytes)
             .weigher(weight)
             // Our own clock decides what counts; this only frees what nobody asks for any more.
             .time_to_live(config.max_ttl)
-            .eviction_listener(move |_, _, cause| {
-                if cause == RemovalCause::Size {
-                    counted.add();
-                }
-            })
+            .eviction_listener(move |_, _, cause| counted.add(cause))
             .build_with_hasher(hasher.clone());
         Self {
             held,
@@ -96,10 +87,8 @@ impl Entries {
             epoch: AtomicU64::new(NONE),
             last_epoch: AtomicU64::new(NONE),
             max_value_bytes: config.max_value_bytes,
-            hits: Count::default(),
-            misses: Count::default(),
-            refused: Count::default(),
-            evictions,
+            meters: Meters::new(store),
+            removed,
         }
     }
 
@@ -112,11 +101,11 @@ impl Entries {
         };
         match entry {
             Some(entry) if entry.epoch == epoch && now() < entry.ends => {
-                self.hits.add();
+                self.meters.hits.add();
                 Some(entry.value)
             }
             _ => {
-                self.misses.add();
+                self.meters.misses.add();
                 None
             }
         }
@@ -148,7 +137,7 @@ impl Entries {
         let key = Box::from(key.as_bytes());
         let stripe = self.stripes[claim.stripe].lock();
         if stripe.touches != claim.touches || self.epoch.load(Ordering::Acquire) != claim.epoch {
-            self.refused.add();
+            self.meters.refused.add();
             return;
         }
         self.held.insert(key, entry);
@@ -197,11 +186,13 @@ impl Entries {
     /// From here on answers may be kept.
     pub(super) fn begin(&self) {
         self.epoch.store(self.next_epoch(), Ordering::Release);
+        self.meters.begins();
     }
 
     /// From here on none are, and none of those kept counts.
     pub(super) fn end(&self) {
         self.epoch.store(NONE, Ordering::Release);
+        self.meters.ends();
         self.held.invalidate_all();
     }
 
@@ -213,10 +204,10 @@ impl Entries {
         self.held.run_pending_tasks();
         NearCacheStats {
             state,
-            hits: self.hits.read(),
-            misses: self.misses.read(),
-            refused: self.refused.read(),
-            evictions: self.evictions.read(),
+            hits: self.meters.hits.read(),
+            misses: self.meters.misses.read(),
+            refused: self.meters.refused.read(),
+            evictions: self.removed.room.read(),
             entries: self.held.entry_count(),
             bytes: self.held.weighted_size(),
         }
@@ -241,16 +232,6 @@ impl Drop for Writing<'_> {
     fn drop(&mut self) {
         let end = |stripe: &mut Stripe| stripe.writers -= 1;
         self.entries.touch(&self.touched, end);
-    }
-}
-
-impl Count {
-    fn add(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn read(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
     }
 }
 

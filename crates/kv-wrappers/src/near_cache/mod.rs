@@ -1,6 +1,7 @@
 mod config;
 mod entries;
 mod keeper;
+mod meters;
 mod read;
 mod stats;
 
@@ -8,7 +9,10 @@ use self::{
     entries::Entries,
     keeper::{Keeper, Post},
 };
-use crate::touched::Touched;
+use crate::{
+    telemetry::{StoreName, describe},
+    touched::Touched,
+};
 use futures_util::{StreamExt, future::ready};
 use kv_core::{
     BoxFuture, Capabilities, Capability, Clock, Command, Context, Error, ErrorKind, Events, Key,
@@ -83,6 +87,7 @@ pub struct NearCache {
     config: Arc<NearCacheConfig>,
     ranges: Prefixes,
     clock: Arc<dyn Clock>,
+    store: StoreName,
 }
 
 impl NearCache {
@@ -96,6 +101,7 @@ impl NearCache {
             ranges: config.ranges(),
             config: Arc::new(config),
             clock: Arc::new(SystemClock),
+            store: StoreName::default(),
         })
     }
 
@@ -105,13 +111,21 @@ impl NearCache {
         self.clock = clock;
         self
     }
+
+    /// With this name of the store in its metrics.
+    #[must_use]
+    pub fn store(mut self, name: impl Into<String>) -> Self {
+        self.store = StoreName::new(name);
+        self
+    }
 }
 
 impl Layer for NearCache {
     fn wrap(&self, inner: Arc<dyn Service>) -> Arc<dyn Service> {
+        describe("near_cache");
         Arc::new(NearCacheService {
             inner,
-            entries: Arc::new(Entries::new(&self.config)),
+            entries: Arc::new(Entries::new(&self.config, &self.store)),
             keeper: Keeper::new(),
             layer: self.clone(),
         })

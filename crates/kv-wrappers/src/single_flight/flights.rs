@@ -7,7 +7,8 @@
 //! Writes are stamped when they end, in stripes of keys; a flight notes the last stamp when it begins.
 //! It may be joined while no key of it bears a later one.
 
-use crate::touched::Touched;
+use super::meters::Meters;
+use crate::{telemetry::StoreName, touched::Touched};
 use foldhash::fast::RandomState;
 use futures_util::{
     FutureExt,
@@ -129,10 +130,11 @@ pub(super) struct Flights {
     /// The same of the last one that may have changed any key.
     cleared: AtomicU64,
     join_within: Duration,
+    meters: Meters,
 }
 
 impl Flights {
-    pub(super) fn new(join_within: Duration) -> Self {
+    pub(super) fn new(join_within: Duration, store: &StoreName) -> Self {
         Self {
             hasher: RandomState::default(),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
@@ -141,6 +143,7 @@ impl Flights {
             written: (0..STRIPES).map(|_| AtomicU64::default()).collect(),
             cleared: AtomicU64::default(),
             join_within,
+            meters: Meters::new(store),
         }
     }
 
@@ -159,8 +162,10 @@ impl Flights {
         // Last of all, and out with it: were it dropped here as the last one, it would take itself off
         // the table, whose lock we hold.
         if let Some(call) = known.and_then(|it| it.call.upgrade()) {
+            self.meters.joined();
             return call;
         }
+        self.meters.asked();
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let stamp = self.stamps.load(Ordering::SeqCst);
         let landing = Landing {

@@ -1,7 +1,11 @@
 mod flights;
+mod meters;
 
 use self::flights::{Ask, Flights};
-use crate::touched::Touched;
+use crate::{
+    telemetry::{StoreName, describe},
+    touched::Touched,
+};
 use futures_util::StreamExt;
 use kv_core::{
     BoxFuture, CallOptions, Capabilities, Clock, Context, Error, ErrorKind, Event, Events, Layer,
@@ -69,6 +73,7 @@ impl SingleFlightConfig {
 pub struct SingleFlight {
     config: SingleFlightConfig,
     clock: Arc<dyn Clock>,
+    store: StoreName,
 }
 
 impl SingleFlight {
@@ -87,6 +92,7 @@ impl SingleFlight {
         Ok(Self {
             config,
             clock: Arc::new(SystemClock),
+            store: StoreName::default(),
         })
     }
 
@@ -96,13 +102,21 @@ impl SingleFlight {
         self.clock = clock;
         self
     }
+
+    /// With this name of the store in its metrics.
+    #[must_use]
+    pub fn store(mut self, name: impl Into<String>) -> Self {
+        self.store = StoreName::new(name);
+        self
+    }
 }
 
 impl Layer for SingleFlight {
     fn wrap(&self, inner: Arc<dyn Service>) -> Arc<dyn Service> {
+        describe("single_flight");
         Arc::new(SingleFlightService {
             inner,
-            flights: Arc::new(Flights::new(self.config.join_within)),
+            flights: Arc::new(Flights::new(self.config.join_within, &self.store)),
             layer: self.clone(),
         })
     }

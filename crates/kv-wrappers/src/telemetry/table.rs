@@ -79,6 +79,36 @@ metrics! {
     FALLBACKS: Counter Count "kv_fallbacks_total"
         [store reason outcome] "fallback"
         "Reads that went to the second store, and what it had";
+    NEAR_LOOKUPS: Counter Count "kv_near_cache_lookups_total"
+        [store result] "near_cache"
+        "Keys that were looked for in memory, one by one; those known to be missing are hits, too";
+    NEAR_REFUSED: Counter Count "kv_near_cache_refused_total"
+        [store] "near_cache"
+        "Answers that were not kept because something touched the key while they were on their way";
+    NEAR_REMOVED: Counter Count "kv_near_cache_removed_total"
+        [store reason] "near_cache"
+        "Entries that went, and why; one that a newer answer replaced does not count";
+    NEAR_LIVE: Gauge State "kv_near_cache_live"
+        [store] "near_cache"
+        "1 while it answers from memory, 0 while all reads go to the store";
+    FLIGHTS: Counter Count "kv_single_flight_reads_total"
+        [store role] "single_flight"
+        "Reads that could be shared: those that asked the store, and those that got the answer of another";
+    COMPRESSED: Counter Bytes "kv_compress_bytes_total"
+        [store stage] "compress"
+        "Values to be written, before and after they were packed; those that are stored as they are count in both";
+    COMPRESS_REFUSED: Counter Count "kv_compress_refused_total"
+        [store reason] "compress"
+        "Values that were neither written nor read";
+    ENCRYPTED: Counter Count "kv_encrypt_sealed_total"
+        [store key_name] "encrypt"
+        "Values to be written, by the key that they were encrypted with";
+    DECRYPTED: Counter Count "kv_encrypt_opened_total"
+        [store key_name] "encrypt"
+        "Values that were read, by the key that they were encrypted with; a key that nobody needs any more no longer moves";
+    ENCRYPT_REFUSED: Counter Count "kv_encrypt_refused_total"
+        [store reason] "encrypt"
+        "Values that were read and did not open";
 }
 
 /// All labels.
@@ -113,11 +143,23 @@ pub const LABELS: &[LabelSpec] = &[
     },
     LabelSpec {
         name: "reason",
-        meaning: "of giving up: `attempts`, `time` or `budget`; of a refusal: `full` or `waited`; of a fallback: `error` or `miss`",
+        meaning: "of giving up: `attempts`, `time` or `budget`; of a refusal by `concurrency_limit`: `full` or `waited`; of a fallback: `error` or `miss`; of what left a near cache: `touched` by a write or an event, `expired`, or `room`; of a refusal by `compress`: `too_long` to be written, `bomb` for what would unpack to more than is allowed, `foreign` for what the layer did not write, or `damaged`; by `encrypt`: `unknown_key`, `plain`, or `damaged`, which may also be out of place",
     },
     LabelSpec {
         name: "to",
         meaning: "`closed`, `half_open` or `open`",
+    },
+    LabelSpec {
+        name: "role",
+        meaning: "`asked` or `joined`",
+    },
+    LabelSpec {
+        name: "stage",
+        meaning: "`plain` for what callers wrote, `stored` for what became of it",
+    },
+    LabelSpec {
+        name: "key_name",
+        meaning: "the name of the encryption key in the configuration, or `none` for a value that is let through as it is",
     },
 ];
 

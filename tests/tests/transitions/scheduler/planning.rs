@@ -120,7 +120,8 @@ async fn a_due_task_is_rescheduled_and_changed_but_a_running_one_is_not(site: Si
         );
     }
     let moved = site.zmove(claim(queue, 1, &[1], seconds(LEASE))).await;
-    assert_eq!(moved.members[0].bodies[0], Some("newer".into()));
+    let bodies = moved.members[0].all_bodies().unwrap();
+    assert_eq!(bodies[0], Some("newer".into()));
     let mut late = site.commit(reschedule(queue, &task, 0)).await;
     assert!(!late.applied);
     assert_eq!(late.score(0).unwrap(), moved.members[0].after);

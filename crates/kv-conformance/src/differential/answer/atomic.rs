@@ -39,7 +39,10 @@ pub(super) fn commit(command: &Command, answers: Vec<Result<TxnReply>>, now: Tim
 
 pub(super) fn moved(moved: ZMoved, now: Timestamp) -> Answer {
     let members = moved.members.iter().map(|it| {
-        let bodies = it.bodies.iter().map(|body| maybe(body.as_ref()));
+        let bodies = it.bodies.iter().map(|body| match body {
+            Ok(body) => maybe(body.as_ref()),
+            Err(error) => error.kind().name().to_owned(),
+        });
         format!(
             "{} from {} @ {} to {}, bodies {}, tally {:?}",
             escape(it.member.as_bytes()),

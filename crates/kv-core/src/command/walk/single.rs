@@ -17,7 +17,7 @@ impl Walk for Key {
         walker.visitor.key(self)?;
         walker.at = Place {
             key: Some(self),
-            field: None,
+            ..Place::default()
         };
         Ok(())
     }

@@ -1,0 +1,92 @@
+//! What the layers tell that look into values.
+
+use crate::{
+    Compress, CompressConfig, Encrypt, EncryptConfig, EncryptionKey, PlainValues,
+    capture::{block_on, counted},
+    tour::open,
+};
+use kv_core::Layer;
+use kv_memory::MemoryStore;
+use std::sync::Arc;
+
+fn compress() -> Arc<dyn Layer> {
+    let config = CompressConfig::default().max_unpacked_bytes(4096);
+    Arc::new(Compress::new(config).unwrap().store("a"))
+}
+
+fn encrypt(config: EncryptConfig) -> Arc<dyn Layer> {
+    Arc::new(Encrypt::new(config).unwrap().store("a"))
+}
+
+fn key(byte: u8) -> EncryptionKey {
+    EncryptionKey::new([byte; 32])
+}
+
+/// Everything that can become of a value.
+pub(super) fn every_value() {
+    block_on(async {
+        let store = MemoryStore::default();
+        let (kv, raw) = (open(&store, [compress()]).await, open(&store, []).await);
+        kv.set("packed", "x".repeat(2000)).await.unwrap();
+        kv.set("short", "x").await.unwrap();
+        kv.get("packed").await.unwrap();
+        kv.set("long", "x".repeat(5000)).await.unwrap_err();
+        let bomb = b"\xC1\x02\xFF\xFF\xFF\xFF\0\0\0\0bomb".as_slice();
+        let damaged = b"\xC1\x01\0".as_slice();
+        for stored in [bomb, damaged, b"foreign", b"\xC1\x55"] {
+            raw.set("bad", stored).await.unwrap();
+            kv.get("bad").await.unwrap_err();
+        }
+    });
+    block_on(async {
+        let store = MemoryStore::default();
+        let layer = encrypt(EncryptConfig::new("old", key(1)));
+        let (old, raw) = (open(&store, [layer]).await, open(&store, []).await);
+        let both = EncryptConfig::new("new", key(2)).key("old", key(1));
+        let lax = both.clone().plain_values(PlainValues::Read);
+        let new = open(&store, [encrypt(both)]).await;
+        let lax = open(&store, [encrypt(lax)]).await;
+        old.set("a", "written before").await.unwrap();
+        new.get("a").await.unwrap();
+        new.set("b", "written after").await.unwrap();
+        old.get("b").await.unwrap_err();
+        let sealed = raw.get("b").await.unwrap().unwrap();
+        raw.set("moved", sealed).await.unwrap();
+        new.get("moved").await.unwrap_err();
+        raw.set("cut", b"\xC1\x10\x03new").await.unwrap();
+        new.get("cut").await.unwrap_err();
+        raw.set("plain", "plain").await.unwrap();
+        new.get("plain").await.unwrap_err();
+        lax.get("plain").await.unwrap();
+    });
+}
+
+#[test]
+fn every_value_is_counted_once() {
+    let ((), counted) = counted(every_value);
+    let told = |name: &str, label: &str| counted.of(&format!("kv_{name}_total"), &[label]);
+    assert_eq!(told("compress_bytes", "stage=plain"), 2001.0);
+    let stored = told("compress_bytes", "stage=stored");
+    assert!((4.0..100.0).contains(&stored), "{stored}");
+    for (reason, count) in [
+        ("too_long", 1.0),
+        ("bomb", 1.0),
+        ("foreign", 2.0),
+        ("damaged", 1.0),
+    ] {
+        let reason = format!("reason={reason}");
+        assert_eq!(told("compress_refused", &reason), count, "{reason}");
+    }
+    for (name, by_old, by_new, by_none) in [
+        ("encrypt_sealed", 1.0, 1.0, 0.0),
+        ("encrypt_opened", 1.0, 0.0, 1.0),
+    ] {
+        assert_eq!(told(name, "key_name=old"), by_old, "{name}");
+        assert_eq!(told(name, "key_name=new"), by_new, "{name}");
+        assert_eq!(told(name, "key_name=none"), by_none, "{name}");
+    }
+    for (reason, count) in [("unknown_key", 1.0), ("plain", 1.0), ("damaged", 2.0)] {
+        let reason = format!("reason={reason}");
+        assert_eq!(told("encrypt_refused", &reason), count, "{reason}");
+    }
+}
