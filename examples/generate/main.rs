@@ -2,6 +2,7 @@
 
 mod configuration;
 mod metrics;
+mod stacks;
 
 use kv_core::{Access, COMMANDS, Capabilities, Repeat, Store};
 use kv_etcd::EtcdStore;
@@ -23,6 +24,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
             readme.ok_or("README.md lacks the marks of the generated part")?,
         ),
         (metrics::PATH, metrics::page()?),
+        (stacks::PATH, stacks::page()?),
         (configuration::PAGE, configuration::page()),
         (configuration::SCHEMA, configuration::schema()?),
     ];

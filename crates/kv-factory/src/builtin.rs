@@ -7,7 +7,7 @@ mod sharing;
 
 #[cfg(feature = "schema")]
 use crate::schema::Described;
-use crate::{Instance, Settings, WrapperBuilder, registry::Registry};
+use crate::{Instance, Settings, WrapperBuilder, order, registry::Registry};
 use kv_core::{Error, ErrorKind, Layer, Result};
 use kv_wrappers::{
     CircuitBreakerConfig, ConcurrencyLimitConfig, DefaultTtl, HedgeConfig, KeyResolver,
@@ -76,65 +76,74 @@ pub(crate) fn registry() -> Registry {
     let _ = registry.add_provider("redis", of::<kv_redis::RedisConfig, _>(redis::Redis));
     let _ = registry.add_wrapper(
         "circuit_breaker",
-        of::<CircuitBreakerConfig, _>(resilience::BreakerBuilder),
+        ours::<CircuitBreakerConfig, _>(resilience::BreakerBuilder),
     );
     #[cfg(feature = "compress")]
     let _ = registry.add_wrapper(
         "compress",
-        of::<kv_wrappers::CompressConfig, _>(shape::compress::CompressBuilder),
+        ours::<kv_wrappers::CompressConfig, _>(shape::compress::CompressBuilder),
     );
     let _ = registry.add_wrapper(
         "concurrency_limit",
-        of::<ConcurrencyLimitConfig, _>(resilience::LimitBuilder),
+        ours::<ConcurrencyLimitConfig, _>(resilience::LimitBuilder),
     );
     let _ = registry.add_wrapper(
         "default_ttl",
-        of::<DefaultTtlSettings, _>(DefaultTtlBuilder),
+        ours::<DefaultTtlSettings, _>(DefaultTtlBuilder),
     );
     #[cfg(feature = "encrypt")]
     let _ = registry.add_wrapper(
         "encrypt",
-        of::<kv_wrappers::EncryptConfig, _>(shape::encrypt::EncryptBuilder),
+        ours::<kv_wrappers::EncryptConfig, _>(shape::encrypt::EncryptBuilder),
     );
     let _ = registry.add_wrapper(
         "fallback",
-        of::<resilience::FallbackSettings, _>(resilience::FallbackBuilder),
+        ours::<resilience::FallbackSettings, _>(resilience::FallbackBuilder),
     );
-    let _ = registry.add_wrapper("hedge", of::<HedgeConfig, _>(resilience::HedgeBuilder));
+    let _ = registry.add_wrapper("hedge", ours::<HedgeConfig, _>(resilience::HedgeBuilder));
     let _ = registry.add_wrapper(
         "key_resolver",
-        of::<KeyResolverSettings, _>(KeyResolverBuilder),
+        ours::<KeyResolverSettings, _>(KeyResolverBuilder),
     );
     let _ = registry.add_wrapper(
         "near_cache",
-        of::<NearCacheConfig, _>(sharing::NearCacheBuilder),
+        ours::<NearCacheConfig, _>(sharing::NearCacheBuilder),
     );
-    let _ = registry.add_wrapper("observe", of::<ObserveConfig, _>(observe::ObserveBuilder));
+    let _ = registry.add_wrapper("observe", ours::<ObserveConfig, _>(observe::ObserveBuilder));
     let _ = registry.add_wrapper(
         "read_only",
-        of::<shape::NoSettings, _>(shape::ReadOnlyBuilder),
+        ours::<shape::NoSettings, _>(shape::ReadOnlyBuilder),
     );
-    let _ = registry.add_wrapper("retry", of::<RetryConfig, _>(resilience::RetryBuilder));
+    let _ = registry.add_wrapper("retry", ours::<RetryConfig, _>(resilience::RetryBuilder));
     let _ = registry.add_wrapper(
         "single_flight",
-        of::<SingleFlightConfig, _>(sharing::SingleFlightBuilder),
+        ours::<SingleFlightConfig, _>(sharing::SingleFlightBuilder),
     );
     let _ = registry.add_wrapper(
         "size_limit",
-        of::<SizeLimitConfig, _>(shape::SizeLimitBuilder),
+        ours::<SizeLimitConfig, _>(shape::SizeLimitBuilder),
     );
     let _ = registry.add_wrapper(
         "timeout",
-        of::<TimeoutConfig, _>(resilience::TimeoutBuilder),
+        ours::<TimeoutConfig, _>(resilience::TimeoutBuilder),
     );
-    let _ = registry.add_wrapper("ttl_clamp", of::<TtlClampConfig, _>(shape::TtlClampBuilder));
+    let _ = registry.add_wrapper(
+        "ttl_clamp",
+        ours::<TtlClampConfig, _>(shape::TtlClampBuilder),
+    );
     registry
 }
 
-/// A builder together with the type of its settings, where that is asked for.
+/// A provider together with the type of its settings, where that is asked for.
 #[cfg(feature = "schema")]
 fn of<T: schemars::JsonSchema, B>(builder: B) -> Arc<Described<T, B>> {
     Arc::new(Described::new(builder))
+}
+
+/// The same of a wrapper of ours.
+#[cfg(feature = "schema")]
+fn ours<T: schemars::JsonSchema, B>(builder: B) -> Arc<Ours<Described<T, B>>> {
+    Arc::new(Ours(Described::new(builder)))
 }
 
 #[cfg(not(feature = "schema"))]
@@ -144,6 +153,33 @@ fn of<T: schemars::JsonSchema, B>(builder: B) -> Arc<Described<T, B>> {
 )]
 fn of<T, B>(builder: B) -> Arc<B> {
     Arc::new(builder)
+}
+
+#[cfg(not(feature = "schema"))]
+#[expect(
+    clippy::extra_unused_type_parameters,
+    reason = "of use with the feature only"
+)]
+fn ours<T, B>(builder: B) -> Arc<Ours<B>> {
+    Arc::new(Ours(builder))
+}
+
+/// A wrapper whose place is in the tables of [`order`].
+struct Ours<B>(B);
+
+impl<B: WrapperBuilder> WrapperBuilder for Ours<B> {
+    fn build(&self, settings: Settings, instance: &Instance) -> Result<Arc<dyn Layer>> {
+        self.0.build(settings, instance)
+    }
+
+    fn check_order(&self, position: usize, stack: &[&str]) -> Result<(), String> {
+        order::check(position, stack)
+    }
+
+    #[cfg(feature = "schema")]
+    fn schema(&self, generator: &mut schemars::SchemaGenerator) -> Option<schemars::Schema> {
+        self.0.schema(generator)
+    }
 }
 
 #[cfg(feature = "memory")]
@@ -235,14 +271,6 @@ impl WrapperBuilder for KeyResolverBuilder {
         let KeyResolverSettings(settings) = instance.overridden_by(settings).parse()?;
         Ok(Arc::new(KeyResolver::new(settings)?))
     }
-
-    fn check_order(&self, position: usize, stack: &[&str]) -> Result<(), String> {
-        once(
-            position,
-            stack,
-            "would put the prefix in front of every key twice",
-        )
-    }
 }
 
 struct DefaultTtlBuilder;
@@ -282,21 +310,5 @@ impl WrapperBuilder for DefaultTtlBuilder {
             }
         };
         Ok(Arc::new(DefaultTtl::new(span)?))
-    }
-
-    fn check_order(&self, position: usize, stack: &[&str]) -> Result<(), String> {
-        once(
-            position,
-            stack,
-            "would never act, since the outer one fills in every ttl before it",
-        )
-    }
-}
-
-/// Refuses the wrapper if it stands in the stack again, further out.
-fn once(position: usize, stack: &[&str], otherwise: &str) -> Result<(), String> {
-    match stack[position + 1..].contains(&stack[position]) {
-        true => Err(format!("stands in the stack twice and {otherwise}")),
-        false => Ok(()),
     }
 }

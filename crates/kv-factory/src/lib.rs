@@ -8,6 +8,7 @@ mod fault;
 mod hint;
 mod instance;
 mod layout;
+pub mod order;
 mod other;
 mod read;
 mod registry;

@@ -2,8 +2,8 @@
 
 use crate::{Factory, Instance, factory::Shared, hint::instead, instance::Blueprint};
 use kv_core::{
-    BoxFuture, Capabilities, CapabilitySet, Context, Error, ErrorKind, Events, Kv, Reply, Request,
-    Result, Service, Watch,
+    BoxFuture, Capabilities, CapabilitySet, Context, Error, ErrorKind, Events, Key, Kv, Reply,
+    Request, Result, Service, Watch,
 };
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -97,6 +97,12 @@ impl Service for Other {
 
     fn inner(&self) -> Option<&dyn Service> {
         None
+    }
+
+    /// As that store does; before it is opened nobody can tell.
+    fn resolve(&self, key: Key, context: Option<&Context>) -> Result<Key> {
+        let physical = self.get(context.cloned())?.resolve(key)?;
+        Key::new(physical.as_bytes().to_vec())
     }
 
     fn connect(&self) -> BoxFuture<'_, Result<()>> {

@@ -13,6 +13,7 @@ mod layering;
 mod left_out;
 mod observe;
 mod opening;
+mod order;
 mod resilience;
 mod shape;
 mod sharing;

@@ -1,12 +1,10 @@
 //! The wrapper that tells what goes on.
 
-use super::once;
 use crate::{Instance, Settings, WrapperBuilder};
 use kv_core::{Layer, Result};
 use kv_wrappers::{Observe, ObserveConfig};
 use std::sync::Arc;
 
-/// Fits anywhere: outermost it sees calls, inside a retry attempts.
 pub(super) struct ObserveBuilder;
 
 impl WrapperBuilder for ObserveBuilder {
@@ -17,13 +15,5 @@ impl WrapperBuilder for ObserveBuilder {
         config.store = config.store.or_else(|| Some(store()));
         config.namespace = config.namespace.or_else(|| Some(namespace()));
         Ok(Arc::new(Observe::new(config)?))
-    }
-
-    fn check_order(&self, position: usize, stack: &[&str]) -> Result<(), String> {
-        once(
-            position,
-            stack,
-            "would count every call twice under one name",
-        )
     }
 }

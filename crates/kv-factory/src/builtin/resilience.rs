@@ -1,6 +1,5 @@
 //! The wrappers that keep a store's trouble from spreading.
 
-use super::once;
 use crate::{Instance, Settings, WrapperBuilder};
 use kv_core::{Layer, Result};
 use kv_wrappers::{
@@ -10,7 +9,6 @@ use kv_wrappers::{
 use serde::Deserialize;
 use std::sync::Arc;
 
-/// Fits anywhere, also twice: inside a retry it bounds each attempt, outside all of them together.
 pub(super) struct TimeoutBuilder;
 
 impl WrapperBuilder for TimeoutBuilder {
@@ -26,17 +24,8 @@ impl WrapperBuilder for RetryBuilder {
         let layer = Retry::new(settings.parse()?)?;
         Ok(Arc::new(layer.store(instance.name())))
     }
-
-    fn check_order(&self, position: usize, stack: &[&str]) -> Result<(), String> {
-        once(
-            position,
-            stack,
-            "would never act a second time, since the inner one marks what it gave up on",
-        )
-    }
 }
 
-/// Inside a retry it counts attempts, outside what is left after them.
 pub(super) struct BreakerBuilder;
 
 impl WrapperBuilder for BreakerBuilder {
@@ -44,17 +33,8 @@ impl WrapperBuilder for BreakerBuilder {
         let layer = CircuitBreaker::new(settings.parse()?)?;
         Ok(Arc::new(layer.store(instance.name())))
     }
-
-    fn check_order(&self, position: usize, stack: &[&str]) -> Result<(), String> {
-        once(
-            position,
-            stack,
-            "would count the inner one's refusals as the store's failures",
-        )
-    }
 }
 
-/// Fits anywhere, also twice: inside a retry it bounds attempts, outside calls.
 pub(super) struct LimitBuilder;
 
 impl WrapperBuilder for LimitBuilder {
@@ -70,14 +50,6 @@ impl WrapperBuilder for HedgeBuilder {
     fn build(&self, settings: Settings, instance: &Instance) -> Result<Arc<dyn Layer>> {
         let layer = Hedge::new(settings.parse()?)?;
         Ok(Arc::new(layer.store(instance.name())))
-    }
-
-    fn check_order(&self, position: usize, stack: &[&str]) -> Result<(), String> {
-        once(
-            position,
-            stack,
-            "would ask for a slow read up to four times",
-        )
     }
 }
 

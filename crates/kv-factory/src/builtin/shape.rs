@@ -1,6 +1,5 @@
 //! The wrappers that shape what is written: how long it is and lives, whether it is readable.
 
-use super::once;
 use crate::{Instance, Settings, WrapperBuilder};
 use kv_core::{Layer, Result};
 use kv_wrappers::{ReadOnly, SizeLimit, TtlClamp};
@@ -22,7 +21,6 @@ impl WrapperBuilder for ReadOnlyBuilder {
     }
 }
 
-/// Fits anywhere, also twice: outside of `compress` it counts what is written, inside what is stored.
 pub(super) struct SizeLimitBuilder;
 
 impl WrapperBuilder for SizeLimitBuilder {
@@ -37,62 +35,34 @@ impl WrapperBuilder for TtlClampBuilder {
     fn build(&self, settings: Settings, _: &Instance) -> Result<Arc<dyn Layer>> {
         Ok(Arc::new(TtlClamp::new(settings.parse()?)?))
     }
-
-    fn check_order(&self, position: usize, stack: &[&str]) -> Result<(), String> {
-        once(
-            position,
-            stack,
-            "would shorten by its jitter what the outer one has shortened",
-        )
-    }
 }
 
 #[cfg(feature = "compress")]
 pub(super) mod compress {
-    use super::{Arc, Instance, Layer, Result, Settings, WrapperBuilder, once};
+    use super::{Arc, Instance, Layer, Result, Settings, WrapperBuilder};
     use kv_wrappers::Compress;
 
     pub(in crate::builtin) struct CompressBuilder;
 
     impl WrapperBuilder for CompressBuilder {
-        fn build(&self, settings: Settings, _: &Instance) -> Result<Arc<dyn Layer>> {
-            Ok(Arc::new(Compress::new(settings.parse()?)?))
-        }
-
-        fn check_order(&self, position: usize, stack: &[&str]) -> Result<(), String> {
-            if stack[position + 1..].contains(&"encrypt") {
-                return Err(
-                    "would find nothing to pack in what `encrypt` makes; list it after `encrypt`"
-                        .to_owned(),
-                );
-            }
-            once(
-                position,
-                stack,
-                "would find nothing to pack in what the outer one makes",
-            )
+        fn build(&self, settings: Settings, instance: &Instance) -> Result<Arc<dyn Layer>> {
+            let layer = Compress::new(settings.parse()?)?;
+            Ok(Arc::new(layer.store(instance.name())))
         }
     }
 }
 
 #[cfg(feature = "encrypt")]
 pub(super) mod encrypt {
-    use super::{Arc, Instance, Layer, Result, Settings, WrapperBuilder, once};
+    use super::{Arc, Instance, Layer, Result, Settings, WrapperBuilder};
     use kv_wrappers::Encrypt;
 
     pub(in crate::builtin) struct EncryptBuilder;
 
     impl WrapperBuilder for EncryptBuilder {
-        fn build(&self, settings: Settings, _: &Instance) -> Result<Arc<dyn Layer>> {
-            Ok(Arc::new(Encrypt::new(settings.parse()?)?))
-        }
-
-        fn check_order(&self, position: usize, stack: &[&str]) -> Result<(), String> {
-            once(
-                position,
-                stack,
-                "would encrypt every value twice; to change the key give one of them several `keys`",
-            )
+        fn build(&self, settings: Settings, instance: &Instance) -> Result<Arc<dyn Layer>> {
+            let layer = Encrypt::new(settings.parse()?)?;
+            Ok(Arc::new(layer.store(instance.name())))
         }
     }
 }

@@ -48,24 +48,6 @@ async fn faults_are_told_with_their_place() {
     );
 }
 
-#[tokio::test]
-async fn orders_that_cannot_work_are_refused() {
-    assert_eq!(
-        open(r#"{ name = "retry" }, { name = "mark" }, { name = "retry" }"#).await,
-        "`default.database.kvstore.a.wrappers[0]`: `retry` stands in the stack twice and would never act a second time, since the inner one marks what it gave up on; the stack from the provider outwards: retry, mark, retry"
-    );
-    let breaker = r#"{ name = "circuit_breaker" }"#;
-    assert_eq!(
-        open(&format!("{breaker}, {breaker}")).await,
-        "`default.database.kvstore.a.wrappers[0]`: `circuit_breaker` stands in the stack twice and would count the inner one's refusals as the store's failures; the stack from the provider outwards: circuit_breaker, circuit_breaker"
-    );
-    let hedge = r#"{ name = "hedge", config = { after = "1ms" } }"#;
-    assert_eq!(
-        open(&format!("{hedge}, {hedge}")).await,
-        "`default.database.kvstore.a.wrappers[0]`: `hedge` stands in the stack twice and would ask for a slow read up to four times; the stack from the provider outwards: hedge, hedge"
-    );
-}
-
 /// The stores `a`, `b` and `c`; each falls back to the store given, if any.
 fn stores(second: [&str; 3]) -> String {
     let stores = ["a", "b", "c"].into_iter().zip(second);

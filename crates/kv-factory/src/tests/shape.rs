@@ -95,27 +95,6 @@ async fn compression_is_named_and_checked() {
     );
 }
 
-#[cfg(all(feature = "compress", feature = "encrypt"))]
-#[tokio::test]
-async fn what_is_encrypted_is_not_compressed() {
-    let key = r#"{ name = "encrypt", config = { primary = "a", keys = { a = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=" } } }"#;
-    let both = format!("{key}, {{ name = \"compress\" }}");
-    assert_eq!(
-        open(&both).await,
-        "Kv(null > encrypt(a) > compress(zstd from 1024 bytes))"
-    );
-    let turned = format!("{{ name = \"compress\" }}, {key}");
-    assert_eq!(
-        open(&turned).await,
-        "`default.database.kvstore.a.wrappers[0]`: `compress` would find nothing to pack in what `encrypt` makes; list it after `encrypt`; the stack from the provider outwards: compress, encrypt"
-    );
-    let twice = open(&format!("{key}, {key}")).await;
-    assert!(
-        twice.contains("stands in the stack twice and would encrypt every value twice"),
-        "{twice}"
-    );
-}
-
 #[cfg(feature = "encrypt")]
 #[tokio::test]
 async fn encryption_keys_come_from_variables_and_files_and_are_never_shown() {

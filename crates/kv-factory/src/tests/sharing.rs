@@ -51,35 +51,3 @@ async fn faults_are_told_with_their_place() {
         "join_within must be from a millisecond to a minute; table: default.database.kvstore.a.wrappers[0].config"
     );
 }
-
-#[tokio::test]
-async fn orders_that_cannot_work_are_refused() {
-    for (stack, wanted) in [
-        (
-            ["key_resolver", "near_cache"],
-            "keeps and watches keys as the store has them",
-        ),
-        (
-            ["single_flight", "near_cache"],
-            "would keep what joined a read",
-        ),
-        (["near_cache", "near_cache"], "would keep every value twice"),
-        (["single_flight", "retry"], "would each repeat the call"),
-        (["single_flight", "hedge"], "would only join the first"),
-        (
-            ["single_flight", "single_flight"],
-            "would find nothing to share",
-        ),
-    ] {
-        let wrappers = stack.map(|name| match name {
-            "hedge" => r#"{ name = "hedge", config = { after = "1ms" } }"#.to_owned(),
-            name => format!("{{ name = \"{name}\" }}"),
-        });
-        let told = open(&wrappers.join(", ")).await;
-        assert!(told.contains(wanted), "{told}");
-        assert!(
-            told.contains("the stack from the provider outwards"),
-            "{told}"
-        );
-    }
-}

@@ -5,7 +5,7 @@ use self::meters::{Meters, Why};
 use crate::telemetry::{StoreName, describe};
 use kv_core::{
     Access, BoxFuture, CallOptions, Capabilities, Capability, CapabilitySet, Command, Context,
-    Error, ErrorKind, Events, Kv, Layer, Repeat, Reply, Request, Result, Service, TimeToLive,
+    Error, ErrorKind, Events, Key, Kv, Layer, Repeat, Reply, Request, Result, Service, TimeToLive,
     Watch,
 };
 use serde::Deserialize;
@@ -82,6 +82,11 @@ pub enum FallbackWrites {
 /// subtracted from the capabilities: conditions, counters, transactions, structures, watches,
 /// messages. What is left is strings with deadlines, and listing and clearing; listing asks the first
 /// store only, since pages of two stores do not fit together.
+///
+/// # Its place
+/// The second store gets keys and values as they are at this place. Outside of a layer that keeps tenants
+/// apart they would meet there: connecting is refused unless the second store keeps them apart, too. Outside
+/// of an [`Encrypt`](crate::Encrypt) it gets plain values.
 ///
 /// # Lifecycle
 /// Connecting connects both. Closing closes the first; the second belongs to who made it.
@@ -196,12 +201,34 @@ impl Service for FallbackService {
         Box::pin(async move {
             self.inner.connect().await?;
             let second = self.layer.second.connect().await;
-            second.map_err(|error| error.with_context("store", "the one to fall back to"))
+            second.map_err(|error| error.with_context("store", "the one to fall back to"))?;
+            self.check_callers_stay_apart()
         })
     }
 }
 
 impl FallbackService {
+    /// What the layers further in keep apart must not meet in the second store.
+    fn check_callers_stay_apart(&self) -> Result<()> {
+        let probe = Key::new("probe")?;
+        let [one, other_tenant, other_user] = [("a", "a"), ("b", "a"), ("a", "b")]
+            .map(|(tenant, user)| Context::tenant(tenant).with_user(user));
+        for other in [&other_tenant, &other_user] {
+            let first = [&one, other].map(|it| self.inner.resolve(probe.clone(), Some(it)));
+            let second =
+                [&one, other].map(|it| self.layer.second.bind(it.clone()).resolve(probe.clone()));
+            let is_apart = matches!(&first, [Ok(one), Ok(other)] if one != other);
+            let would_meet = matches!(&second, [Ok(one), Ok(other)] if one == other);
+            if is_apart && would_meet {
+                return Err(Error::new(
+                    ErrorKind::Config,
+                    "fallback stands outside of a layer that keeps tenants or users apart, such as key_resolver, and the second store does not: all would meet there; put it further in, or give the second store a key_resolver",
+                ));
+            }
+        }
+        Ok(())
+    }
+
     async fn read(&self, request: Request) -> Result<Reply> {
         let asked = request.clone();
         match self.inner.call(request).await {

@@ -1,5 +1,5 @@
 use super::{Fallback, FallbackConfig, FallbackOn, FallbackWrites};
-use crate::script::Script;
+use crate::{KeyResolver, KeySettings, script::Script};
 use futures_util::future::ready;
 use kv_core::{
     CallOptions, Capability, CapabilitySet, Error, ErrorKind, Kv, Layer, Outcome, Reply, Service,
@@ -304,4 +304,39 @@ fn settings_are_read() {
     for wrong in ["on = \"miss\"", "writes = \"back\"", "store = \"x\""] {
         assert!(toml::from_str::<FallbackConfig>(wrong).is_err(), "{wrong}");
     }
+}
+
+/// The second store would mix what the first keeps apart.
+#[tokio::test]
+async fn a_place_where_tenants_would_meet_in_the_second_store_is_refused() {
+    let resolver = |use_user_uid| {
+        KeyResolver::new(KeySettings {
+            use_user_uid,
+            ..KeySettings::default()
+        })
+        .unwrap()
+    };
+    let bare = || Kv::builder(MemoryStore::default());
+    let to = |second: Kv| {
+        Fallback::new(
+            FallbackConfig::new(FallbackOn::Error, FallbackWrites::Through),
+            second,
+        )
+    };
+    let apart = |second: Kv| bare().layer(resolver(false)).layer(to(second));
+    let error = apart(bare().build()).connect().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(error.to_string().contains("all would meet"), "{error}");
+    // Apart by tenants only is not apart by users.
+    let by_users = bare().layer(resolver(true));
+    let second = bare().layer(resolver(false)).build();
+    let error = by_users.layer(to(second)).connect().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+
+    let second = bare().layer(resolver(false)).build();
+    apart(second).connect().await.unwrap();
+    // Further in it is handed the store's own keys.
+    let inside = bare().layer(to(bare().build()));
+    inside.layer(resolver(true)).connect().await.unwrap();
+    bare().layer(to(bare().build())).connect().await.unwrap();
 }
