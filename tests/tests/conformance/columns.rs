@@ -1,23 +1,12 @@
 //! The stores that the stacks are put on.
 
-use crate::stacks::{LOW_KEY, LOW_VALUE, Limits, Stack};
-use kv_conformance::{Fixture, Settings};
-use kv_core::{Kv, KvBuilder, Store};
+use crate::stacks::{Handles, LOW_KEY, LOW_VALUE, Limits, Stack};
+use kv_conformance::Fixture;
+use kv_core::{Kv, KvBuilder, Result, Store};
 use kv_etcd::{EtcdConfig, EtcdStore};
 use kv_memory::{MemoryConfig, MemoryStore};
 use kv_redis::{RedisConfig, RedisStore};
-use kv_wrappers::{NearCache, NearCacheConfig};
 use std::time::Duration;
-
-/// What others write shows a little later through it, so a case's second handle is a clone.
-pub(crate) fn near_cache() -> kv_core::Result<Fixture> {
-    let near = NearCache::new(NearCacheConfig::default())?;
-    let fixture = Fixture::in_process("memory/near_cache", move || {
-        let builder = Kv::builder(MemoryStore::default()).layer(near.clone());
-        builder.connect()
-    });
-    Ok(fixture.settings(Settings::default().slack(Duration::ZERO)))
-}
 
 /// Every case has a store of its own, which all of the case's handles share.
 pub(crate) fn memory(stack: &Stack) -> Fixture {
@@ -29,12 +18,18 @@ pub(crate) fn memory(stack: &Stack) -> Fixture {
     };
     let stack = stack.clone();
     let settings = stack.settings.clone();
-    Fixture::per_case(format!("memory/{}", stack.name), move || {
-        let (store, stack) = (MemoryStore::new(config.clone()), stack.clone());
-        move || connect(store.clone(), stack.clone())
-    })
+    let name = format!("memory/{}", stack.name);
+    let fixture = match stack.handles {
+        Handles::Anew => Fixture::per_case(name, move || {
+            let (store, stack) = (MemoryStore::new(config.clone()), stack.clone());
+            move || connect(store.clone(), stack.clone())
+        }),
+        Handles::Clones => Fixture::in_process(name, move || {
+            connect(MemoryStore::new(config.clone()), stack.clone())
+        }),
+    };
     // It looks at the clock whenever it is asked, so no key may be late.
-    .settings(settings.slack(Duration::ZERO))
+    fixture.settings(settings.slack(Duration::ZERO))
 }
 
 pub(crate) fn redis(column: &str, stack: &Stack, url: &str) -> Fixture {
@@ -48,17 +43,15 @@ pub(crate) fn redis(column: &str, stack: &Stack, url: &str) -> Fixture {
     let stack = stack.clone();
     // Redis reads its clock once per turn of its loop.
     let settings = stack.settings.clone().slack(Duration::from_millis(50));
-    Fixture::new(format!("{column}/{}", stack.name), move || {
-        let (config, stack) = (config.clone(), stack.clone());
-        async move { connect(RedisStore::new(config)?, stack).await }
-    })
-    .settings(settings)
+    let fixture = of_server(column, stack, move || RedisStore::new(config.clone()));
+    fixture.settings(settings)
 }
 
 /// Below a root of its own, so that one server does for all runs.
 pub(crate) fn etcd(column: &str, stack: &Stack, url: &str) -> Fixture {
     let mut config = EtcdConfig::from_url(url);
-    config.root = Some(format!("conformance-{:016x}/", fastrand::u64(..)));
+    let root = || Some(format!("conformance-{:016x}/", fastrand::u64(..)));
+    config.root = root();
     // What a busy machine does to deadlines is another test's matter.
     config.response_timeout = Duration::from_secs(10);
     config.conflict_timeout = Duration::from_secs(30);
@@ -76,18 +69,39 @@ pub(crate) fn etcd(column: &str, stack: &Stack, url: &str) -> Fixture {
         .held_slack(HELD)
         // Where writers meet, etcd takes more exchanges, and each writes to its log.
         .case_deadline(Duration::from_secs(180));
-    Fixture::new(format!("{column}/{}", stack.name), move || {
-        let (config, stack) = (config.clone(), stack.clone());
-        async move { connect(EtcdStore::new(config)?, stack).await }
-    })
-    .settings(settings)
+    let handles = stack.handles;
+    let fixture = of_server(column, stack, move || {
+        let mut config = config.clone();
+        if let Handles::Clones = handles {
+            // A near cache watches all below its root: it need not hear of the cases beside it.
+            config.root = root();
+        }
+        EtcdStore::new(config)
+    });
+    fixture.settings(settings)
 }
 
 /// How late a lease may be: a bucket of two seconds, full seconds twice, and the half a second in which
 /// etcd looks for what has ended; the rest is for a busy machine.
 const HELD: Duration = Duration::from_secs(6);
 
-async fn connect(store: impl Store, stack: Stack) -> kv_core::Result<Kv> {
+fn of_server<S: Store>(
+    column: &str,
+    stack: Stack,
+    store: impl Fn() -> Result<S> + Send + Sync + 'static,
+) -> Fixture {
+    let (name, handles) = (format!("{column}/{}", stack.name), stack.handles);
+    let open = move || {
+        let (store, stack) = (store(), stack.clone());
+        async move { connect(store?, stack).await }
+    };
+    match handles {
+        Handles::Anew => Fixture::new(name, open),
+        Handles::Clones => Fixture::in_process(name, open),
+    }
+}
+
+async fn connect(store: impl Store, stack: Stack) -> Result<Kv> {
     let builder = stack
         .layers
         .into_iter()

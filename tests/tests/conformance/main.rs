@@ -9,10 +9,10 @@
 mod columns;
 mod stacks;
 
-use columns::{etcd, memory, near_cache, redis};
+use columns::{etcd, memory, redis};
 use kv_conformance::proxy::{FaultProxy, Mode};
 use kv_tests::server::Cluster;
-use stacks::{bare, full_stack, layers, shaping_layers, single_flight};
+use stacks::{bare, full_stack, layers, shaping_layers, sharing_layers, whole_stack};
 use std::{
     env,
     error::Error,
@@ -71,15 +71,14 @@ fn run(
     let (before_redis, before_etcd) = (before_redis?, before_etcd?);
     let behind = |scheme, proxy: &FaultProxy| format!("{scheme}://{}", proxy.address());
 
-    let (bare, mut layers, full) = (bare(), layers()?, full_stack()?);
+    let (bare, mut layers, full, whole) = (bare(), layers()?, full_stack()?, whole_stack()?);
     layers.extend(shaping_layers()?);
+    layers.extend(sharing_layers()?);
     let mut fixtures = Vec::new();
-    for stack in [&bare, &full].into_iter().chain(&layers) {
+    for stack in [&bare, &full, &whole].into_iter().chain(&layers) {
         fixtures.push(memory(stack));
     }
-    fixtures.push(near_cache()?);
-    fixtures.push(memory(&single_flight()?));
-    for stack in [&bare, &full] {
+    for stack in [&bare, &full, &whole] {
         fixtures.push(redis("redis", stack, url));
         fixtures.push(redis("cluster", stack, &cluster.url()));
         fixtures.push(etcd("etcd", stack, &servers.etcd));

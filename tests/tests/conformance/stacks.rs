@@ -7,8 +7,9 @@ use kv_wrappers::{
     Algorithm, CircuitBreaker, CircuitBreakerConfig, Compress, CompressConfig, ConcurrencyLimit,
     ConcurrencyLimitConfig, DefaultTtl, Encrypt, EncryptConfig, EncryptionKey, Fallback,
     FallbackConfig, FallbackOn, FallbackWrites, Hedge, HedgeConfig, Integers, KeyResolver,
-    KeySettings, Observe, ObserveConfig, Retry, RetryConfig, SingleFlight, SingleFlightConfig,
-    SizeLimit, SizeLimitConfig, Timeout, TimeoutConfig, TtlClamp, TtlClampConfig,
+    KeySettings, NearCache, NearCacheConfig, Observe, ObserveConfig, Retry, RetryConfig,
+    SingleFlight, SingleFlightConfig, SizeLimit, SizeLimitConfig, Timeout, TimeoutConfig, TtlClamp,
+    TtlClampConfig,
 };
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
@@ -20,7 +21,18 @@ pub(crate) struct Stack {
     pub(crate) name: &'static str,
     pub(crate) layers: Vec<Arc<dyn Layer>>,
     pub(crate) limits: Limits,
+    pub(crate) handles: Handles,
     pub(crate) settings: Settings,
+}
+
+/// What a case's second handle is.
+#[derive(Clone, Copy)]
+pub(crate) enum Handles {
+    /// Another one on the same store.
+    Anew,
+    /// A clone of the first: what others write shows a little later through the stack, and that is what
+    /// it promises.
+    Clones,
 }
 
 /// How long keys and values may be on the store.
@@ -40,6 +52,7 @@ pub(crate) fn bare() -> Stack {
         name: "bare",
         layers: Vec::new(),
         limits: Limits::Usual,
+        handles: Handles::Anew,
         settings: Settings::default(),
     }
 }
@@ -50,6 +63,7 @@ pub(crate) fn layers() -> kv_core::Result<Vec<Stack>> {
         name,
         layers: vec![layer],
         limits: Limits::Low,
+        handles: Handles::Anew,
         settings,
     };
     let plain = Settings::default();
@@ -90,13 +104,18 @@ pub(crate) fn layers() -> kv_core::Result<Vec<Stack>> {
     Ok(all)
 }
 
-pub(crate) fn single_flight() -> kv_core::Result<Stack> {
-    let layer = SingleFlight::new(SingleFlightConfig::default())?;
-    Ok(Stack {
-        name: "single_flight",
-        layers: vec![Arc::new(layer)],
+/// The layers that answer what they, or somebody else, were told before.
+pub(crate) fn sharing_layers() -> kv_core::Result<[Stack; 2]> {
+    let stack = |name, layer: Arc<dyn Layer>| Stack {
+        name,
+        layers: vec![layer],
+        handles: Handles::Clones,
         ..bare()
-    })
+    };
+    Ok([
+        stack("near_cache", Arc::new(near_cache()?)),
+        stack("single_flight", Arc::new(single_flight()?)),
+    ])
 }
 
 /// The layers that shape what is written. `read_only` keeps no promise about writes.
@@ -105,19 +124,12 @@ pub(crate) fn shaping_layers() -> kv_core::Result<[Stack; 6]> {
         name,
         layers: vec![layer],
         limits: Limits::Low,
+        handles: Handles::Anew,
         settings,
     };
     let plain = Settings::default();
-    // So low that most values of the suite are packed, and that the layer's own limit is met.
-    let packed = CompressConfig::default()
-        .threshold_bytes(16)
-        .max_unpacked_bytes(LOW_VALUE.get() / 2);
-    let keys = EncryptConfig::new("2026", EncryptionKey::new([7; 32]));
+    let (packed, keys) = (packed(), keys());
     let counting = keys.clone().integers(Integers::Plain);
-    let clamp = TtlClampConfig::default()
-        .min(Duration::from_millis(1))
-        .missing_ttl(HOUR);
-    let limit = SizeLimitConfig::new(LOW_VALUE.get() / 2);
     Ok([
         stack("zstd", Arc::new(Compress::new(packed)?), plain.clone()),
         stack(
@@ -133,10 +145,10 @@ pub(crate) fn shaping_layers() -> kv_core::Result<[Stack; 6]> {
         ),
         stack(
             "ttl_clamp",
-            Arc::new(TtlClamp::new(clamp)?),
+            Arc::new(clamp()?),
             plain.clone().unset_ttl(HOUR),
         ),
-        stack("size_limit", Arc::new(SizeLimit::new(limit)?), plain),
+        stack("size_limit", Arc::new(size_limit()?), plain),
     ])
 }
 
@@ -152,8 +164,64 @@ pub(crate) fn full_stack() -> kv_core::Result<Stack> {
             Arc::new(resolver()?),
         ],
         limits: Limits::Low,
+        handles: Handles::Anew,
         settings: Settings::default().unset_ttl(HOUR).tenancy(Tenancy::InKeys),
     })
+}
+
+/// All layers together, in the documented order: but `read_only`, which keeps no promise about writes, and
+/// `fallback`, above which there are strings only.
+pub(crate) fn whole_stack() -> kv_core::Result<Stack> {
+    let limit = ConcurrencyLimitConfig::new(64).waiting(100_000, Duration::from_secs(60));
+    Ok(Stack {
+        name: "whole",
+        layers: vec![
+            Arc::new(timeout()?),
+            Arc::new(Hedge::new(HedgeConfig::new(Duration::from_millis(5)))?),
+            Arc::new(Retry::new(RetryConfig::default())?),
+            Arc::new(breaker()?),
+            Arc::new(ConcurrencyLimit::new(limit)?),
+            Arc::new(near_cache()?),
+            Arc::new(Encrypt::new(keys().integers(Integers::Plain))?),
+            Arc::new(Compress::new(packed())?),
+            Arc::new(single_flight()?),
+            Arc::new(size_limit()?),
+            Arc::new(clamp()?),
+            Arc::new(DefaultTtl::new(HOUR)?),
+            Arc::new(resolver()?),
+            Arc::new(Observe::new(ObserveConfig::default())?),
+        ],
+        handles: Handles::Clones,
+        ..full_stack()?
+    })
+}
+
+fn near_cache() -> kv_core::Result<NearCache> {
+    NearCache::new(NearCacheConfig::default())
+}
+
+fn single_flight() -> kv_core::Result<SingleFlight> {
+    SingleFlight::new(SingleFlightConfig::default())
+}
+
+/// So low that most values of the suite are packed, and that the layer's own limit is met.
+fn packed() -> CompressConfig {
+    CompressConfig::default()
+        .threshold_bytes(16)
+        .max_unpacked_bytes(LOW_VALUE.get() / 2)
+}
+
+fn keys() -> EncryptConfig {
+    EncryptConfig::new("2026", EncryptionKey::new([7; 32]))
+}
+
+fn clamp() -> kv_core::Result<TtlClamp> {
+    let band = TtlClampConfig::default().min(Duration::from_millis(1));
+    TtlClamp::new(band.missing_ttl(HOUR))
+}
+
+fn size_limit() -> kv_core::Result<SizeLimit> {
+    SizeLimit::new(SizeLimitConfig::new(LOW_VALUE.get() / 2))
 }
 
 /// What a busy machine takes is not the matter here.
