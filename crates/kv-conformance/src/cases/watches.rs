@@ -200,6 +200,8 @@ async fn expiry(b: Bench) -> Verdict {
     // One has its deadline before it is watched, the others get theirs later.
     let (_, first) = b.written(b.kv.set_for(before, "v", unit * 3)).await?;
     let mut listener = b.listen(Watch::Keys(all.clone())).await?;
+    // On a slow machine it can have ended by then: of that nobody need be told.
+    let was_there = b.now().await? < first.before.saturating_add(unit * 3);
     let (_, second) = b.written(b.kv.set_for(during, "v", unit * 2)).await?;
     b.kv.set_for(moved, "v", unit * 2).await?;
     let (_, third) = b.written(b.kv.expire(moved, unit * 5)).await?;
@@ -215,6 +217,7 @@ async fn expiry(b: Bench) -> Verdict {
         (again, fourth, unit * 4),
         (moved, third, unit * 5),
     ];
+    open.retain(|(key, ..)| *key != before || was_there);
     let last = third
         .after
         .saturating_add(unit * 5 + b.granularity() + b.settings().slack);
@@ -230,6 +233,7 @@ async fn expiry(b: Bench) -> Verdict {
         let seen = b.now().await?;
         match event {
             Event::Delete { key } if key == *gone => {}
+            Event::Delete { key } if key == *before && !was_there => {}
             Event::Delete { key } => {
                 ensure!(!ended.contains(&key), "told twice of the end of `{key}`");
                 let Some(at) = open.iter().position(|(it, ..)| **it == key) else {
