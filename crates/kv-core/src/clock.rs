@@ -57,6 +57,12 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// Ends when this much time has passed, never before, whatever steps the clock makes. The span
     /// is counted from the call, not from the first poll.
     fn sleep(&self, span: Duration) -> BoxFuture<'static, ()>;
+
+    /// Whether spans pass as they do for the Tokio runtime, so that its timers can stand in for
+    /// [`sleep`](Self::sleep), as [`Timers`](crate::Timers) does. No, unless said otherwise.
+    fn is_runtime_time(&self) -> bool {
+        false
+    }
 }
 
 /// The machine's clock.
@@ -99,6 +105,10 @@ impl Clock for SystemClock {
         #[expect(clippy::disallowed_methods, reason = "this is the one place")]
         let sleep = tokio::time::sleep(span);
         Box::pin(sleep)
+    }
+
+    fn is_runtime_time(&self) -> bool {
+        true
     }
 }
 

@@ -19,6 +19,7 @@ mod score;
 mod service;
 mod store;
 mod throttle;
+mod timers;
 mod ttl;
 mod value;
 mod watch;
@@ -50,6 +51,7 @@ pub use self::{
         Gcra, Limit, LimitState, Rule, StateText, StateWrite, Throttle, ThrottleMode, ThrottleStep,
         Throttled, Window,
     },
+    timers::Timers,
     ttl::{Expiry, Lifetime, SetOptions, TimeToLive, Ttl, When},
     value::{Field, Mark, Member, Value},
     watch::{Event, Events, Watch, subscription},

@@ -23,7 +23,6 @@ mod scan;
 mod store;
 mod strings;
 mod throttle;
-mod timers;
 mod watch;
 mod written;
 mod zmove;

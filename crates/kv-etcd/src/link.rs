@@ -6,14 +6,13 @@ use crate::{
     error::{Answer, Cause, Failure},
     layout::Range,
     members::{Dialed, Members},
-    timers::Timers,
 };
 use arc_swap::ArcSwapOption;
 use etcd_client::{
     Client, ConnectOptions, DeleteOptions, DeleteResponse, GetOptions, GetResponse, KvClient,
     LeaseClient, PutOptions, PutResponse, ResponseHeader, Txn, TxnResponse, WatchClient,
 };
-use kv_core::{Error, ErrorKind, Outcome, Result};
+use kv_core::{Error, ErrorKind, Outcome, Result, SystemClock, Timers};
 use std::{
     future::pending,
     sync::{
@@ -199,7 +198,7 @@ impl Connected {
             lease: client.lease_client(),
             members,
             options,
-            timers: Timers::new(config.response_timeout),
+            timers: Timers::new(Arc::new(SystemClock), config.response_timeout),
             token: target.username.as_ref().map(|_| Token::default()),
             client,
         })

@@ -1,12 +1,11 @@
 use crate::{
-    patience::within,
     telemetry::{HEDGES, HEDGES_WON, StoreName, describe},
     window::Window,
 };
 use futures_util::future::{Either, select};
 use kv_core::{
     Access, BoxFuture, Capabilities, Clock, Context, Error, ErrorKind, Events, Layer, Reply,
-    Request, Result, Service, SystemClock, Watch,
+    Request, Result, Service, SystemClock, Timers, Watch,
 };
 use metrics::Counter;
 use serde::Deserialize;
@@ -124,6 +123,7 @@ impl Layer for Hedge {
             inner,
             doubled: HEDGES.counter([self.store.label()]),
             won: HEDGES_WON.counter([self.store.label()]),
+            timers: Timers::new(Arc::clone(&self.clock), self.config.after),
             layer: self.clone(),
         })
     }
@@ -134,6 +134,7 @@ struct HedgeService {
     /// How often a read was asked for again, and how often that came first.
     doubled: Counter,
     won: Counter,
+    timers: Timers,
     layer: Hedge,
 }
 
@@ -147,8 +148,7 @@ impl Service for HedgeService {
         layer.window.usual(|| layer.clock.monotonic());
         let mut first = self.inner.call(request.clone());
         Box::pin(async move {
-            let answer = within(&*layer.clock, layer.config.after, &mut first).await;
-            if let Some(answer) = answer {
+            if let Some(answer) = self.timers.timeout(&mut first).await {
                 return answer;
             }
             if !layer.may_double() {

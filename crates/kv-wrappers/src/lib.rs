@@ -15,7 +15,6 @@ mod key_resolver;
 mod named;
 mod near_cache;
 mod observe;
-mod patience;
 mod read_only;
 mod retry;
 #[cfg(test)]

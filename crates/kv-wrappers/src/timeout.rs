@@ -1,7 +1,7 @@
-use crate::{named, patience::within};
+use crate::named;
 use kv_core::{
     BoxFuture, Capabilities, Clock, Context, Error, ErrorKind, Events, Key, Layer, Reply, Request,
-    Result, Service, SystemClock, Watch,
+    Result, Service, SystemClock, Timers, Watch,
 };
 use serde::{Deserialize, Deserializer};
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
@@ -89,17 +89,18 @@ impl Timeout {
         self.clock = clock;
         self
     }
-
-    fn span_of(&self, command: &'static str) -> Duration {
-        let own = self.commands.iter().find(|(name, _)| *name == command);
-        own.map_or(self.span, |(_, span)| *span)
-    }
 }
 
 impl Layer for Timeout {
     fn wrap(&self, inner: Arc<dyn Service>) -> Arc<dyn Service> {
+        let timers = |span| Timers::new(Arc::clone(&self.clock), span);
+        let commands = self.commands.iter();
         Arc::new(TimeoutService {
             inner,
+            timers: timers(self.span),
+            commands: commands
+                .map(|(name, span)| (*name, timers(*span)))
+                .collect(),
             layer: self.clone(),
         })
     }
@@ -107,19 +108,28 @@ impl Layer for Timeout {
 
 struct TimeoutService {
     inner: Arc<dyn Service>,
+    timers: Timers,
+    commands: Vec<(&'static str, Timers)>,
     layer: Timeout,
+}
+
+impl TimeoutService {
+    fn timers_of(&self, command: &'static str) -> &Timers {
+        let own = self.commands.iter().find(|(name, _)| *name == command);
+        own.map_or(&self.timers, |(_, timers)| timers)
+    }
 }
 
 impl Service for TimeoutService {
     fn call(&self, request: Request) -> BoxFuture<'_, Result<Reply>> {
         let operation = request.command.spec().name;
-        let span = self.layer.span_of(operation);
+        let timers = self.timers_of(operation);
         let key = request.command.key().cloned();
-        let mut call = self.inner.call(request);
+        let call = self.inner.call(request);
         Box::pin(async move {
-            match within(&*self.layer.clock, span, &mut call).await {
+            match timers.timeout(call).await {
                 Some(answer) => answer,
-                None => Err(late(span, operation, key.as_ref())),
+                None => Err(late(timers.limit(), operation, key.as_ref())),
             }
         })
     }

@@ -24,8 +24,8 @@ use self::{
     member::{Member, Waiting},
     route::Route,
 };
-use crate::{error::Answer, timers::Timers};
-use kv_core::Stopwatch;
+use crate::error::Answer;
+use kv_core::{Stopwatch, SystemClock, Timers};
 use std::{future::pending, pin::pin, sync::Arc, time::Duration};
 use tokio::time::timeout;
 use tonic::transport::Endpoint;
@@ -64,7 +64,7 @@ impl Members {
             // The clients share the members among them.
             home: fastrand::usize(..all.len().max(1)),
             all,
-            stall: Timers::new(response_timeout / 8),
+            stall: Timers::new(Arc::new(SystemClock), response_timeout / 8),
             probe,
             budget: response_timeout * 9 / 10,
         }))
