@@ -1,11 +1,11 @@
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, future};
 use kv_core::{
     BoxFuture, Capabilities, Context, Error, ErrorKind, Event, Events, Key, KeyFormat, Layer,
     Parts, Places, Prefixes, Reply, Request, Result, Segment, Service, Visitor, Watch,
 };
 use serde::Deserialize;
-use std::sync::Arc;
+use std::{cell::RefCell, sync::Arc};
 
 /// What goes in front of a key. The page of `kv-wrappers` has the table of tenancy rules.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -48,6 +48,9 @@ pub struct KeyResolver {
     format: KeyFormat,
     static_prefix: Bytes,
     namespace: Bytes,
+    /// How prefixes begin and end, the same for all calls.
+    head: Bytes,
+    tail: Bytes,
     tenant: Presence,
     user: Presence,
 }
@@ -82,7 +85,14 @@ impl KeyResolver {
         }
         let format = KeyFormat::new(settings.separator)
             .map_err(|error| config("separator cannot be used").with_source(error))?;
+        let static_prefix = match settings.static_prefix.as_bytes() {
+            [] => Segment::Never,
+            bytes => Segment::Present(bytes),
+        };
+        let namespace = Segment::Present(settings.namespace.as_bytes());
         Ok(Self {
+            head: format.prefix([static_prefix])?.into(),
+            tail: format.prefix([namespace])?.into(),
             format,
             static_prefix: settings.static_prefix.into(),
             namespace: settings.namespace.into(),
@@ -96,15 +106,46 @@ impl KeyResolver {
 
     /// What goes in front of the keys of a call in this context.
     fn prefix(&self, context: Option<&Context>) -> Result<Vec<u8>> {
+        let mut prefix = Vec::with_capacity(64);
+        self.append_prefix(context, &mut prefix)?;
+        Ok(prefix)
+    }
+
+    fn append_prefix(&self, context: Option<&Context>, prefix: &mut Vec<u8>) -> Result<()> {
         let tenant = self.tenant.segment(context.and_then(Context::tenant_id))?;
         let user = self.user.segment(context.and_then(Context::user_id))?;
-        let static_prefix = match &*self.static_prefix {
-            [] => Segment::Never,
-            bytes => Segment::Present(bytes),
-        };
-        let namespace = Segment::Present(&self.namespace);
-        self.format.prefix([static_prefix, tenant, user, namespace])
+        prefix.extend_from_slice(&self.head);
+        self.format.append(tenant, prefix)?;
+        self.format.append(user, prefix)?;
+        prefix.extend_from_slice(&self.tail);
+        Ok(())
     }
+
+    /// Puts all keys of a call below its prefix; that prefix, if the answer has keys as well.
+    fn resolve_all(&self, request: &mut Request) -> Result<Option<Vec<u8>>> {
+        let spec = request.command.spec();
+        ROOM.with_borrow_mut(|Room { prefix, keys }| {
+            prefix.clear();
+            self.append_prefix(request.context.as_ref(), prefix)
+                .map_err(|error| error.with_operation(spec.name))?;
+            let keys = Some(keys);
+            request.command.visit(&mut PutBelow { prefix, keys })?;
+            Ok(spec.reply.hold(Parts::KEYS).then(|| prefix.clone()))
+        })
+    }
+}
+
+thread_local! {
+    static ROOM: RefCell<Room> = RefCell::default();
+}
+
+/// What each call would have to allocate.
+#[derive(Default)]
+struct Room {
+    /// Of the call at hand.
+    prefix: Vec<u8>,
+    /// For keys, which are let go of when their calls end.
+    keys: BytesMut,
 }
 
 impl Presence {
@@ -137,31 +178,27 @@ struct KeyResolverService {
 
 impl Service for KeyResolverService {
     fn call(&self, mut request: Request) -> BoxFuture<'_, Result<Reply>> {
-        let spec = request.command.spec();
-        if !spec.request.hold(Parts::KEYS) {
+        if !request.command.spec().request.hold(Parts::KEYS) {
             return self.inner.call(request);
         }
-        let prefix = match self.layer.prefix(request.context.as_ref()) {
-            Ok(prefix) => prefix,
-            Err(error) => {
-                let error = error.with_operation(spec.name);
-                return Box::pin(async { Err(error) });
+        match self.layer.resolve_all(&mut request) {
+            Ok(None) => self.inner.call(request),
+            Ok(Some(prefix)) => {
+                let reply = self.inner.call(request);
+                Box::pin(async move { strip(reply.await?, &prefix) })
             }
-        };
-        if let Err(error) = request.command.visit(&mut PutBelow(&prefix)) {
-            return Box::pin(async { Err(error) });
+            Err(error) => Box::pin(async { Err(error) }),
         }
-        if !spec.reply.hold(Parts::KEYS) {
-            return self.inner.call(request);
-        }
-        let reply = self.inner.call(request);
-        Box::pin(async move { strip(reply.await?, &prefix) })
     }
 
     fn watch(&self, mut watch: Watch, context: Option<Context>) -> BoxFuture<'_, Result<Events>> {
         Box::pin(async move {
             let prefix = self.layer.prefix(context.as_ref())?;
-            watch.visit(&mut PutBelow(&prefix))?;
+            // A watch lasts: each of its keys gets room of its own.
+            watch.visit(&mut PutBelow {
+                prefix: &prefix,
+                keys: None,
+            })?;
             let events = self.inner.watch(watch, context).await?;
             let own = events.filter_map(move |event| future::ready(own_event(event, &prefix)));
             Ok(Box::pin(own) as Events)
@@ -197,16 +234,23 @@ impl Service for KeyResolverService {
     }
 }
 
-struct PutBelow<'a>(&'a [u8]);
+struct PutBelow<'a> {
+    prefix: &'a [u8],
+    /// Where keys are put that last no longer than a call.
+    keys: Option<&'a mut BytesMut>,
+}
 
 impl Visitor for PutBelow<'_> {
     fn key(&mut self, key: &mut Key) -> Result<()> {
-        *key = key.prefixed(self.0);
+        *key = match &mut self.keys {
+            Some(keys) => key.prefixed_in(keys, self.prefix),
+            None => key.prefixed(self.prefix),
+        };
         Ok(())
     }
 
     fn prefixes(&mut self, prefixes: &mut Prefixes) -> Result<()> {
-        prefixes.put_below(self.0);
+        prefixes.put_below(self.prefix);
         Ok(())
     }
 }

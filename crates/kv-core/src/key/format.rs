@@ -50,30 +50,47 @@ impl KeyFormat {
     /// absent one.
     pub fn prefix<'a>(&self, parts: impl IntoIterator<Item = Segment<'a>>) -> Result<Vec<u8>> {
         let mut out = Vec::with_capacity(64);
-        for part in parts {
-            match part {
-                Segment::Never => continue,
-                Segment::Absent => {}
-                Segment::Present([]) => {
-                    return Err(Error::new(
-                        ErrorKind::InvalidArgument,
-                        "a tenant, user, namespace or static prefix must not be empty; leave it out instead",
-                    ));
-                }
-                Segment::Present(bytes) => self.escape(bytes, &mut out),
-            }
-            out.extend_from_slice(&self.separator);
-        }
+        parts
+            .into_iter()
+            .try_for_each(|part| self.append(part, &mut out))?;
         Ok(out)
     }
 
-    fn escape(&self, bytes: &[u8], out: &mut Vec<u8>) {
-        for &byte in bytes {
-            if self.separator.contains(&byte) || b"{}%".contains(&byte) {
-                out.extend_from_slice(format!("%{byte:02X}").as_bytes());
-            } else {
-                out.push(byte);
+    /// Puts one more part at the end of a prefix.
+    ///
+    /// # Errors
+    /// As [`prefix`](Self::prefix).
+    pub fn append(&self, part: Segment<'_>, prefix: &mut Vec<u8>) -> Result<()> {
+        match part {
+            Segment::Never => return Ok(()),
+            Segment::Absent => {}
+            Segment::Present([]) => {
+                return Err(Error::new(
+                    ErrorKind::InvalidArgument,
+                    "a tenant, user, namespace or static prefix must not be empty; leave it out instead",
+                ));
             }
+            Segment::Present(bytes) => self.escape(bytes, prefix),
         }
+        prefix.extend_from_slice(&self.separator);
+        Ok(())
+    }
+
+    fn escape(&self, bytes: &[u8], out: &mut Vec<u8>) {
+        let mut rest = bytes;
+        // Most parts have nothing to escape, and go in one piece.
+        while let Some(at) = rest.iter().position(|&byte| self.is_reserved(byte)) {
+            let (plain, reserved) = rest.split_at(at);
+            out.extend_from_slice(plain);
+            out.extend_from_slice(format!("%{:02X}", reserved[0]).as_bytes());
+            rest = &reserved[1..];
+        }
+        out.extend_from_slice(rest);
+    }
+
+    fn is_reserved(&self, byte: u8) -> bool {
+        // Of letters and digits, which are most, none is.
+        !byte.is_ascii_alphanumeric()
+            && (matches!(byte, b'{' | b'}' | b'%') || self.separator.contains(&byte))
     }
 }

@@ -14,6 +14,9 @@ pub use self::{
     prefix::{Prefix, Prefixes},
 };
 
+/// How long a buffer is that keys share.
+const BUFFER: usize = 2_048;
+
 /// The name of one entry: any bytes, at least one.
 ///
 /// A layer that prepends a prefix does so with [`Key::prefixed`]. The key remembers how much was
@@ -71,14 +74,34 @@ impl Key {
     /// tag keeps telling which keys belong together and two prefixes never share a group.
     #[must_use]
     pub fn prefixed(&self, prefix: &[u8]) -> Self {
+        let room = BytesMut::with_capacity(prefix.len() + self.bytes.len());
+        self.put_below(prefix, room)
+    }
+
+    /// As [`prefixed`](Self::prefixed), in what is left of a buffer that many keys are put into one
+    /// after the other. It is kept as long as any of them: for keys that last as long as a call.
+    #[must_use]
+    pub fn prefixed_in(&self, buffer: &mut BytesMut, prefix: &[u8]) -> Self {
+        let length = prefix.len() + self.bytes.len();
+        if length > BUFFER / 4 {
+            return self.prefixed(prefix);
+        }
+        if buffer.capacity() < length {
+            // Begins from the front again if none of its keys is left.
+            buffer.reserve(BUFFER);
+        }
+        let rest = buffer.split_off(length);
+        self.put_below(prefix, std::mem::replace(buffer, rest))
+    }
+
+    fn put_below(&self, prefix: &[u8], mut room: BytesMut) -> Self {
         let braced = tag(&self.bytes).is_some();
         let at = usize::from(braced);
-        let mut bytes = BytesMut::with_capacity(prefix.len() + self.bytes.len());
-        bytes.extend_from_slice(&self.bytes[..at]);
-        bytes.extend_from_slice(prefix);
-        bytes.extend_from_slice(&self.bytes[at..]);
+        room.extend_from_slice(&self.bytes[..at]);
+        room.extend_from_slice(prefix);
+        room.extend_from_slice(&self.bytes[at..]);
         Self {
-            bytes: bytes.freeze(),
+            bytes: room.freeze(),
             added: self.added + prefix.len() as u32,
             braced,
         }
