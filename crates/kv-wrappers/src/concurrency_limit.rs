@@ -1,3 +1,6 @@
+mod places;
+
+use self::places::{Place, Places, Turn};
 use crate::telemetry::{LIMIT_REFUSED, LIMIT_WAITING, StoreName, describe};
 use futures_util::future::{Either, select};
 use kv_core::{
@@ -6,16 +9,7 @@ use kv_core::{
 };
 use metrics::{Counter, Gauge};
 use serde::Deserialize;
-use std::{
-    fmt,
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
-    time::Duration,
-};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use std::{fmt, pin::pin, sync::Arc, time::Duration};
 
 /// How many calls may be under way at once, and what becomes of more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -80,12 +74,6 @@ pub struct ConcurrencyLimit {
     store: StoreName,
 }
 
-#[derive(Debug)]
-struct Places {
-    free: Semaphore,
-    waiting: AtomicU32,
-}
-
 impl ConcurrencyLimit {
     /// A layer with these settings, on the machine's clock.
     ///
@@ -98,10 +86,7 @@ impl ConcurrencyLimit {
         }
         Ok(Self {
             config,
-            places: Arc::new(Places {
-                free: Semaphore::new(config.limit as usize),
-                waiting: AtomicU32::new(0),
-            }),
+            places: Arc::new(Places::new(config.limit)),
             clock: Arc::new(SystemClock),
             store: StoreName::default(),
         })
@@ -121,30 +106,26 @@ impl ConcurrencyLimit {
         self
     }
 
-    async fn place(&self, meters: &Meters) -> Result<SemaphorePermit<'_>> {
-        match self.places.free.try_acquire() {
-            Ok(place) => Ok(place),
-            Err(_) => self.wait(meters).await,
-        }
-    }
-
-    async fn wait(&self, meters: &Meters) -> Result<SemaphorePermit<'_>> {
+    /// A place for which a call may have to wait.
+    async fn place(&self, meters: &Meters) -> Result<Place<'_>> {
         let ConcurrencyLimitConfig {
             limit,
             max_waiting,
             max_wait,
         } = self.config;
-        let waiting = &self.places.waiting;
-        let Some(_waiting) = Waiting::begin(waiting, &meters.waiting, max_waiting) else {
-            meters.full.increment(1);
-            return Err(overloaded(format!(
-                "{limit} calls are under way and {max_waiting} wait, as many as may; ask for less at once, or raise the limit"
-            )));
+        let queued = match self.places.turn(max_waiting) {
+            Turn::Now(place) => return Ok(place),
+            Turn::Later(queued) => queued,
+            Turn::Never => {
+                meters.full.increment(1);
+                return Err(overloaded(format!(
+                    "{limit} calls are under way and {max_waiting} wait, as many as may; ask for less at once, or raise the limit"
+                )));
+            }
         };
-        let place = pin!(self.places.free.acquire());
-        match select(place, self.clock.sleep(max_wait)).await {
-            // Nobody closes the semaphore; if somebody did, that would be refused as well.
-            Either::Left((Ok(place), _)) => Ok(place),
+        let _shown = Shown::begin(&meters.waiting);
+        match select(pin!(queued.place()), self.clock.sleep(max_wait)).await {
+            Either::Left((Some(place), _)) => Ok(place),
             _ => {
                 meters.waited.increment(1);
                 Err(overloaded(format!(
@@ -193,7 +174,7 @@ impl Meters {
 
 impl Service for ConcurrencyLimitService {
     fn call(&self, request: Request) -> BoxFuture<'_, Result<Reply>> {
-        if let Ok(place) = self.layer.places.free.try_acquire() {
+        if let Some(place) = self.layer.places.take() {
             let call = self.inner.call(request);
             return Box::pin(async move {
                 let answer = call.await;
@@ -244,27 +225,19 @@ impl fmt::Display for ConcurrencyLimit {
     }
 }
 
-/// A place in the queue, left when it is dropped.
-struct Waiting<'a> {
-    count: &'a AtomicU32,
-    gauge: &'a Gauge,
-}
+/// One more that waits, as the gauge shows it.
+struct Shown<'a>(&'a Gauge);
 
-impl<'a> Waiting<'a> {
-    fn begin(count: &'a AtomicU32, gauge: &'a Gauge, most: u32) -> Option<Self> {
-        let one_more = |count: u32| (count < most).then(|| count + 1);
-        // Only counts, and orders nothing.
-        let before = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
-        before.ok()?;
+impl<'a> Shown<'a> {
+    fn begin(gauge: &'a Gauge) -> Self {
         gauge.increment(1);
-        Some(Self { count, gauge })
+        Self(gauge)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Shown<'_> {
     fn drop(&mut self) {
-        self.count.fetch_sub(1, Ordering::Relaxed);
-        self.gauge.decrement(1);
+        self.0.decrement(1);
     }
 }
 
