@@ -43,18 +43,23 @@ impl Places {
 
     /// A place, or one to wait for if fewer than so many do.
     pub(super) fn turn(&self, most: u32) -> Turn<'_> {
-        let one_waits = |state| (free(state) == 0 && waiting(state) < most).then(|| state + WAITS);
         loop {
             if let Some(place) = self.take() {
                 return Turn::Now(place);
             }
-            match self.update(one_waits) {
-                Ok(_) => return Turn::Later(Queued(self)),
+            match self.queue(most) {
+                Ok(queued) => return Turn::Later(queued),
                 // Somebody left just now.
                 Err(state) if free(state) > 0 => {}
                 Err(_) => return Turn::Never,
             }
         }
+    }
+
+    /// Waits, unless a place is free or as many wait as may; the state tells which.
+    fn queue(&self, most: u32) -> Result<Queued<'_>, u64> {
+        let one_waits = |state| (free(state) == 0 && waiting(state) < most).then(|| state + WAITS);
+        self.update(one_waits).map(|_| Queued(self))
     }
 
     /// The state before, changed or not.
@@ -146,6 +151,16 @@ mod tests {
         assert_eq!(waiting(state), 0);
         let left = places.handed.available_permits() as u32;
         assert_eq!(free(state) + left, LIMIT);
+    }
+
+    #[test]
+    fn nobody_waits_while_a_place_is_free() {
+        let places = Places::new(1);
+        assert_eq!(places.queue(1).err().map(free), Some(1));
+        let taken = places.take();
+        assert!(places.queue(1).is_ok());
+        drop(taken);
+        assert!(places.take().is_some());
     }
 
     #[test]
