@@ -52,7 +52,7 @@ pub(crate) fn rows(suite: &mut Suite) {
         });
     }
     for (name, around) in transforming() {
-        for size in [100, 1 << 10, 16 << 10, 256 << 10] {
+        for size in [128, 4 << 10, 64 << 10] {
             let value = text(size);
             let claim = |op| Claim::nanos_added(format!("layers/{name}/{op}/{size}"), 0.0).told();
             // Each on a store of its own: neither reads what the other writes.
