@@ -1,4 +1,5 @@
 use super::{Key, KeyFormat, Prefix, Prefixes, Segment};
+use bytes::BytesMut;
 use proptest::{collection::vec, prelude::*};
 
 /// Few letters, so that separators, braces and escapes meet often.
@@ -35,6 +36,17 @@ proptest! {
         all.put_below(&p);
         let key = Key::new(x).unwrap().prefixed(&q);
         prop_assert_eq!(all.contain(&key), a == b);
+    }
+
+    #[test]
+    fn keys_that_share_a_buffer_are_as_those_that_do_not(a in parts(), keys in vec(tricky(1..600), 1..40)) {
+        let (p, mut buffer) = (prefix(&a), BytesMut::new());
+        let keys: Vec<_> = keys.into_iter().map(|key| Key::new(key).unwrap()).collect();
+        let below: Vec<_> = keys.iter().map(|key| key.prefixed_in(&mut buffer, &p)).collect();
+        for (key, below) in keys.iter().zip(&below) {
+            prop_assert_eq!(below, &key.prefixed(&p));
+            prop_assert_eq!(below.to_string(), key.to_string());
+        }
     }
 
     #[test]
