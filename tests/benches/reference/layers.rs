@@ -62,10 +62,6 @@ const SHARES: Limits = Limits {
     nanos: 1_000.0,
     allocations: 8.0,
 };
-/// The buffer that the prefix is put together in, and the key below it.
-const RESOLVED_KEY: f64 = 2.0;
-/// What clones of such a key share, where a layer further in keeps one.
-const KEPT_KEY: f64 = 1.0;
 
 /// Every layer on its own.
 pub(crate) fn layers() -> Vec<Subject> {
@@ -74,10 +70,6 @@ pub(crate) fn layers() -> Vec<Subject> {
         around,
         limits,
         writes: Writes::Untouched,
-    };
-    let resolved = Limits {
-        allocations: RESOLVED_KEY,
-        ..REWRITES
     };
     vec![
         subject("layer_fn", REWRITES, |it| {
@@ -89,7 +81,7 @@ pub(crate) fn layers() -> Vec<Subject> {
                 Ok(it.layer(DefaultTtl::new(HOUR)?))
             })
         },
-        subject("key_resolver", resolved, |it| Ok(it.layer(resolver()?))),
+        subject("key_resolver", REWRITES, |it| Ok(it.layer(resolver()?))),
         Subject {
             writes: Writes::Refused,
             ..subject("read_only", REWRITES, |it| Ok(it.layer(ReadOnly::new())))
@@ -155,7 +147,7 @@ pub(crate) fn full() -> Subject {
         },
         limits: Limits {
             nanos: 3.0 * AWAITS.nanos + 2.0 * REWRITES.nanos + OBSERVES.nanos,
-            allocations: 3.0 * AWAITS.allocations + RESOLVED_KEY + KEPT_KEY + OBSERVES.allocations,
+            allocations: 3.0 * AWAITS.allocations + OBSERVES.allocations,
         },
         writes: Writes::WithDeadline,
     }
