@@ -1,0 +1,241 @@
+//! What a handler knows of its attempt, and how it is told to stop.
+
+use super::extract::SharedData;
+use crate::{
+    Scheduler, TaskId,
+    envelope::Envelope,
+    queue::Queue,
+    record::Record,
+    transitions::{self, Fence},
+};
+use kv_core::{Codec, Error, ErrorKind, Result, Timestamp};
+use parking_lot::Mutex;
+use serde::Serialize;
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU8, Ordering},
+    },
+    time::Duration,
+};
+use tokio_util::sync::CancellationToken;
+
+/// What a handler knows of its attempt: cheap to clone.
+#[derive(Clone)]
+pub struct Ctx(Arc<Inner>);
+
+struct Inner {
+    scheduler: Scheduler,
+    envelope: Arc<Envelope>,
+    claim: Arc<Claim>,
+    data: Arc<SharedData>,
+    attempt: u32,
+}
+
+impl Ctx {
+    pub(crate) fn new(
+        scheduler: Scheduler,
+        envelope: Arc<Envelope>,
+        claim: Arc<Claim>,
+        data: Arc<SharedData>,
+        attempt: u32,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            scheduler,
+            envelope,
+            claim,
+            data,
+            attempt,
+        }))
+    }
+
+    /// The task's id.
+    ///
+    /// # Errors
+    /// [`Codec`](ErrorKind::Codec) if another program wrote one that is none.
+    pub fn id(&self) -> Result<TaskId> {
+        Ok(TaskId::parse_member(&self.0.claim.member)?.0)
+    }
+
+    /// The name of the task's kind.
+    pub fn kind(&self) -> &str {
+        &self.0.envelope.kind
+    }
+
+    /// The queue's name.
+    pub fn queue(&self) -> &str {
+        self.0.claim.queue.name.as_str()
+    }
+
+    /// Which attempt this is, counted from 1. Lapsed leases count, releases and snoozes do not.
+    pub fn attempt(&self) -> u32 {
+        self.0.attempt
+    }
+
+    /// How many attempts there are in all.
+    pub fn max_attempts(&self) -> u32 {
+        self.0.envelope.retry.max_attempts()
+    }
+
+    /// When the task is given up, by the worker's clock.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.0.envelope.deadline()
+    }
+
+    /// When the task was scheduled, by the clock of who did.
+    pub fn scheduled(&self) -> Timestamp {
+        self.0.envelope.scheduled()
+    }
+
+    /// Cancelled when the handler is to stop: it was asked to, its lease is lost, or the worker ends.
+    /// What it returns counts all the same, unless the lease is lost.
+    pub fn token(&self) -> &CancellationToken {
+        &self.0.claim.token
+    }
+
+    /// Whether another worker may have the task by now: nothing that this attempt returns will count.
+    pub fn is_lease_lost(&self) -> bool {
+        self.0.claim.stop_reason() == Some(StopReason::Lost)
+    }
+
+    /// Whether the task was cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.claim.stop_reason() == Some(StopReason::Cancelled)
+    }
+
+    /// How long the lease lasts if it is not extended, by the local clock.
+    pub fn lease_left(&self) -> Duration {
+        let now = self.0.scheduler.store().clock.monotonic();
+        self.0.claim.until().saturating_sub(now)
+    }
+
+    /// Tells how far the work is, in a form of your own; [`Status::progress`](crate::Status::progress)
+    /// reads it. One round trip.
+    ///
+    /// # Errors
+    /// [`Conflict`](ErrorKind::Conflict) if the lease is lost; the store's.
+    pub async fn progress<P: Serialize + Sync + ?Sized>(&self, progress: &P) -> Result<()> {
+        let progress = Codec::JSON.encode(progress)?.into_bytes();
+        let claim = &self.0.claim;
+        let store = self.0.scheduler.store();
+        // Held throughout, so that no extension makes another fence of it meanwhile.
+        let fence = claim.fence.lock().await;
+        let record = {
+            let mut record = claim.record.lock();
+            record.progress = Some(progress);
+            record.encode()?
+        };
+        let txn = transitions::note(&claim.queue, &fence, record);
+        if store.commit(txn).await?.applied {
+            return Ok(());
+        }
+        let message = "the lease is lost: another worker may have the task";
+        Err(Error::new(ErrorKind::Conflict, message))
+    }
+
+    /// The scheduler, to schedule more.
+    pub fn scheduler(&self) -> &Scheduler {
+        &self.0.scheduler
+    }
+
+    pub(super) fn shared_data(&self) -> &SharedData {
+        &self.0.data
+    }
+}
+
+impl fmt::Debug for Ctx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ctx")
+            .field("task", &self.0.claim.member)
+            .field("kind", &self.kind())
+            .field("attempt", &self.0.attempt)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A claimed task in this process.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) member: kv_core::Member,
+    /// Whoever sends a transition under the fence holds this until it is answered.
+    pub(crate) fence: Arc<tokio::sync::Mutex<Fence>>,
+    pub(crate) record: Mutex<Record>,
+    /// As far as it can be read.
+    pub(crate) envelope: Option<Arc<Envelope>>,
+    pub(crate) token: CancellationToken,
+    /// Until when the lease lasts at least, by the clock's `monotonic`.
+    until: Mutex<Duration>,
+    stop: AtomicU8,
+    /// Whether its end is on the way.
+    is_ending: AtomicBool,
+}
+
+/// Why a handler is to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StopReason {
+    Cancelled = 1,
+    Lost = 2,
+    Shutdown = 3,
+    Deadline = 4,
+}
+
+impl Claim {
+    pub(crate) fn new(
+        queue: Arc<Queue>,
+        fence: Fence,
+        envelope: Option<Arc<Envelope>>,
+        record: Record,
+        until: Duration,
+    ) -> Self {
+        Self {
+            queue,
+            envelope,
+            member: fence.member.clone(),
+            fence: Arc::new(tokio::sync::Mutex::new(fence)),
+            record: Mutex::new(record),
+            token: CancellationToken::new(),
+            until: Mutex::new(until),
+            stop: AtomicU8::new(0),
+            is_ending: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether the caller is the one to end it: only the first who asks is.
+    pub(crate) fn take_end(&self) -> bool {
+        !self.is_ending.swap(true, Ordering::AcqRel)
+    }
+
+    pub(crate) fn until(&self) -> Duration {
+        *self.until.lock()
+    }
+
+    pub(crate) fn extend_until(&self, until: Duration) {
+        *self.until.lock() = until;
+    }
+
+    /// Tells the handler to stop; `false` if that was known. The first reason stays, but a lost lease
+    /// is worse than any.
+    pub(crate) fn stop(&self, reason: StopReason) -> bool {
+        let is_worse = |now| now == 0 || (reason == StopReason::Lost && now != reason as u8);
+        let is_new = self
+            .stop
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| {
+                is_worse(now).then_some(reason as u8)
+            })
+            .is_ok();
+        self.token.cancel();
+        is_new
+    }
+
+    pub(crate) fn stop_reason(&self) -> Option<StopReason> {
+        match self.stop.load(Ordering::Acquire) {
+            0 => None,
+            1 => Some(StopReason::Cancelled),
+            2 => Some(StopReason::Lost),
+            3 => Some(StopReason::Shutdown),
+            _ => Some(StopReason::Deadline),
+        }
+    }
+}

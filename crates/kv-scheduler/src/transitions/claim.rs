@@ -1,0 +1,176 @@
+//! Out of the queue, for a while: claims and their leases.
+
+use super::{field, zadd};
+use crate::{
+    Priority,
+    queue::{PAUSED, Queue},
+};
+use kv_core::{
+    ClaimOrder, Error, ErrorKind, Fate, Guard, Member, Moved, Read, RelativeScore, Result, Score,
+    Txn, TxnReply, Value, ZMove,
+};
+use std::time::Duration;
+
+/// In which order the priorities are asked.
+pub(crate) type Order = [Priority; 3];
+
+/// What proves that a task is claimed, and by whom: the end of the lease and the number of the claim.
+/// The end alone can repeat.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Fence {
+    pub(crate) member: Member,
+    pub(crate) score: Score,
+    pub(crate) tally: i64,
+}
+
+/// A task that was claimed.
+#[derive(Debug)]
+pub(crate) struct Claimed {
+    pub(crate) fence: Fence,
+    pub(crate) envelope: Option<Value>,
+    pub(crate) record: Option<Value>,
+    pub(crate) is_cancelled: bool,
+    /// Something about it cannot be read through this worker's layers: perhaps it lacks a key.
+    pub(crate) unreadable: Option<Error>,
+}
+
+/// Lapsed leases first, then what is due, by priority: up to `limit`, for `lease`.
+pub(crate) fn claim(
+    queue: &Queue,
+    limit: u32,
+    lease: Duration,
+    priorities: Order,
+    order: ClaimOrder,
+) -> ZMove {
+    let (now, tally) = (RelativeScore::NOW, &queue.tally);
+    let step = ZMove::new(limit)
+        .when(Guard::field_absent(&queue.control, PAUSED))
+        .from_counted(&queue.lease, now, tally);
+    let step = priorities.iter().fold(step, |step, &priority| {
+        step.from_counted(queue.due(priority), now, tally)
+    });
+    step.to(&queue.lease, RelativeScore::after(lease))
+        .with(&queue.task, Fate::Keep)
+        .with(&queue.meta, Fate::Keep)
+        .with(&queue.cancel, Fate::Keep)
+        .order(order)
+}
+
+impl TryFrom<Moved> for Claimed {
+    type Error = Error;
+
+    fn try_from(moved: Moved) -> Result<Self> {
+        let mut unreadable = None;
+        let mut bodies = moved
+            .bodies
+            .into_iter()
+            .map(|body| body.unwrap_or_else(|error| unreadable.replace(error).and(None)));
+        let (Some(score), Some(tally)) = (moved.after, moved.tally) else {
+            return Err(Error::new(
+                ErrorKind::Unexpected,
+                "the store told neither the end of the lease nor the number of the claim",
+            ));
+        };
+        let (envelope, record) = (bodies.next().flatten(), bodies.next().flatten());
+        let is_cancelled = bodies.next().flatten().is_some();
+        drop(bodies);
+        Ok(Self {
+            fence: Fence {
+                member: moved.member,
+                score,
+                tally,
+            },
+            envelope,
+            record,
+            is_cancelled,
+            unreadable,
+        })
+    }
+}
+
+/// Holds as long as the claim does; refused, it reads the end of the lease, the number of the claim,
+/// and whether the task is to be cancelled.
+pub(super) fn claimed(queue: &Queue, fence: &Fence) -> Txn {
+    let member = &fence.member;
+    Txn::new()
+        .when(Guard::score_is(&queue.lease, member, fence.score))
+        .when(Guard::field_is(
+            &queue.tally,
+            field(member),
+            fence.tally.to_string(),
+        ))
+        .otherwise(Read::ZScore {
+            key: queue.lease.clone(),
+            member: member.clone(),
+        })
+        .otherwise(Read::HGetMark {
+            key: queue.tally.clone(),
+            field: field(member),
+        })
+        .otherwise(cancel_flag(queue, member))
+}
+
+pub(super) fn cancel_flag(queue: &Queue, member: &Member) -> Read {
+    Read::HGet {
+        key: queue.cancel.clone(),
+        field: field(member),
+    }
+}
+
+/// The lease ends so much later than now.
+pub(crate) fn extend(queue: &Queue, fence: &Fence, lease: Duration) -> Txn {
+    claimed(queue, fence)
+        .then(zadd(
+            &queue.lease,
+            &fence.member,
+            RelativeScore::after(lease),
+        ))
+        .then(cancel_flag(queue, &fence.member))
+}
+
+/// What became of a lease that was to be extended.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Extended {
+    /// It lasts as long as was asked for, under this fence.
+    Held { fence: Fence, is_cancelled: bool },
+    /// It is held under this fence, from an earlier extension; nobody here knows how long.
+    Echo { fence: Fence, is_cancelled: bool },
+    /// It is not ours any more.
+    Lost,
+}
+
+/// Reads the answer. `lease` is what was asked for.
+///
+/// A refusal can be the echo of an extension whose answer was lost: with the number of the claim
+/// unchanged the lease is still ours, and its end is the one that is read. That holds only while the
+/// old lease has not ended by the local clock, which the caller sees to.
+pub(crate) fn extended(fence: &Fence, lease: Duration, mut reply: TxnReply) -> Result<Extended> {
+    if reply.applied {
+        let now = reply.now.ok_or_else(no_time)?;
+        let fence = Fence {
+            score: RelativeScore::after(lease).at(now),
+            ..fence.clone()
+        };
+        let is_cancelled = reply.value(1)?.is_some();
+        return Ok(Extended::Held {
+            fence,
+            is_cancelled,
+        });
+    }
+    let (score, tally) = (reply.score(0)?, reply.mark(1)?);
+    let is_same = tally.is_some_and(|it| it == *fence.tally.to_string());
+    Ok(match score {
+        Some(score) if is_same => Extended::Echo {
+            fence: Fence {
+                score,
+                ..fence.clone()
+            },
+            is_cancelled: reply.value(2)?.is_some(),
+        },
+        _ => Extended::Lost,
+    })
+}
+
+fn no_time() -> Error {
+    Error::new(ErrorKind::Unexpected, "the store did not tell its time")
+}

@@ -1,0 +1,140 @@
+//! How a claim ends. Each is refused if the claim does not hold any more, and may be sent again.
+
+use super::{
+    claim::{Fence, claimed},
+    field, hdel, hset, tell, zadd, zadd_waking, zrem,
+};
+use crate::{
+    Priority,
+    queue::{Owner, Queue},
+};
+use kv_core::{Guard, Key, Mark, Op, Read, RelativeScore, Result, Txn, TxnReply, Value};
+use std::time::Duration;
+
+/// The task is over, and nothing is kept of it.
+pub(crate) fn ack(queue: &Queue, fence: &Fence, owned: Option<&Owned>) -> Txn {
+    leave(queue, fence, owned)
+        .then(hdel(&queue.task, &fence.member))
+        .then(hdel(&queue.meta, &fence.member))
+        .then(hdel(&queue.tally, &fence.member))
+}
+
+/// The task is over; it and its result are kept for a while. The last answer is how many are.
+pub(crate) fn ack_keeping(
+    queue: &Queue,
+    fence: &Fence,
+    owned: Option<&Owned>,
+    result: Value,
+    keep: Duration,
+) -> Txn {
+    leave(queue, fence, owned)
+        .then(zadd(&queue.done, &fence.member, RelativeScore::after(keep)))
+        .then(hset(&queue.result, &fence.member, result))
+        .then(tell(&queue.ended, &fence.member))
+        .then(count(&queue.done))
+}
+
+/// The task is due again, unless it is to be cancelled.
+pub(crate) fn again(
+    queue: &Queue,
+    fence: &Fence,
+    priority: Priority,
+    at: RelativeScore,
+    record: Value,
+) -> Txn {
+    let member = &fence.member;
+    claimed(queue, fence)
+        .when(Guard::field_absent(&queue.cancel, field(member)))
+        .then(zrem(&queue.lease, member))
+        .then(zadd_waking(queue.due(priority), member, at, &queue.wake))
+        .then(hset(&queue.meta, member, record))
+}
+
+/// The task failed for good; it is kept for a while, and so is why. The last answer is how many are.
+pub(crate) fn bury(
+    queue: &Queue,
+    fence: &Fence,
+    owned: Option<&Owned>,
+    record: Value,
+    keep: Duration,
+) -> Txn {
+    leave(queue, fence, owned)
+        .then(zadd(&queue.dead, &fence.member, RelativeScore::after(keep)))
+        .then(hset(&queue.meta, &fence.member, record))
+        .then(tell(&queue.ended, &fence.member))
+        .then(count(&queue.dead))
+}
+
+/// What is known of the attempts is written while the claim goes on.
+pub(crate) fn note(queue: &Queue, fence: &Fence, record: Value) -> Txn {
+    claimed(queue, fence).then(hset(&queue.meta, &fence.member, record))
+}
+
+/// A unique key, and who has it.
+#[derive(Clone, Debug)]
+pub(crate) struct Owned {
+    pub(crate) key: Key,
+    pub(crate) owner: Owner,
+}
+
+/// What became of the end of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Finished {
+    /// It was written.
+    Written,
+    /// The task is in nobody's hands: an earlier sending was written, or it was taken back.
+    Over,
+    /// The claim holds; only the cancellation stands in the way of another attempt.
+    Cancelled,
+    /// The claim holds with another end of its lease, which this is.
+    Renewed(kv_core::Score),
+    /// Somebody else has claimed the task.
+    Lost,
+}
+
+/// Reads the answer.
+pub(crate) fn finished(fence: &Fence, mut reply: TxnReply) -> Result<Finished> {
+    if reply.applied {
+        return Ok(Finished::Written);
+    }
+    let (score, tally) = (reply.score(0)?, reply.mark(1)?);
+    let Some(score) = score else {
+        return Ok(Finished::Over);
+    };
+    if tally.is_none_or(|it| it != *fence.tally.to_string()) {
+        return Ok(Finished::Lost);
+    }
+    if score != fence.score {
+        return Ok(Finished::Renewed(score));
+    }
+    Ok(match reply.value(2)? {
+        Some(_) => Finished::Cancelled,
+        None => Finished::Lost,
+    })
+}
+
+fn leave(queue: &Queue, fence: &Fence, owned: Option<&Owned>) -> Txn {
+    let txn = claimed(queue, fence)
+        .then(zrem(&queue.lease, &fence.member))
+        .then(hdel(&queue.cancel, &fence.member));
+    match owned {
+        None => txn,
+        Some(owned) => txn.then(free(owned)),
+    }
+}
+
+/// Frees a unique key, if it is this task's.
+pub(super) fn free(owned: &Owned) -> Op {
+    Op::DeleteIf {
+        key: owned.key.clone(),
+        mark: Mark::from(owned.owner.encode()),
+    }
+}
+
+/// How many members a set has.
+fn count(key: &Key) -> Read {
+    Read::ZCount {
+        key: key.clone(),
+        range: kv_core::RelativeRange::ALL,
+    }
+}

@@ -1,0 +1,184 @@
+//! Ends of claims go to the store, as many in one call as have come together meanwhile.
+
+use super::{
+    counts::add,
+    judge::{Ending, Over, priority},
+    renew::lose,
+    station::{End, Station},
+};
+use crate::{
+    handle::owned,
+    handler::StopReason,
+    transitions::{self, Fence, Finished},
+};
+use kv_core::{Outcome, Result, Txn, TxnReply};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
+
+/// So many ends go with one request.
+const BATCH: usize = 128;
+
+/// The pauses between sendings: the first, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
+
+/// Writes ends until there is nobody left who could send one.
+pub(crate) async fn finish(station: Arc<Station>, ends: Arc<Mutex<mpsc::Receiver<End>>>) {
+    let mut batch = Vec::with_capacity(BATCH);
+    loop {
+        if ends.lock().await.recv_many(&mut batch, BATCH).await == 0 {
+            return;
+        }
+        write_all(&station, batch.drain(..)).await;
+    }
+}
+
+/// An end, and the right to send it.
+struct Open {
+    end: End,
+    fence: OwnedMutexGuard<Fence>,
+}
+
+/// Sends the ends until each is answered or its lease has ended.
+async fn write_all(station: &Station, ends: impl Iterator<Item = End>) {
+    let mut open = Vec::with_capacity(BATCH);
+    for end in ends {
+        let fence = end.claim.fence.clone().lock_owned().await;
+        open.push(Open { end, fence });
+    }
+    let mut pause = PAUSES.0;
+    loop {
+        let now = station.now();
+        open.retain(|it| may_count(station, it, now));
+        if open.is_empty() {
+            return;
+        }
+        let rest = write(station, open).await;
+        if rest.is_empty() {
+            return;
+        }
+        open = rest;
+        station.sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
+        pause = (pause * 2).min(PAUSES.1);
+    }
+}
+
+/// Whether the lease lasts. If not, another may have the task, and nobody is interested in this end.
+fn may_count(station: &Station, open: &Open, now: Duration) -> bool {
+    let claim = &open.end.claim;
+    let is_lost = claim.stop_reason() == Some(StopReason::Lost);
+    if !is_lost && claim.until() <= now {
+        lose(station, claim);
+    }
+    let may_count = !is_lost && claim.until() > now;
+    if !may_count {
+        leave(station, &open.end);
+    }
+    may_count
+}
+
+/// Sends the ends once; returns those that are to be sent again.
+async fn write(station: &Station, open: Vec<Open>) -> Vec<Open> {
+    let mut txns = Vec::with_capacity(open.len());
+    for it in &open {
+        match txn(station, it) {
+            Ok(txn) => txns.push(txn),
+            Err(error) => {
+                tracing::error!(queue = %station.queue.name, %error, "an end cannot be written");
+                txns.push(Txn::new());
+            }
+        }
+    }
+    let replies = match station.scheduler.store().commit_all(txns).await {
+        Ok(replies) => replies,
+        Err(error) => {
+            tracing::warn!(queue = %station.queue.name, %error, "ends of tasks could not be written");
+            // What can never be written would hold up the rest for ever.
+            if error.outcome() == Outcome::Final {
+                open.iter().for_each(|it| leave(station, &it.end));
+                return Vec::new();
+            }
+            return open;
+        }
+    };
+    let answered = open.into_iter().zip(replies);
+    answered
+        .filter_map(|(it, reply)| answered_by(station, it, reply))
+        .collect()
+}
+
+/// Takes the answer to one end; returns it if it is to be sent again.
+fn answered_by(station: &Station, mut open: Open, reply: Result<TxnReply>) -> Option<Open> {
+    let queue = &station.queue;
+    let count = reply
+        .as_ref()
+        .ok()
+        .and_then(|it| kept(&open.end.ending, it));
+    match reply.and_then(|it| transitions::finished(&open.fence, it)) {
+        Ok(Finished::Written) => {
+            station.counts.written(&open.end.ending);
+            if let Some(told) = open.end.told.take() {
+                _ = told.send(());
+            }
+            if count.is_some_and(|it| it > station.settings.most_kept) {
+                station.crowded.notify_one();
+            }
+        }
+        // The answer to an earlier sending was lost, or somebody else took the task away.
+        Ok(Finished::Over) => station.counts.written(&open.end.ending),
+        Ok(Finished::Lost) => lose(station, &open.end.claim),
+        Ok(Finished::Cancelled) => {
+            open.end.ending = Ending::Ack(Over::Cancelled);
+            return Some(open);
+        }
+        Ok(Finished::Renewed(score)) => {
+            open.fence.score = score;
+            return Some(open);
+        }
+        Err(error) if error.outcome() == Outcome::Final => {
+            tracing::error!(queue = %queue.name, %error, "the end of a task cannot be written");
+            add(&station.counts.lost);
+        }
+        Err(error) => {
+            tracing::warn!(queue = %queue.name, %error, "the end of a task could not be written");
+            return Some(open);
+        }
+    }
+    leave(station, &open.end);
+    None
+}
+
+/// How many are kept now, where the ending asks.
+fn kept(ending: &Ending, reply: &TxnReply) -> Option<u64> {
+    if !matches!(ending, Ending::Keep(..) | Ending::Bury(_)) {
+        return None;
+    }
+    match reply.answers.last() {
+        Some(kv_core::OpReply::Count(count)) if reply.applied => Some(*count),
+        _ => None,
+    }
+}
+
+fn leave(station: &Station, end: &End) {
+    station.claims.remove(&end.claim);
+    station.left.notify_one();
+}
+
+fn txn(station: &Station, open: &Open) -> Result<Txn> {
+    let (queue, fence) = (&*station.queue, &*open.fence);
+    let envelope = open.end.claim.envelope.as_deref();
+    let owned = envelope.and_then(|it| owned(queue, &fence.member, it));
+    let owned = owned.as_ref();
+    Ok(match &open.end.ending {
+        Ending::Ack(_) => transitions::ack(queue, fence, owned),
+        Ending::Keep(result, span) => {
+            transitions::ack_keeping(queue, fence, owned, result.clone(), *span)
+        }
+        Ending::Again(_, at, record) => {
+            transitions::again(queue, fence, priority(envelope), *at, record.encode()?)
+        }
+        Ending::Bury(record) => {
+            let keep = station.settings.keep_dead;
+            transitions::bury(queue, fence, owned, record.encode()?, keep)
+        }
+    })
+}

@@ -1,0 +1,153 @@
+//! Leases are extended while their tasks run, all of them in one call.
+
+use super::{counts::add, station::Station};
+use crate::{
+    handler::{Claim, StopReason},
+    transitions::{self, Extended, Fence},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::OwnedMutexGuard;
+
+/// So many leases go with one request.
+const BATCH: usize = 200;
+
+/// Extends leases until it is dropped: as long as a handler runs, also while the worker is ending.
+pub(crate) async fn renew(station: Arc<Station>) {
+    // A call that hangs must not keep losses from being noticed.
+    futures_util::future::join(keep_extending(&station), notice_losses(&station)).await;
+}
+
+async fn keep_extending(station: &Station) {
+    let lease = station.settings.lease;
+    // Soon enough for several tries before the first lease ends.
+    let soon = lease / 12;
+    let mut pause = lease / 3;
+    loop {
+        station.sleep(pause).await;
+        pause = match extend_all(station).await {
+            Ok(All::Extended) => lease / 3,
+            Ok(All::ButEchoes) => soon,
+            Err(error) => {
+                tracing::warn!(queue = %station.queue.name, %error, "leases could not be extended");
+                soon
+            }
+        };
+    }
+}
+
+/// A lease that has ended by the local clock is lost, whatever the store says: it can give the task to
+/// another now.
+async fn notice_losses(station: &Station) {
+    loop {
+        // New claims end later than this.
+        let look = station.settings.lease / 3;
+        station.sleep(first_end(station).min(look)).await;
+        let now = station.now();
+        for claim in station.claims.all() {
+            if claim.until() <= now && !is_lost(&claim) {
+                lose(station, &claim);
+            }
+        }
+    }
+}
+
+/// How long until the first lease ends.
+fn first_end(station: &Station) -> Duration {
+    let claims = station.claims.all();
+    let held = claims.iter().filter(|it| !is_lost(it));
+    let first = held.map(|it| it.until()).min();
+    first.map_or(Duration::MAX, |it| it.saturating_sub(station.now()))
+}
+
+pub(crate) fn lose(station: &Station, claim: &Claim) {
+    if !claim.stop(StopReason::Lost) {
+        return;
+    }
+    tracing::warn!(
+        queue = %station.queue.name,
+        task = ?claim.member,
+        "the lease is lost; what the handler returns does not count"
+    );
+    add(&station.counts.lost);
+}
+
+fn is_lost(claim: &Claim) -> bool {
+    claim.stop_reason() == Some(StopReason::Lost)
+}
+
+/// Whether all that were to be extended last as long as they should.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum All {
+    Extended,
+    ButEchoes,
+}
+
+async fn extend_all(station: &Station) -> kv_core::Result<All> {
+    let young = station.now() + station.settings.lease * 5 / 6;
+    let mut held = Vec::new();
+    for claim in station.claims.all() {
+        if is_lost(&claim) || claim.until() > young {
+            continue;
+        }
+        // One whose fence is taken is ending, or tells its progress: it has no need, or comes next.
+        if let Ok(fence) = claim.fence.clone().try_lock_owned() {
+            held.push((claim, fence));
+        }
+    }
+    let mut all = All::Extended;
+    while !held.is_empty() {
+        let batch = held.split_off(held.len().saturating_sub(BATCH));
+        if extend(station, batch).await? == All::ButEchoes {
+            all = All::ButEchoes;
+        }
+    }
+    Ok(all)
+}
+
+async fn extend(
+    station: &Station,
+    batch: Vec<(Arc<Claim>, OwnedMutexGuard<Fence>)>,
+) -> kv_core::Result<All> {
+    let lease = station.lease_on_store();
+    let txns = batch
+        .iter()
+        .map(|(_, fence)| transitions::extend(&station.queue, fence, lease))
+        .collect();
+    let until = station.now() + station.settings.lease;
+    let replies = station.scheduler.store().commit_all(txns).await?;
+    let mut all = All::Extended;
+    for ((claim, mut held), reply) in batch.into_iter().zip(replies) {
+        let extended = reply.and_then(|it| transitions::extended(&held, lease, it));
+        let is_cancelled = match extended {
+            Ok(Extended::Held {
+                fence,
+                is_cancelled,
+            }) => {
+                *held = fence;
+                claim.extend_until(until);
+                is_cancelled
+            }
+            Ok(Extended::Echo {
+                fence,
+                is_cancelled,
+            }) => {
+                *held = fence;
+                all = All::ButEchoes;
+                is_cancelled
+            }
+            Ok(Extended::Lost) => {
+                lose(station, &claim);
+                continue;
+            }
+            Err(error) => {
+                tracing::warn!(queue = %station.queue.name, %error, "a lease could not be extended");
+                all = All::ButEchoes;
+                continue;
+            }
+        };
+        if is_cancelled {
+            claim.stop(StopReason::Cancelled);
+        }
+    }
+    Ok(all)
+}
