@@ -1,6 +1,7 @@
 //! What the workspace's tests and benchmarks share.
 
 pub mod bench;
+pub mod job;
 pub mod patience;
 pub mod server;
 pub mod watching;
