@@ -1,0 +1,128 @@
+//! Tasks that are done later, by whoever has time: mails of which some fail at first, a report that
+//! tells how far it is, a task that nobody can do, and one that is cancelled.
+//!
+//! ```text
+//! cargo run --example jobs                               # in memory
+//! cargo xtask example jobs --store default_redis         # on a Redis
+//! ```
+
+mod tasks;
+
+use clap::Parser;
+use kv_core::{Clock, SystemClock};
+use kv_factory::Factory;
+use kv_scheduler::{Cancelled, Handle, Report, Scheduler, State, Worker};
+use std::{
+    error::Error,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+use tasks::{Mail, Outbox, Poison, Summary, do_report, poison, send_mail};
+use tokio::sync::oneshot;
+
+/// Schedules some tasks, does them, and tells what became of them.
+#[derive(Parser)]
+struct Args {
+    /// The store, by its name in the settings.
+    #[arg(long, default_value = "default_local")]
+    store: String,
+    /// The settings.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// How many mails are sent.
+    #[arg(long, default_value_t = 1_000)]
+    mails: u32,
+}
+
+#[tokio::main]
+async fn main() -> Result<ExitCode, Box<dyn Error>> {
+    let args = Args::parse();
+    let home = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let usual = || home.join("../config/settings.toml");
+    let factory = Factory::from_file(args.config.clone().unwrap_or_else(usual))?;
+    let kv = factory.open(&args.store).await?;
+    // A store that outlives us may hold tasks of an earlier run.
+    let run = format!("jobs-{}", SystemClock.now().as_micros());
+    let scheduler = Scheduler::builder(&kv).namespace(&run).build()?;
+    let is_well = work(&scheduler, args.mails).await?;
+    factory.close_all().await;
+    Ok(if is_well {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+async fn work(scheduler: &Scheduler, mails: u32) -> Result<bool, Box<dyn Error>> {
+    let tasks = (0..mails).map(|number| scheduler.enqueue(Mail { number }));
+    for scheduled in scheduler.enqueue_many(tasks).await {
+        scheduled?;
+    }
+    let report = scheduler.enqueue(Summary { chapters: 5 }).await?;
+    let broken = scheduler.enqueue(Poison).await?;
+    let later = scheduler.schedule_in(Duration::from_secs(3600), Mail { number: mails });
+    let later = later.await?;
+    println!(
+        "scheduled {mails} mails, a report, a task that cannot be done, and a mail in an hour"
+    );
+
+    let outbox = Arc::<Outbox>::default();
+    let worker = Worker::new(scheduler)
+        .queue("mail", 64)
+        .queue("default", 4)
+        .data(outbox.clone())
+        .handle(send_mail)
+        .handle(do_report)
+        .handle(poison);
+    let (stop, stopped) = oneshot::channel();
+    let running = tokio::spawn(worker.run_until(async { _ = stopped.await }));
+
+    let pages = follow(&report).await?;
+    println!("the report has {pages} pages");
+    println!("the mail in an hour: {:?}", later.cancel().await?);
+    let is_gone = later.cancel().await? == Cancelled::TooLate;
+    let admin = scheduler.admin("mail")?;
+    loop {
+        let counts = admin.counts().await?;
+        if counts.pending + counts.running == 0 {
+            break;
+        }
+        SystemClock.sleep(Duration::from_millis(20)).await;
+    }
+    _ = stop.send(());
+    let Report {
+        succeeded,
+        retried,
+        dead,
+        ..
+    } = running.await??;
+    println!("{succeeded} succeeded, {retried} attempts were repeated, {dead} failed for good");
+    let status = broken.status().await?;
+    if let Some(reason) = status.as_ref().and_then(|it| it.error.as_ref()) {
+        println!("the dead one: {reason}");
+    }
+    let is_dead = status.is_some_and(|it| matches!(it.state, State::Dead { .. }));
+    let sent = outbox.sent();
+    println!("{sent} different mails are out");
+    Ok(is_gone && is_dead && sent == mails as usize && succeeded == u64::from(mails) + 1)
+}
+
+/// Prints how far the report is until it is there.
+async fn follow(report: &Handle<Summary>) -> Result<u32, Box<dyn Error>> {
+    let mut told = None;
+    loop {
+        if let Ok(pages) = report.wait(Duration::from_millis(20)).await {
+            return Ok(pages);
+        }
+        let progress = match report.status().await? {
+            Some(status) => status.progress::<String>()?,
+            None => return Err("the report is gone".into()),
+        };
+        if progress.is_some() && progress != told {
+            println!("report: {}", progress.as_deref().unwrap_or_default());
+            told = progress;
+        }
+    }
+}
