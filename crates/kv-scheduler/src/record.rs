@@ -132,13 +132,10 @@ mod tests {
 
     #[test]
     fn damage_forgets_the_past_and_nothing_else() {
-        for value in [
-            None,
-            Some("?".into()),
-            Some("".into()),
-            Some("\x01?".into()),
-        ] {
-            assert_eq!(Record::decode(value.as_ref()), Record::default());
+        assert_eq!(Record::decode(None, 5).lapses(5), 4);
+        for damaged in ["?", "", "\x01?"] {
+            let record = Record::decode(Some(&damaged.into()), 5);
+            assert_eq!((record.attempt(5), record.lapses(5)), (1, 0), "{damaged:?}");
         }
     }
 }

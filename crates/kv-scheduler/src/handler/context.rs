@@ -21,6 +21,9 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
+/// The longest progress, in bytes: it goes with every claim.
+const MAX_PROGRESS: usize = 16 << 10;
+
 /// What a handler knows of its attempt: cheap to clone.
 #[derive(Clone)]
 pub struct Ctx(Arc<Inner>);
@@ -114,9 +117,16 @@ impl Ctx {
     /// reads it. One round trip.
     ///
     /// # Errors
-    /// [`Conflict`](ErrorKind::Conflict) if the lease is lost; the store's.
+    /// [`TooLarge`](ErrorKind::TooLarge) above 16 KiB, [`Conflict`](ErrorKind::Conflict) if the lease is
+    /// lost; the store's.
     pub async fn progress<P: Serialize + Sync + ?Sized>(&self, progress: &P) -> Result<()> {
         let progress = Codec::JSON.encode(progress)?.into_bytes();
+        if progress.len() > MAX_PROGRESS {
+            let message = "what is told of a task's progress must not be longer than 16 KiB";
+            return Err(
+                Error::new(ErrorKind::TooLarge, message).with_context("bytes", progress.len())
+            );
+        }
         let claim = &self.0.claim;
         let store = self.0.scheduler.store();
         // Held throughout, so that no extension makes another fence of it meanwhile.

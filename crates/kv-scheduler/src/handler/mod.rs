@@ -19,6 +19,9 @@ pub(crate) use self::{
     router::{Route, Router, UNABLE},
 };
 
+/// The longest result that is kept, in bytes.
+const MAX_RESULT: usize = 256 << 10;
+
 /// A task on its way to its handler: what layers see.
 #[derive(Clone)]
 pub struct TaskRequest {
@@ -127,5 +130,13 @@ pub(crate) async fn serve<T: Task, A, H: Handler<T, A>>(
     let keeps = envelope.retention.done().is_some();
     let result = keeps.then(|| envelope.codec.encode(&output)).transpose();
     let result = result.map_err(|error| TaskError::dead(format!("its result: {error}")).boxed())?;
+    let bytes = result.as_ref().map_or(0, |it| it.as_bytes().len());
+    if bytes > MAX_RESULT {
+        let why = format!(
+            "its result has {bytes} bytes, {MAX_RESULT} are the most; store it elsewhere and return \
+             its key"
+        );
+        return Err(TaskError::dead(why).boxed());
+    }
     Ok(TaskResponse { result })
 }

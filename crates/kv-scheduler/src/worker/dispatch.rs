@@ -7,9 +7,9 @@ use super::{
     stop::stop,
 };
 use crate::transitions::{self, Claimed};
-use kv_core::{Result, Score, Timestamp, ZMoved};
+use kv_core::{Score, Timestamp, ZMoved};
 use std::{sync::Arc, time::Duration};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// So many tasks are claimed at once.
@@ -46,12 +46,14 @@ pub(crate) async fn dispatch(
     places: usize,
     until: Until,
     ends: Ends,
-) -> Result<()> {
+) -> kv_core::Result<()> {
     let mut running = JoinSet::new();
     let mut next = Next::Now;
     let mut pause = PAUSES.0;
     while !until.is_stopped() {
-        while running.try_join_next().is_some() {}
+        while let Some(ended) = running.try_join_next() {
+            notice_panic(&station, ended);
+        }
         let free = places - running.len();
         if free > 0 && next == Next::Now {
             next = match claim(&station, free.min(BATCH), &mut running, &ends).await {
@@ -105,11 +107,21 @@ async fn rest(station: &Station, until: &Until, running: &mut JoinSet<()>, next:
         () = until.stopped() => next,
         () = station.hint.notified(), if next != Next::Now => Next::Now,
         () = due => Next::Now,
-        Some(_) = running.join_next(), if !running.is_empty() => match (until, next) {
-            // What a task scheduled is to be found before all is taken for done.
-            (Until::Drained, _) if running.is_empty() => Next::Now,
-            _ => next,
-        },
+        Some(ended) = running.join_next(), if !running.is_empty() => {
+            notice_panic(station, ended);
+            match until {
+                // What a task scheduled is to be found before all is taken for done.
+                Until::Drained if running.is_empty() => Next::Now,
+                _ => next,
+            }
+        }
+    }
+}
+
+/// Handlers' own panics end their attempts; this one was ours.
+fn notice_panic(station: &Station, ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(queue = %station.queue.name, %error, "a part of the worker has crashed");
     }
 }
 
@@ -119,7 +131,7 @@ async fn claim(
     limit: usize,
     running: &mut JoinSet<()>,
     ends: &Ends,
-) -> Result<Next> {
+) -> kv_core::Result<Next> {
     let Settings { serve, order, .. } = station.settings;
     let limit = u32::try_from(limit).unwrap_or(u32::MAX);
     let (queue, lease) = (&station.queue, station.lease_on_store());

@@ -15,7 +15,7 @@ mod stop;
 use self::{
     counts::Counts,
     dispatch::{Until, dispatch},
-    settings::{SHORTEST_LEASE, Settings},
+    settings::{LEASES, Settings},
     station::{Claims, Station},
 };
 use crate::{
@@ -133,7 +133,7 @@ impl Worker {
     }
 
     /// A task is taken for lost if its worker has not been heard of for so long: 30 seconds if nothing
-    /// is said, at least 100 ms. It is no bound on how long a task may take. What is lost comes back
+    /// is said, 100 ms to a day. It is no bound on how long a task may take. What is lost comes back
     /// after this time; each running task costs a write every third of it.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
@@ -265,8 +265,8 @@ impl Worker {
         if self.router.is_empty() {
             return refuse("the worker has no handler: Worker::handle");
         }
-        if self.settings.lease < SHORTEST_LEASE {
-            return refuse("a lease must be at least 100 ms: Worker::lease");
+        if !LEASES.contains(&self.settings.lease) {
+            return refuse("a lease must be 100 ms to a day: Worker::lease");
         }
         let usual = [(Cow::Borrowed(DEFAULT_QUEUE), 16)];
         let queues = if self.queues.is_empty() {

@@ -121,6 +121,7 @@ async fn run_once(station: &Station, ready: Ready, ends: Ends) {
 async fn run_to_its_end(station: &Station, ready: Ready, ends: Ends) {
     add(&station.counts.started);
     let claim = &ready.claim;
+    let _abandon = AbandonOnPanic { station, claim };
     let outcome = work(station, &ready).await;
     let known = Known {
         envelope: &ready.envelope,
@@ -136,6 +137,21 @@ async fn run_to_its_end(station: &Station, ready: Ready, ends: Ends) {
         && claim.take_end()
     {
         place.send(End::new(claim.clone(), ending));
+    }
+}
+
+/// Lets go of a claim if we ourselves panic, so that its lease lapses and is not extended for ever.
+struct AbandonOnPanic<'a> {
+    station: &'a Station,
+    claim: &'a Arc<Claim>,
+}
+
+impl Drop for AbandonOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() && self.claim.take_end() {
+            self.station.claims.remove(self.claim);
+            self.station.left.notify_one();
+        }
     }
 }
 

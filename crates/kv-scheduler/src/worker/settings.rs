@@ -2,10 +2,11 @@
 
 use crate::{Priority, transitions::Order};
 use kv_core::ClaimOrder;
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
-/// The shortest lease.
-pub(crate) const SHORTEST_LEASE: Duration = Duration::from_millis(100);
+/// The shortest lease, and the longest.
+pub(crate) const LEASES: RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_secs(24 * 3600);
 
 /// How a worker works.
 #[derive(Clone, Debug)]
