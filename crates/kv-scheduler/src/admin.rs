@@ -167,12 +167,11 @@ impl Admin {
                     member: it.member.clone(),
                 })
             });
-        let tenant = Context::current();
-        let tenant = tenant.as_ref().and_then(Context::tenant_id);
+        let context = Context::current();
         let mut shown = Vec::new();
         for it in members {
             let (id, of) = TaskId::parse_member(&it.member)?;
-            if tenant.is_none() || of.as_deref() == tenant {
+            if is_shown(context.as_ref(), of.as_deref()) {
                 shown.push((it.member, id, of));
             }
         }
@@ -199,33 +198,39 @@ impl Admin {
         self.requeue_member(handle.member()).await
     }
 
-    /// The same with all that are dead by now, 100 at a time; returns how many.
+    /// The same with all that are dead by now; returns how many. In the context of a tenant, with those
+    /// of the tenant.
     ///
     /// # Cancel safety
     /// Dropped, it has requeued some of them.
     pub async fn requeue_all(&self) -> Result<u64> {
-        let (mut after, mut requeued) = (None, 0);
+        // All are found first: one that dies again meanwhile is not to be met again.
+        let (mut after, mut dead) = (None, Vec::new());
         loop {
             let members = self.members(&self.queue.dead, after.as_ref()).await?;
-            let Some(last) = members.last() else {
-                return Ok(requeued);
-            };
+            let Some(last) = members.last() else { break };
             after = last.score.map(|score| Cursor {
                 score,
                 member: last.member.clone(),
             });
-            for it in &members {
-                requeued += u64::from(self.requeue_member(&it.member).await?);
+            dead.extend(members.into_iter().map(|it| it.member));
+        }
+        let context = Context::current();
+        let mut requeued = 0;
+        for member in dead {
+            let (_, tenant) = TaskId::parse_member(&member)?;
+            if is_shown(context.as_ref(), tenant.as_deref()) {
+                requeued += u64::from(self.requeue_member(&member).await?);
             }
         }
+        Ok(requeued)
     }
 
     async fn requeue_member(&self, member: &Member) -> Result<bool> {
         let store = self.scheduler.store();
         // It may be requeued, run and die again between the look and the deed.
         loop {
-            let reply = store.commit(transitions::find(&self.queue, member)).await?;
-            let Some(found) = transitions::found(reply)? else {
+            let Some(found) = self.scheduler.find(&self.queue, member).await? else {
                 return Ok(false);
             };
             if !matches!(found.place, Place::Dead(_)) {
@@ -278,5 +283,13 @@ impl Admin {
 impl fmt::Debug for Admin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Admin({})", self.queue.name)
+    }
+}
+
+/// Whether somebody in this context may see tasks of this tenant.
+fn is_shown(context: Option<&Context>, tenant: Option<&[u8]>) -> bool {
+    match context.and_then(Context::tenant_id) {
+        None => true,
+        mine => mine == tenant,
     }
 }

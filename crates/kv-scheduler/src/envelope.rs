@@ -13,8 +13,8 @@ pub(crate) const MAX_ENVELOPE: usize = 256 << 10;
 ///
 /// On the store: one byte [`VERSION`](stored::VERSION), then MessagePack with the short names below.
 /// What is as usual is left out; fields that a reader does not know are passed over, so fields may be
-/// added. Whatever an older reader must not pass over raises the version; it then leaves the task to
-/// others.
+/// added. Whatever an older reader must not pass over, and any new value of a field that it knows, raises
+/// the version; it then leaves the task to others.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Envelope {
     #[serde(rename = "k")]
@@ -41,7 +41,9 @@ pub(crate) struct Envelope {
     #[serde(rename = "x", default, skip_serializing_if = "is_usual")]
     pub(crate) retention: Retention,
     #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
-    pub(crate) context: Option<Context>,
+    tenant: Option<Bytes>,
+    #[serde(rename = "m", default, skip_serializing_if = "Option::is_none")]
+    user: Option<Bytes>,
     #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
     pub(crate) trace: Option<TraceContext>,
 }
@@ -62,9 +64,30 @@ impl Envelope {
             deadline: None,
             timeout: None,
             retention: Retention::default(),
-            context: None,
+            tenant: None,
+            user: None,
             trace: None,
         }
+    }
+
+    /// For this tenant and user: by fields of our own, whatever a context may come to have.
+    pub(crate) fn with_context(mut self, context: Option<&Context>) -> Self {
+        let copy = |it: Option<&[u8]>| it.map(Bytes::copy_from_slice);
+        self.tenant = copy(context.and_then(Context::tenant_id));
+        self.user = copy(context.and_then(Context::user_id));
+        self
+    }
+
+    pub(crate) fn context(&self) -> Option<Context> {
+        let context = match (&self.tenant, &self.user) {
+            (None, None) => return None,
+            (Some(tenant), _) => Context::tenant(tenant.clone()),
+            (None, Some(_)) => Context::new(),
+        };
+        Some(match &self.user {
+            None => context,
+            Some(user) => context.with_user(user.clone()),
+        })
     }
 
     pub(crate) fn with_deadline(mut self, deadline: Option<Timestamp>) -> Self {
@@ -142,7 +165,6 @@ mod tests {
             unique: Some("ann".into()),
             retry: Retry::exponential(second, second).attempts(3).lapses(1),
             retention: Retention::keep(second),
-            context: Some(Context::tenant("t1")),
             trace: Some(
                 "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
                     .parse()
@@ -150,6 +172,7 @@ mod tests {
             ),
             ..plain(b"{}")
         }
+        .with_context(Some(&Context::tenant("t1")))
         .with_deadline(Some(Timestamp::from_micros(99)))
         .with_timeout(Some(Some(second)))
     }
@@ -175,7 +198,7 @@ mod tests {
         let golden = concat!(
             r"\x01\x8b\xa1k\xa4mail\xa1b\xc4\x02{}\xa1p\xa1h\xa1t\x07\xa1u\xa3ann",
             r"\xa1r\x85\xa1n\x03\xa1l\xcd\x03\xe8\xa1m\xcd\x03\xe8\xa1j\xa1f\xa1x\x01",
-            r"\xa1dc\xa1o\xcd\x03\xe8\xa1x\x81\xa1k\xcd\x03\xe8\xa1n\x81\xa6tenant\xa2t1",
+            r"\xa1dc\xa1o\xcd\x03\xe8\xa1x\x81\xa1k\xcd\x03\xe8\xa1n\xc4\x02t1",
             r"\xa1w\x81\xa1p\xd97",
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         );

@@ -1,19 +1,19 @@
 //! A task that was scheduled.
 
 use crate::{
-    Scheduler, Status, Task, TaskId,
+    Priority, Scheduler, Status, Task, TaskId,
     envelope::Envelope,
     queue::{Owner, Queue},
     record::Record,
     status,
     transitions::{self, Found, Owned, Place},
 };
-use futures_util::{
-    StreamExt,
-    future::{Either, select},
-};
-use kv_core::{Error, ErrorKind, Event, Member, RelativeScore, Result, Timestamp, Watch};
+use futures_util::StreamExt;
+use kv_core::{Error, ErrorKind, Event, Events, Member, RelativeScore, Result, Timestamp, Watch};
 use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
+
+/// How often to look whether a task has ended, should the message be lost.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// A task that was scheduled, or stood in the way of one.
 pub struct Handle<T> {
@@ -109,8 +109,8 @@ impl<T> Handle<T> {
                 return Ok(Cancelled::TooLate);
             }
             let owned = owned(&self.queue, &self.member, &envelope);
-            let txns =
-                transitions::cancel(&self.queue, &self.member, envelope.priority, owned.as_ref());
+            let priority = waits_in(&found, &envelope);
+            let txns = transitions::cancel(&self.queue, &self.member, priority, owned.as_ref());
             let replies = self.scheduler.store().commit_all(txns.into()).await?;
             let is_applied: Vec<bool> = replies
                 .into_iter()
@@ -145,17 +145,16 @@ impl<T> Handle<T> {
     }
 
     async fn move_to(&self, at: RelativeScore) -> Result<bool> {
-        let Some((_, envelope)) = self.find().await? else {
+        let Some((found, envelope)) = self.find().await? else {
             return Ok(false);
         };
-        let txn = transitions::reschedule(&self.queue, &self.member, envelope.priority, at);
+        let priority = waits_in(&found, &envelope);
+        let txn = transitions::reschedule(&self.queue, &self.member, priority, at);
         Ok(self.scheduler.store().commit(txn).await?.applied)
     }
 
     async fn find(&self) -> Result<Option<(Found, Envelope)>> {
-        let txn = transitions::find(&self.queue, &self.member);
-        let reply = self.scheduler.store().commit(txn).await?;
-        let Some(found) = transitions::found(reply)? else {
+        let Some(found) = self.scheduler.find(&self.queue, &self.member).await? else {
             return Ok(None);
         };
         let envelope = status::envelope(&found)?;
@@ -175,30 +174,34 @@ impl<T: Task> Handle<T> {
         let store = self.scheduler.store();
         let channels = Watch::Channels(vec![self.queue.ended.clone()]);
         let mut ended = store.kv().watch(channels).await?;
-        let mut over = store.clock.sleep(timeout);
+        let end = store.clock.monotonic().saturating_add(timeout);
         loop {
             if let Some(result) = self.result().await? {
                 return Ok(result);
             }
-            loop {
-                let event = match select(ended.next(), over).await {
-                    Either::Left((event, rest)) => {
-                        over = rest;
-                        event
-                    }
-                    Either::Right(_) => {
-                        let message = "the task has not ended within the time to wait";
-                        return Err(Error::new(ErrorKind::Timeout, message));
-                    }
-                };
-                match event.transpose()? {
-                    Some(Event::Message { payload, .. })
-                        if payload.as_bytes() != self.member.as_bytes() => {}
-                    Some(_) => break,
-                    None => {
-                        let message = "the messages of the store have ended";
-                        return Err(Error::new(ErrorKind::Closed, message));
-                    }
+            let left = end.saturating_sub(store.clock.monotonic());
+            if left.is_zero() {
+                let message = "the task has not ended within the time to wait";
+                return Err(Error::new(ErrorKind::Timeout, message));
+            }
+            tokio::select! {
+                // Messages can be lost.
+                () = store.clock.sleep(left.min(LOOK_AGAIN)) => {}
+                heard = self.hear(&mut ended) => heard?,
+            }
+        }
+    }
+
+    /// Ends with the message that the task has ended, or when one may have been missed.
+    async fn hear(&self, ended: &mut Events) -> Result<()> {
+        loop {
+            match ended.next().await.transpose()? {
+                Some(Event::Message { payload, .. })
+                    if payload.as_bytes() != self.member.as_bytes() => {}
+                Some(_) => return Ok(()),
+                None => {
+                    let message = "the messages of the store have ended";
+                    return Err(Error::new(ErrorKind::Closed, message));
                 }
             }
         }
@@ -248,11 +251,20 @@ impl<T> fmt::Debug for Handle<T> {
     }
 }
 
+/// Where a task waits: one that was given back by a worker that could not read it may wait elsewhere
+/// than its envelope has it.
+fn waits_in(found: &Found, envelope: &Envelope) -> Priority {
+    match found.place {
+        Place::Due(priority, _) => priority,
+        _ => envelope.priority,
+    }
+}
+
 /// The unique key of a task, if it has one.
 pub(crate) fn owned(queue: &Queue, member: &Member, envelope: &Envelope) -> Option<Owned> {
     let unique = envelope.unique.as_deref()?;
     Some(Owned {
-        key: queue.unique(unique, envelope.context.as_ref()),
+        key: queue.unique(unique, envelope.context().as_ref()),
         owner: Owner {
             priority: envelope.priority,
             member: member.clone(),

@@ -1,7 +1,12 @@
 //! The handle that tasks are scheduled with.
 
-use crate::{Enqueue, Handle, QueueName, Task, TaskId, queue::Queue, store::Store};
-use kv_core::{Clock, Context, Kv, Result, SystemClock, Timestamp};
+use crate::{
+    Enqueue, Handle, QueueName, Task, TaskId,
+    queue::Queue,
+    store::Store,
+    transitions::{self, Found},
+};
+use kv_core::{Clock, Context, Kv, Member, Result, SystemClock, Timestamp};
 use parking_lot::Mutex;
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
@@ -174,6 +179,15 @@ impl Scheduler {
             queues.insert(name, queue.clone());
         }
         Ok(queue)
+    }
+
+    /// Looks for a task wherever it may be.
+    pub(crate) async fn find(&self, queue: &Queue, member: &Member) -> Result<Option<Found>> {
+        let reply = self
+            .store()
+            .commit(transitions::find(queue, member))
+            .await?;
+        transitions::found(reply)
     }
 
     pub(crate) fn new_id(&self) -> TaskId {

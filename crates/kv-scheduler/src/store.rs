@@ -62,7 +62,11 @@ impl Store {
 
     /// Not for anything that waits.
     pub(crate) fn kv(&self) -> Kv {
-        let deadline = Deadline::on(self.clock.clone(), PATIENCE);
+        self.kv_for(PATIENCE)
+    }
+
+    fn kv_for(&self, patience: Duration) -> Kv {
+        let deadline = Deadline::on(self.clock.clone(), patience);
         self.kv.with(CallOptions::new().with_deadline(deadline))
     }
 
@@ -72,6 +76,15 @@ impl Store {
 
     pub(crate) async fn commit_all(&self, txns: Vec<Txn>) -> Result<Vec<Result<TxnReply>>> {
         self.kv().commit(txns).await
+    }
+
+    /// The same with less patience, if this is less than usual.
+    pub(crate) async fn commit_all_within(
+        &self,
+        txns: Vec<Txn>,
+        patience: Duration,
+    ) -> Result<Vec<Result<TxnReply>>> {
+        self.kv_for(patience.min(PATIENCE)).commit(txns).await
     }
 
     pub(crate) async fn zmove(&self, step: ZMove) -> Result<ZMoved> {

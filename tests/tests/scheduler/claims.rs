@@ -7,7 +7,7 @@ use crate::{
 use futures_util::TryStreamExt;
 use kv_core::{Key, Kv, Timestamp};
 use kv_scheduler::{
-    BoxError, Ctx, Data, Delivery, Priority, Retention, State, TaskError, TaskRequest,
+    BoxError, Ctx, Data, Delivery, Priority, Retention, Scheduler, State, TaskError, TaskRequest,
     TaskResponse, Unique, Worker,
 };
 use std::{
@@ -100,6 +100,30 @@ async fn what_is_begun_at_most_once_has_left_the_store_before(site: Site) {
     assert_eq!(site.keys().await, [""; 0]);
 }
 
+/// Each task schedules the next one, in the other queue.
+async fn what_tasks_schedule_is_drained_too(site: Site) {
+    let follows = async |task: Do, ctx: Ctx| -> Result<u32, TaskError> {
+        let Do::Succeed(number) = task else {
+            return Ok(0);
+        };
+        if number > 0 {
+            let queue = ["one", "two"][number as usize % 2];
+            let next = ctx.scheduler().enqueue(Do::Succeed(number - 1));
+            next.queue(queue).await?;
+        }
+        Ok(number)
+    };
+    let worker = Worker::new(&site.scheduler)
+        .queue("one", 2)
+        .queue("two", 2)
+        .handle(follows);
+    for queue in ["one", "two"] {
+        let task = site.scheduler.enqueue(Do::Succeed(20)).queue(queue);
+        task.await.unwrap();
+    }
+    assert_eq!(worker.drain().await.unwrap().succeeded, 42);
+}
+
 async fn a_layer_of_tower_wraps_handlers(site: Site) {
     let seen = Arc::<AtomicU32>::default();
     let counter = seen.clone();
@@ -167,11 +191,12 @@ async fn a_worker_that_hung_cannot_write_over_the_next_one(site: Site) {
         }
         Ok(1)
     };
-    let worker = || {
-        let worker = Worker::new(&site.scheduler).lease(lease);
+    let worker = |scheduler: &Scheduler| {
+        let worker = Worker::new(scheduler).lease(lease);
         worker.data(runs.clone()).handle(hangs)
     };
-    let first = worker();
+    // As another process, as far as the store can be shared with one.
+    let first = worker(&site.another().await);
     let hung = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -181,7 +206,7 @@ async fn a_worker_that_hung_cannot_write_over_the_next_one(site: Site) {
     while runs.load(Ordering::Relaxed) == 0 {
         tokio::task::yield_now().await;
     }
-    let (stop, running) = spawn(worker());
+    let (stop, running) = spawn(worker(&site.scheduler));
     assert_eq!(handle.wait(LONG).await.unwrap(), 2);
     let lost = tokio::task::spawn_blocking(|| hung.join().unwrap())
         .await
@@ -198,6 +223,7 @@ crate::on_each_store! {
     many_are_scheduled_at_once_and_each_is_answered
     a_deadline_ends_what_waits_and_what_runs
     what_is_begun_at_most_once_has_left_the_store_before
+    what_tasks_schedule_is_drained_too
     a_layer_of_tower_wraps_handlers
     a_worker_that_hung_cannot_write_over_the_next_one
 }

@@ -91,6 +91,20 @@ async fn the_dead_can_be_tried_again_as_if_they_were_new(site: Site) {
     assert_eq!(admin.counts().await.unwrap().dead, 2);
 }
 
+async fn a_tenant_requeues_its_own(site: Site) {
+    let admin = site.scheduler.admin("default").unwrap();
+    for tenant in ["ann", "bob"] {
+        let task = site.scheduler.enqueue(Do::Die("x".into()));
+        task.context(Context::tenant(tenant)).await.unwrap();
+    }
+    site.worker().drain().await.unwrap();
+    let requeued = Context::tenant("ann").scope(admin.requeue_all()).await;
+    assert_eq!(requeued.unwrap(), 1);
+    let page = admin.list(Stage::Dead, None).await.unwrap();
+    let left: Vec<_> = page.tasks.iter().map(|it| it.tenant.as_deref()).collect();
+    assert_eq!(left, [Some(&b"bob"[..])]);
+}
+
 async fn no_more_is_kept_than_should_be(site: Site) {
     let tasks = (0..20).map(|number| {
         let task = site.scheduler.enqueue(Do::Succeed(number));
@@ -124,5 +138,6 @@ crate::on_each_store! {
     tasks_are_counted_and_listed_page_by_page
     a_tenant_lists_its_own
     the_dead_can_be_tried_again_as_if_they_were_new
+    a_tenant_requeues_its_own
     no_more_is_kept_than_should_be
 }

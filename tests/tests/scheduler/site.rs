@@ -76,14 +76,14 @@ pub(crate) struct Site {
     pub(crate) kv: Kv,
     pub(crate) scheduler: Scheduler,
     pub(crate) log: Arc<Log>,
-    _server: Server,
+    server: Server,
 }
 
 /// What the store needs to live as long.
 enum Server {
     None,
-    Redis(#[expect(dead_code, reason = "kept alive")] Redis),
-    Etcd(#[expect(dead_code, reason = "kept alive")] Etcd),
+    Redis(Redis),
+    Etcd(Etcd),
 }
 
 impl Site {
@@ -128,8 +128,18 @@ impl Site {
             scheduler: Scheduler::new(&kv).unwrap(),
             kv,
             log: Arc::default(),
-            _server: server,
+            server,
         }
+    }
+
+    /// A scheduler with a connection of its own. A store in memory is the same one.
+    pub(crate) async fn another(&self) -> Scheduler {
+        let kv = match &self.server {
+            Server::None => return self.scheduler.clone(),
+            Server::Redis(server) => Kv::builder(RedisStore::from_url(&server.url()).unwrap()),
+            Server::Etcd(server) => Kv::builder(EtcdStore::from_url(&server.url()).unwrap()),
+        };
+        Scheduler::new(&kv.connect().await.unwrap()).unwrap()
     }
 
     pub(crate) fn worker(&self) -> Worker {

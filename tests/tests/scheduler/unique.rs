@@ -71,6 +71,53 @@ async fn one_that_waits_is_kept_replaced_or_put_off(site: Site) {
     assert_eq!(site.keys().await, [""; 0]);
 }
 
+async fn a_task_whose_id_is_there_replaces_nothing(site: Site) {
+    let kept = site
+        .scheduler
+        .enqueue(Do::Succeed(1))
+        .id("a")
+        .await
+        .unwrap();
+    site.worker().drain().await.unwrap();
+    let waits = site.scheduler.schedule_in(HOUR, Do::Succeed(2));
+    let waits = waits.unique(Unique::by_key("k")).await.unwrap();
+    let task = site.scheduler.enqueue(Do::Succeed(3)).id("a");
+    let third = task.unique(Unique::by_key("k").replace()).await.unwrap();
+    assert_eq!(third.disposition(), Disposition::Existing);
+    assert_eq!(third.id().unwrap().as_str(), "a");
+    let state = |status: Option<kv_scheduler::Status>| status.unwrap().state;
+    assert!(matches!(
+        state(waits.status().await.unwrap()),
+        State::Pending { .. }
+    ));
+    assert!(matches!(
+        state(kept.status().await.unwrap()),
+        State::Done { .. }
+    ));
+    assert_eq!(site.worker().drain().await.unwrap().started, 0);
+}
+
+/// What is stored of a task is damaged, so that nobody knows which key it has.
+async fn a_key_that_was_left_behind_is_taken_over(site: Site) {
+    let schedule = |id: &'static str| {
+        let task = site.scheduler.enqueue(Do::Succeed(1)).id(id);
+        task.unique(Unique::by_key("k"))
+    };
+    schedule("a").await.unwrap();
+    site.kv
+        .hset("{tasks:default}:task", "a", "\x01?")
+        .await
+        .unwrap();
+    assert_eq!(site.worker().drain().await.unwrap().dead, 1);
+    let second = schedule("b").await.unwrap();
+    assert_eq!(second.disposition(), Disposition::Scheduled);
+    assert_eq!(
+        schedule("c").await.unwrap().disposition(),
+        Disposition::Existing
+    );
+    assert_eq!(site.worker().drain().await.unwrap().succeeded, 1);
+}
+
 async fn the_payload_can_be_the_key(site: Site) {
     let schedule = |number| {
         let task = site.scheduler.enqueue(Do::Succeed(number));
@@ -94,5 +141,7 @@ crate::on_each_store! {
     an_id_is_scheduled_once
     a_unique_key_is_freed_on_every_way_out
     one_that_waits_is_kept_replaced_or_put_off
+    a_task_whose_id_is_there_replaces_nothing
+    a_key_that_was_left_behind_is_taken_over
     the_payload_can_be_the_key
 }

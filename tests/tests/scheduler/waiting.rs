@@ -1,6 +1,7 @@
 //! Workers that run for a while: hints, timers, leases, and the end.
 
 use crate::site::{Do, HOUR, Site};
+use kv_core::{ErrorKind, Stopwatch};
 use kv_scheduler::{Cancelled, Report, State, Worker};
 use std::time::Duration;
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -19,16 +20,20 @@ pub(crate) fn spawn(worker: Worker) -> (oneshot::Sender<()>, JoinHandle<Report>)
 
 async fn what_is_scheduled_is_started_without_being_asked_for(site: Site) {
     let (stop, running) = spawn(site.worker());
-    for number in 0..10 {
+    // Without messages a worker looks once a second, and so does who waits.
+    let watch = Stopwatch::start();
+    for number in 0..30 {
         let handle = site.scheduler.enqueue(Do::Succeed(number)).await.unwrap();
         assert_eq!(handle.wait(LONG).await.unwrap(), number);
     }
+    let took = watch.elapsed();
+    assert!(took < Duration::from_secs(12), "30 tasks took {took:?}");
     let delayed = site
         .scheduler
         .schedule_in(Duration::from_millis(30), Do::Succeed(99));
     assert_eq!(delayed.await.unwrap().wait(LONG).await.unwrap(), 99);
     stop.send(()).unwrap();
-    assert_eq!(running.await.unwrap().succeeded, 11);
+    assert_eq!(running.await.unwrap().succeeded, 31);
 }
 
 async fn a_running_task_keeps_its_lease_and_can_be_cancelled(site: Site) {
@@ -57,6 +62,21 @@ async fn a_running_task_keeps_its_lease_and_can_be_cancelled(site: Site) {
     let report = running.await.unwrap();
     assert_eq!((report.started, report.cancelled, report.lost), (1, 1, 0));
     assert_eq!(site.keys().await, [""; 0]);
+}
+
+async fn a_cancellation_reaches_the_handler_without_delay(site: Site) {
+    // The next extension of the lease, which brings it too, is 20 minutes away.
+    let (stop, running) = spawn(site.worker().lease(HOUR));
+    let handle = site.scheduler.enqueue(Do::WaitForToken).await.unwrap();
+    while site.log.take().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let waiting = handle.wait(LONG);
+    let (waited, cancelled) = tokio::join!(waiting, handle.cancel());
+    assert_eq!(cancelled.unwrap(), Cancelled::Requested);
+    assert_eq!(waited.unwrap_err().kind(), ErrorKind::Unexpected);
+    stop.send(()).unwrap();
+    assert_eq!(running.await.unwrap().cancelled, 1);
 }
 
 async fn a_worker_that_ends_gives_back_what_does_not_end_in_time(site: Site) {
@@ -103,6 +123,7 @@ async fn what_a_dropped_worker_had_comes_back_and_is_capped(site: Site) {
 crate::on_each_store! {
     what_is_scheduled_is_started_without_being_asked_for
     a_running_task_keeps_its_lease_and_can_be_cancelled
+    a_cancellation_reaches_the_handler_without_delay
     a_worker_that_ends_gives_back_what_does_not_end_in_time
     what_a_dropped_worker_had_comes_back_and_is_capped
 }

@@ -1,11 +1,11 @@
 //! Which of many tasks tells dispatchers that the queue has to wake earlier.
 
-use super::Plan;
+use super::{Plan, send::Sent};
 use crate::{
     Scheduler,
     transitions::{Planned, Wake},
 };
-use kv_core::{RelativeScore, Result, TxnReply};
+use kv_core::RelativeScore;
 use std::cmp::Ordering;
 
 /// Of many tasks for one set, only the one that is due first can become the first of it.
@@ -41,9 +41,9 @@ impl Heads {
         &self,
         scheduler: &Scheduler,
         plans: &[&Plan<T>],
-        replies: &[Result<TxnReply>],
+        sent: &[Sent],
     ) {
-        let is_applied = |index: usize| matches!(&replies[index], Ok(reply) if reply.applied);
+        let is_applied = |index: usize| matches!(&sent[index].reply, Ok(reply) if reply.applied);
         for &head in self.first.iter().filter(|&&head| !is_applied(head)) {
             let mut rivals = (0..plans.len()).filter(|&it| are_rivals(plans[it], plans[head]));
             if rivals.any(is_applied) {

@@ -2,6 +2,7 @@
 
 mod heads;
 mod send;
+mod settle;
 
 use crate::{
     Disposition, Handle, Priority, Retention, Retry, Scheduler, Task, TaskId, TaskOptions,
@@ -23,9 +24,9 @@ const LONGEST_KEY: usize = 512;
 ///
 /// # Errors
 /// [`TooLarge`](ErrorKind::TooLarge) above 256 KiB, [`InvalidArgument`](ErrorKind::InvalidArgument) for
-/// names that are none; the store's otherwise. After an error of unknown outcome the task may be there;
-/// scheduling it again under the same [`id`](Self::id) is harmless, and is what happens here for some
-/// seconds before the error is returned.
+/// names that are none; the store's otherwise. After an error of unknown outcome the task may be there,
+/// or even be done: what was surely not written is sent again here, and what is due in a minute or later,
+/// but a task that is due soon may have been done and be gone.
 ///
 /// # Cancel safety
 /// Dropped, it leaves the task scheduled or not.
@@ -100,7 +101,7 @@ impl<T: Task> Enqueue<T> {
         self
     }
 
-    /// Given up at this instant by the worker's clock, with whatever attempt is under way.
+    /// Given up at this instant by the store's clock, with whatever attempt is under way.
     pub fn deadline(mut self, deadline: Timestamp) -> Self {
         self.deadline = Some(deadline);
         self
@@ -153,6 +154,7 @@ impl<T: Task> Enqueue<T> {
         );
         let now = self.scheduler.store().clock.now();
         let mut envelope = Envelope::new(T::KIND, payload, now)
+            .with_context(context)
             .with_deadline(self.deadline)
             .with_timeout(options.timeout);
         envelope.codec = options.codec;
@@ -160,7 +162,6 @@ impl<T: Task> Enqueue<T> {
         envelope.unique = unique;
         envelope.retry = options.retry;
         envelope.retention = options.retention;
-        envelope.context = self.context;
         envelope.trace = self.trace;
         let planned = Planned {
             member,

@@ -1,13 +1,8 @@
-//! To the store, and what it answers.
+//! To the store: what may be sent again, and what not.
 
-use super::{Enqueue, Plan, heads::Heads};
-use crate::{
-    Disposition, Handle, Scheduler, Task,
-    options::Conflict,
-    queue::Owner,
-    transitions::{self, Refusal, Wake},
-};
-use kv_core::{Error, ErrorKind, Outcome, Result, Txn, TxnReply};
+use super::{Enqueue, Plan, heads::Heads, settle::settle};
+use crate::{Handle, Scheduler, Task, transitions};
+use kv_core::{Error, ErrorKind, Outcome, RelativeScore, Result, Score, Txn, TxnReply};
 use std::time::Duration;
 
 /// So many bytes of envelopes go with one request.
@@ -16,21 +11,49 @@ const BATCH_BYTES: usize = 1 << 20;
 /// How often a request is sent whose answer does not come.
 const SENDINGS: u32 = 4;
 
-/// How often a unique key may change hands while we look.
-const ROUNDS: u32 = 16;
-
 /// The pause before the second sending; each further one is twice as long.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// A task that is due later than this cannot be over before its last sending.
+const FAR: Duration = Duration::from_secs(60);
+
+/// Whether a task may be sent once more after a sending that may have been written. One that is due
+/// soon may be done and gone by then, and would be done twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    Harmless,
+    Harmful,
+}
+
+impl Again {
+    pub(super) fn of<T>(plan: &Plan<T>) -> Self {
+        let is_far = match plan.planned.at {
+            RelativeScore::Now(offset) => offset >= FAR.as_micros() as i64,
+            RelativeScore::Exact(due) => {
+                let now = plan.scheduler.store().clock.now();
+                due >= Score::from(now.saturating_add(FAR))
+            }
+            _ => false,
+        };
+        if is_far {
+            Self::Harmless
+        } else {
+            Self::Harmful
+        }
+    }
+}
+
+/// The answer to a task that was sent.
+pub(super) struct Sent {
+    pub(super) reply: Result<TxnReply>,
+    /// Whether it was sent before, and perhaps written.
+    pub(super) is_in_doubt: bool,
+}
+
 pub(super) async fn one<T: Task>(plan: Plan<T>) -> Result<Handle<T>> {
-    let txns = [transitions::schedule(
-        &plan.queue,
-        &plan.planned,
-        Wake::IfFirst,
-    )];
-    let (mut replies, sendings) = send(&plan.scheduler, &txns).await;
-    let reply = replies.pop().unwrap_or_else(|| Err(no_answer()));
-    settle(plan, reply, sendings).await
+    let txn = transitions::schedule(&plan.queue, &plan.planned, transitions::Wake::IfFirst);
+    let sent = send_one(&plan.scheduler, txn, Again::of(&plan)).await;
+    settle(plan, sent).await
 }
 
 /// Schedules many tasks.
@@ -60,158 +83,86 @@ async fn send_batch<T: Task>(
 ) -> Vec<Result<Handle<T>>> {
     let good: Vec<_> = batch.iter().filter_map(|it| it.as_ref().ok()).collect();
     let heads = Heads::of(&good);
-    let txns: Vec<Txn> = (0..)
-        .zip(&good)
-        .map(|(index, plan)| transitions::schedule(&plan.queue, &plan.planned, heads.wake(index)))
-        .collect();
-    let (replies, sendings) = send(scheduler, &txns).await;
-    heads.tell_for_the_refused(scheduler, &good, &replies).await;
+    let txns = (0..).zip(&good).map(|(index, plan)| {
+        let txn = transitions::schedule(&plan.queue, &plan.planned, heads.wake(index));
+        (txn, Again::of(plan))
+    });
+    let sent = send(scheduler, txns.collect()).await;
+    heads.tell_for_the_refused(scheduler, &good, &sent).await;
     drop(good);
-    let mut replies = replies.into_iter();
+    let mut sent = sent.into_iter();
     let mut handles = Vec::with_capacity(batch.len());
     for plan in batch {
         handles.push(match plan {
             Err(error) => Err(error),
-            Ok(plan) => {
-                let reply = replies.next().unwrap_or_else(|| Err(no_answer()));
-                settle(plan, reply, sendings).await
-            }
+            Ok(plan) => settle(plan, sent.next().unwrap_or_else(unanswered)).await,
         });
     }
     handles
 }
 
-/// Sends what may be sent again, until all is answered or the pauses have been too many. Tells how
-/// often it was sent.
-async fn send(scheduler: &Scheduler, txns: &[Txn]) -> (Vec<Result<TxnReply>>, u32) {
+/// Sends a transaction until it is answered, or may not be sent again.
+pub(super) async fn send_one(scheduler: &Scheduler, txn: Txn, again: Again) -> Sent {
+    let mut sent = send(scheduler, vec![(txn, again)]).await;
+    sent.pop().unwrap_or_else(unanswered)
+}
+
+/// The same with many.
+async fn send(scheduler: &Scheduler, txns: Vec<(Txn, Again)>) -> Vec<Sent> {
     let store = scheduler.store();
-    let mut answers: Vec<Option<Result<TxnReply>>> = txns.iter().map(|_| None).collect();
-    let mut sendings = 0;
-    loop {
-        let open: Vec<usize> = (0..txns.len())
-            .filter(|&it| is_open(&answers[it]))
-            .collect();
-        if open.is_empty() || sendings == SENDINGS {
-            break;
+    let mut sent: Vec<Sent> = txns.iter().map(|_| unanswered()).collect();
+    let mut open: Vec<usize> = (0..txns.len()).collect();
+    for sending in 0..SENDINGS {
+        if sending > 0 {
+            let pause = PAUSE * (1 << (sending - 1));
+            let pause = pause.mul_f64(0.5 + fastrand::f64());
+            store.clock.sleep(pause).await;
         }
-        if sendings > 0 {
-            let pause = PAUSE * (1 << (sendings - 1));
-            store
-                .clock
-                .sleep(pause.mul_f64(0.5 + fastrand::f64()))
-                .await;
-        }
-        sendings += 1;
-        let again = open.iter().map(|&it| txns[it].clone()).collect();
-        match store.commit_all(again).await {
+        let request = open.iter().map(|&it| txns[it].0.clone()).collect();
+        match store.commit_all(request).await {
             Ok(replies) => {
-                for (index, reply) in open.into_iter().zip(replies) {
-                    answers[index] = Some(reply);
+                for (&index, reply) in open.iter().zip(replies) {
+                    sent[index].reply = reply;
+                }
+            }
+            // One of them is refused for itself, before anything is sent: the others are not.
+            Err(error) if error.outcome() == Outcome::Final && open.len() > 1 => {
+                for &index in &open {
+                    let alone = store.commit_all(vec![txns[index].0.clone()]).await;
+                    let reply = alone.map(|mut it| it.pop());
+                    sent[index].reply = reply.and_then(|it| it.unwrap_or_else(|| Err(no_answer())));
                 }
             }
             Err(error) => {
-                for index in open {
-                    answers[index] = Some(Err(error.duplicate()));
+                for &index in &open {
+                    sent[index].reply = Err(error.duplicate());
                 }
             }
         }
-    }
-    let answers = answers
-        .into_iter()
-        .map(|it| it.unwrap_or_else(|| Err(no_answer())))
-        .collect();
-    (answers, sendings)
-}
-
-/// Whether sending it once more can help.
-fn is_open(answer: &Option<Result<TxnReply>>) -> bool {
-    match answer {
-        None => true,
-        Some(Ok(_)) => false,
-        Some(Err(error)) => error.outcome() != Outcome::Final,
-    }
-}
-
-/// What the answer means, and what is left to do where a unique key is taken.
-async fn settle<T: Task>(
-    plan: Plan<T>,
-    reply: Result<TxnReply>,
-    mut sendings: u32,
-) -> Result<Handle<T>> {
-    let named = |error: Error| {
-        let (id, _) = match crate::TaskId::parse_member(&plan.planned.member) {
-            Ok(it) => it,
-            Err(error) => return error,
-        };
-        error.with_context("task", id)
-    };
-    let mut reply = reply.map_err(named)?;
-    for _ in 0..ROUNDS {
-        if reply.applied {
-            return Ok(plan.handle(Disposition::Scheduled));
+        open.retain(|&index| match &sent[index].reply {
+            Ok(_) => false,
+            Err(error) => match error.outcome() {
+                Outcome::NotApplied => true,
+                Outcome::Unknown => txns[index].1 == Again::Harmless,
+                Outcome::Final => false,
+            },
+        });
+        if open.is_empty() {
+            break;
         }
-        let owner = match transitions::refusal(&plan.planned, reply)? {
-            Refusal::IsThere if plan.is_generated || sendings > 1 => {
-                return Ok(plan.handle(Disposition::Scheduled));
-            }
-            Refusal::IsThere => return Ok(plan.handle(Disposition::Existing)),
-            Refusal::Owned(owner) => owner,
-        };
-        if let Some(handle) = contend(&plan, &owner).await.map_err(named)? {
-            return Ok(handle);
+        for &index in &open {
+            let is_unknown = |it: &Error| it.outcome() == Outcome::Unknown;
+            sent[index].is_in_doubt |= sent[index].reply.as_ref().is_err_and(is_unknown);
         }
-        let txns = [transitions::schedule(
-            &plan.queue,
-            &plan.planned,
-            Wake::IfFirst,
-        )];
-        let (mut replies, more) = send(&plan.scheduler, &txns).await;
-        sendings += more - 1;
-        reply = replies
-            .pop()
-            .unwrap_or_else(|| Err(no_answer()))
-            .map_err(named)?;
     }
-    Err(named(Error::new(
-        ErrorKind::Conflict,
-        "the unique key changed hands again and again; try later",
-    )))
+    sent
 }
 
-/// What is done about the task that has the unique key; `None` if it has lost it meanwhile.
-async fn contend<T: Task>(plan: &Plan<T>, owner: &Owner) -> Result<Option<Handle<T>>> {
-    let (queue, planned) = (&plan.queue, &plan.planned);
-    let Some(unique) = &planned.unique else {
-        return Ok(None);
-    };
-    let theirs = |disposition| {
-        let (scheduler, member) = (plan.scheduler.clone(), owner.member.clone());
-        Handle::new(scheduler, queue.clone(), member).with_disposition(disposition)
-    };
-    let (txn, handle) = match plan.conflict {
-        None | Some(Conflict::Keep) => return Ok(Some(theirs(Disposition::Existing))),
-        Some(Conflict::Replace) => (
-            transitions::replace(queue, planned, unique, owner),
-            plan.handle(Disposition::Replaced),
-        ),
-        Some(Conflict::Extend) => (
-            transitions::extend_unique(queue, planned.at, unique, owner),
-            theirs(Disposition::Extended),
-        ),
-    };
-    let (mut replies, _) = send(&plan.scheduler, &[txn]).await;
-    let mut reply = replies.pop().unwrap_or_else(|| Err(no_answer()))?;
-    if reply.applied {
-        return Ok(Some(handle));
+fn unanswered() -> Sent {
+    Sent {
+        reply: Err(no_answer()),
+        is_in_doubt: false,
     }
-    let now = reply.mark(0)?.and_then(|it| Owner::decode(it.as_bytes()));
-    Ok(match now {
-        // Our own, from a sending whose answer was lost.
-        Some(now) if now.member == planned.member => Some(handle),
-        // It runs: it is neither replaced nor put off.
-        Some(now) if now == *owner => Some(theirs(Disposition::Existing)),
-        _ => None,
-    })
 }
 
 fn no_answer() -> Error {

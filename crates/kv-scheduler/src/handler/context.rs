@@ -2,11 +2,11 @@
 
 use super::extract::SharedData;
 use crate::{
-    Scheduler, TaskId,
+    Priority, Scheduler, TaskId,
     envelope::Envelope,
     queue::Queue,
     record::Record,
-    transitions::{self, Fence},
+    transitions::{self, Fence, Finished},
 };
 use kv_core::{Codec, Error, ErrorKind, Result, Timestamp};
 use parking_lot::Mutex;
@@ -81,7 +81,7 @@ impl Ctx {
         self.0.envelope.retry.max_attempts()
     }
 
-    /// When the task is given up, by the worker's clock.
+    /// When the task is given up, by the store's clock.
     pub fn deadline(&self) -> Option<Timestamp> {
         self.0.envelope.deadline()
     }
@@ -130,15 +130,24 @@ impl Ctx {
         let claim = &self.0.claim;
         let store = self.0.scheduler.store();
         // Held throughout, so that no extension makes another fence of it meanwhile.
-        let fence = claim.fence.lock().await;
+        let mut fence = claim.fence.lock().await;
         let record = {
             let mut record = claim.record.lock();
             record.progress = Some(progress);
             record.encode()?
         };
-        let txn = transitions::note(&claim.queue, &fence, record);
-        if store.commit(txn).await?.applied {
-            return Ok(());
+        loop {
+            let txn = transitions::note(&claim.queue, &fence, record.clone());
+            let reply = store.commit(txn).await?;
+            match transitions::finished(&fence, reply)? {
+                Finished::Written => return Ok(()),
+                // The echo of an extension whose answer was lost.
+                Finished::Renewed(score) => {
+                    fence.score = score;
+                    fence.is_in_doubt = false;
+                }
+                _ => break,
+            }
         }
         let message = "the lease is lost: another worker may have the task";
         Err(Error::new(ErrorKind::Conflict, message))
@@ -174,6 +183,8 @@ pub(crate) struct Claim {
     pub(crate) record: Mutex<Record>,
     /// As far as it can be read.
     pub(crate) envelope: Option<Arc<Envelope>>,
+    /// Where it waits if it comes back.
+    pub(crate) home: Priority,
     pub(crate) token: CancellationToken,
     /// Until when the lease lasts at least, by the clock's `monotonic`.
     until: Mutex<Duration>,
@@ -196,12 +207,15 @@ impl Claim {
         queue: Arc<Queue>,
         fence: Fence,
         envelope: Option<Arc<Envelope>>,
+        from: Option<Priority>,
         record: Record,
         until: Duration,
     ) -> Self {
+        let known = envelope.as_ref().map(|it| it.priority);
         Self {
             queue,
             envelope,
+            home: known.or(from).unwrap_or_default(),
             member: fence.member.clone(),
             fence: Arc::new(tokio::sync::Mutex::new(fence)),
             record: Mutex::new(record),
@@ -210,6 +224,11 @@ impl Claim {
             stop: AtomicU8::new(0),
             is_ending: AtomicBool::new(false),
         }
+    }
+
+    /// Whether its end is on the way.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.is_ending.load(Ordering::Acquire)
     }
 
     /// Whether the caller is the one to end it: only the first who asks is.

@@ -39,7 +39,8 @@ impl<D: ?Sized> Deref for Data<D> {
     }
 }
 
-/// A worker that was not given it does not count as an attempt: the task is put off, for one that was.
+/// A worker that was not given it does not count as an attempt: the task is put off, for one that was
+/// (unless it is delivered at most once, and has left the store by then).
 impl<D: Send + Sync + 'static> FromCtx for Data<D> {
     fn from_ctx(ctx: &Ctx) -> Result<Self, TaskError> {
         match ctx.shared_data().get::<D>() {

@@ -15,14 +15,21 @@ pub(crate) type Route = BoxCloneSyncService<TaskRequest, TaskResponse, BoxError>
 #[derive(Clone, Default)]
 pub(crate) struct Router {
     routes: HashMap<Arc<str>, Route>,
+    /// A kind that was given two handlers.
+    doubled: Option<&'static str>,
 }
 
 impl Router {
-    /// A later handler of the same kind replaces the earlier one.
     pub(crate) fn add<T: Task, A: 'static, H: Handler<T, A>>(&mut self, handler: H) {
         let service = tower::service_fn(move |request| serve(handler.clone(), request));
-        self.routes
-            .insert(T::KIND.into(), BoxCloneSyncService::new(service));
+        let route = BoxCloneSyncService::new(service);
+        if self.routes.insert(T::KIND.into(), route).is_some() {
+            self.doubled = Some(T::KIND);
+        }
+    }
+
+    pub(crate) fn doubled(&self) -> Option<&'static str> {
+        self.doubled
     }
 
     /// Puts a layer around all handlers so far.

@@ -21,6 +21,9 @@ pub(crate) struct Fence {
     pub(crate) member: Member,
     pub(crate) score: Score,
     pub(crate) tally: i64,
+    /// Whether an extension may have been made whose answer did not come. Only then another end of the
+    /// lease can be ours: an id that is scheduled anew has its claims counted anew.
+    pub(crate) is_in_doubt: bool,
 }
 
 /// A task that was claimed.
@@ -30,6 +33,8 @@ pub(crate) struct Claimed {
     pub(crate) envelope: Option<Value>,
     pub(crate) record: Option<Value>,
     pub(crate) is_cancelled: bool,
+    /// Where it waited; unknown of one whose lease has lapsed.
+    pub(crate) from: Option<Priority>,
     /// Something about it cannot be read through this worker's layers: perhaps it lacks a key.
     pub(crate) unreadable: Option<Error>,
 }
@@ -56,10 +61,12 @@ pub(crate) fn claim(
         .order(order)
 }
 
-impl TryFrom<Moved> for Claimed {
-    type Error = Error;
-
-    fn try_from(moved: Moved) -> Result<Self> {
+impl Claimed {
+    /// Reads one answer to a claim that asked in this order.
+    pub(crate) fn read(moved: Moved, priorities: Order) -> Result<Self> {
+        // The first source is that of lapsed leases.
+        let from = moved.source.checked_sub(1);
+        let from = from.and_then(|it| priorities.get(it).copied());
         let mut unreadable = None;
         let mut bodies = moved
             .bodies
@@ -79,10 +86,12 @@ impl TryFrom<Moved> for Claimed {
                 member: moved.member,
                 score,
                 tally,
+                is_in_doubt: false,
             },
             envelope,
             record,
             is_cancelled,
+            from,
             unreadable,
         })
     }
@@ -141,14 +150,15 @@ pub(crate) enum Extended {
 
 /// Reads the answer. `lease` is what was asked for.
 ///
-/// A refusal can be the echo of an extension whose answer was lost: with the number of the claim
-/// unchanged the lease is still ours, and its end is the one that is read. That holds only while the
-/// old lease has not ended by the local clock, which the caller sees to.
+/// A refusal can be the echo of an extension whose answer was lost: if there is one in doubt, and the
+/// number of the claim is unchanged, the lease is still ours, and its end is the one that is read. That
+/// holds only while the old lease has not ended by the local clock, which the caller sees to.
 pub(crate) fn extended(fence: &Fence, lease: Duration, mut reply: TxnReply) -> Result<Extended> {
     if reply.applied {
         let now = reply.now.ok_or_else(no_time)?;
         let fence = Fence {
             score: RelativeScore::after(lease).at(now),
+            is_in_doubt: false,
             ..fence.clone()
         };
         let is_cancelled = reply.value(1)?.is_some();
@@ -160,9 +170,10 @@ pub(crate) fn extended(fence: &Fence, lease: Duration, mut reply: TxnReply) -> R
     let (score, tally) = (reply.score(0)?, reply.mark(1)?);
     let is_same = tally.is_some_and(|it| it == *fence.tally.to_string());
     Ok(match score {
-        Some(score) if is_same => Extended::Echo {
+        Some(score) if is_same && fence.is_in_doubt => Extended::Echo {
             fence: Fence {
                 score,
+                is_in_doubt: false,
                 ..fence.clone()
             },
             is_cancelled: reply.value(2)?.is_some(),

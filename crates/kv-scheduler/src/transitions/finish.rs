@@ -19,6 +19,11 @@ pub(crate) fn ack(queue: &Queue, fence: &Fence, owned: Option<&Owned>) -> Txn {
         .then(hdel(&queue.tally, &fence.member))
 }
 
+/// The task is over because it was cancelled; who waits for it is told.
+pub(crate) fn ack_cancelled(queue: &Queue, fence: &Fence, owned: Option<&Owned>) -> Txn {
+    ack(queue, fence, owned).then(tell(&queue.ended, &fence.member))
+}
+
 /// The task is over; it and its result are kept for a while. The last answer is how many are.
 pub(crate) fn ack_keeping(
     queue: &Queue,
@@ -105,7 +110,10 @@ pub(crate) fn finished(fence: &Fence, mut reply: TxnReply) -> Result<Finished> {
         return Ok(Finished::Lost);
     }
     if score != fence.score {
-        return Ok(Finished::Renewed(score));
+        return Ok(match fence.is_in_doubt {
+            true => Finished::Renewed(score),
+            false => Finished::Lost,
+        });
     }
     Ok(match reply.value(2)? {
         Some(_) => Finished::Cancelled,
@@ -136,5 +144,65 @@ fn count(key: &Key) -> Read {
     Read::ZCount {
         key: key.clone(),
         range: kv_core::RelativeRange::ALL,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+
+    use super::{Fence, Finished, finished};
+    use crate::transitions::{Extended, extended};
+    use kv_core::{OpReply, Score, TxnReply, Value};
+    use std::time::Duration;
+
+    fn fence(is_in_doubt: bool) -> Fence {
+        Fence {
+            member: "a".into(),
+            score: Score::from(10),
+            tally: 1,
+            is_in_doubt,
+        }
+    }
+
+    /// What is read when a claim is refused.
+    fn refused(score: Option<i32>, tally: Option<&str>, cancel: Option<&str>) -> TxnReply {
+        TxnReply::refused(vec![
+            OpReply::Score(score.map(Score::from)),
+            OpReply::Mark(tally.map(Into::into)),
+            OpReply::Value(cancel.map(Value::from)),
+        ])
+    }
+
+    #[test]
+    fn another_end_of_the_lease_is_ours_only_if_an_extension_is_in_doubt() {
+        let other = || refused(Some(20), Some("1"), None);
+        assert_eq!(finished(&fence(false), other()).unwrap(), Finished::Lost);
+        let ours = Finished::Renewed(Score::from(20));
+        assert_eq!(finished(&fence(true), other()).unwrap(), ours);
+        let lease = Duration::from_secs(1);
+        assert_eq!(
+            extended(&fence(false), lease, other()).unwrap(),
+            Extended::Lost
+        );
+        let Extended::Echo { fence: held, .. } = extended(&fence(true), lease, other()).unwrap()
+        else {
+            panic!("the echo of our own extension");
+        };
+        assert_eq!((held.score, held.is_in_doubt), (Score::from(20), false));
+    }
+
+    #[test]
+    fn a_refusal_tells_who_has_the_task() {
+        for (score, tally, cancel, expected) in [
+            (None, None, None, Finished::Over),
+            (None, Some("1"), None, Finished::Over),
+            (Some(20), Some("2"), None, Finished::Lost),
+            (Some(10), Some("2"), None, Finished::Lost),
+            (Some(10), Some("1"), Some("1"), Finished::Cancelled),
+        ] {
+            let found = finished(&fence(true), refused(score, tally, cancel)).unwrap();
+            assert_eq!(found, expected, "{score:?} {tally:?} {cancel:?}");
+        }
     }
 }

@@ -11,8 +11,8 @@ pub(crate) use self::{
     control::{
         Found, Place, cancel, collect, find, found, pause, requeue, reschedule, resume, surplus,
     },
-    finish::{Finished, Owned, ack, ack_keeping, again, bury, finished, note},
-    schedule::{Planned, Refusal, Wake, extend_unique, refusal, replace, schedule},
+    finish::{Finished, Owned, ack, ack_cancelled, ack_keeping, again, bury, finished, note},
+    schedule::{Planned, Refusal, Wake, extend_unique, inherit, refusal, replace, schedule},
 };
 
 use kv_core::{Field, Key, Member, Notice, Op, RelativeScore, Value};

@@ -1,6 +1,6 @@
 //! Into the queue.
 
-use super::{field, hdel, hset, zadd, zadd_waking, zrem};
+use super::{field, hdel, hset, tell, zadd, zadd_waking, zrem};
 use crate::{
     Priority,
     queue::{Owner, Queue},
@@ -50,22 +50,60 @@ pub(crate) fn schedule(queue: &Queue, task: &Planned, wake: Wake) -> Txn {
     }
 }
 
-/// The owner of the unique key gives way, if it waits.
-pub(crate) fn replace(queue: &Queue, task: &Planned, unique: &Key, owner: &Owner) -> Txn {
-    let due = queue.due(owner.priority);
+/// The owner of the unique key gives way, if it waits where it was seen. Refused, it reads who has the
+/// key, and whether the owner that was named waits.
+pub(crate) fn replace(
+    queue: &Queue,
+    task: &Planned,
+    unique: &Key,
+    owner: &Owner,
+    waits_in: Priority,
+) -> Txn {
+    let due = queue.due(waits_in);
     let txn = Txn::new()
+        .when(Guard::field_absent(&queue.task, field(&task.member)))
         .when(Guard::value_is(unique, owner.encode()))
         .when(Guard::member_exists(due, &owner.member))
         .then(zrem(due, &owner.member))
         .then(hdel(&queue.task, &owner.member))
         .then(hdel(&queue.meta, &owner.member))
-        .then(hdel(&queue.tally, &owner.member));
+        .then(hdel(&queue.tally, &owner.member))
+        .then(tell(&queue.ended, &owner.member));
+    own(task, unique, enter(queue, task, txn, Wake::IfFirst)).otherwise(Read::ZScore {
+        key: due.clone(),
+        member: owner.member.clone(),
+    })
+}
+
+/// The owner of the unique key is over or gone, and did not free it: what was stored of it could not
+/// be read. `kept` is the set that it is still kept in.
+pub(crate) fn inherit(
+    queue: &Queue,
+    task: &Planned,
+    unique: &Key,
+    owner: &Owner,
+    kept: Option<&Key>,
+) -> Txn {
+    let is_over = match kept {
+        Some(set) => Guard::member_exists(set, &owner.member),
+        None => Guard::field_absent(&queue.task, field(&owner.member)),
+    };
+    let txn = Txn::new()
+        .when(Guard::field_absent(&queue.task, field(&task.member)))
+        .when(Guard::value_is(unique, owner.encode()))
+        .when(is_over);
     own(task, unique, enter(queue, task, txn, Wake::IfFirst))
 }
 
 /// The owner of the unique key starts when the new one would have, if it waits.
-pub(crate) fn extend_unique(queue: &Queue, at: RelativeScore, unique: &Key, owner: &Owner) -> Txn {
-    let due = queue.due(owner.priority);
+pub(crate) fn extend_unique(
+    queue: &Queue,
+    at: RelativeScore,
+    unique: &Key,
+    owner: &Owner,
+    waits_in: Priority,
+) -> Txn {
+    let due = queue.due(waits_in);
     Txn::new()
         .when(Guard::value_is(unique, owner.encode()))
         .when(Guard::member_exists(due, &owner.member))

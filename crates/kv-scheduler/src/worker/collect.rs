@@ -19,11 +19,16 @@ pub(crate) async fn collect(station: Arc<Station>) {
             () = station.sleep(pause) => {}
             () = station.crowded.notified() => {}
         }
-        let queue = &station.queue;
-        for set in [&queue.done, &queue.dead] {
-            if let Err(error) = collect_from(&station, set).await {
-                tracing::warn!(queue = %queue.name, %error, "what ended could not be let go");
-            }
+        collect_once(&station).await;
+    }
+}
+
+/// Lets go of what has had its time by now, and of what is too much.
+pub(crate) async fn collect_once(station: &Station) {
+    let queue = &station.queue;
+    for set in [&queue.done, &queue.dead] {
+        if let Err(error) = collect_from(station, set).await {
+            tracing::warn!(queue = %queue.name, %error, "what ended could not be let go");
         }
     }
 }

@@ -44,6 +44,15 @@ macro_rules! counts {
                 }
             }
         }
+
+        impl Report {
+            /// Both together.
+            pub(crate) fn and(&self, other: &Self) -> Self {
+                Self {
+                    $($name: self.$name + other.$name,)*
+                }
+            }
+        }
     };
 }
 

@@ -1,13 +1,13 @@
 //! Claims tasks whenever one may be due and a place is free, and never asks in between.
 
 use super::{
-    run::{self, Ready},
+    run::{self, Admitted, Moment, Ready},
     settings::Settings,
     station::{Ends, Station},
     stop::stop,
 };
 use crate::transitions::{self, Claimed};
-use kv_core::{Score, Timestamp, ZMoved};
+use kv_core::{Outcome, Score, Timestamp, ZMoved};
 use std::{sync::Arc, time::Duration};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -38,6 +38,11 @@ impl Until {
     fn is_stopped(&self) -> bool {
         matches!(self, Self::Stopped(token) if token.is_cancelled())
     }
+
+    /// Whether all is done, after a claim that found nothing.
+    fn is_over(&self, station: &Station, running: &JoinSet<()>) -> bool {
+        matches!(self, Self::Drained) && running.is_empty() && station.claims.is_empty()
+    }
 }
 
 /// Claims and runs tasks until told to end, then waits for those that run.
@@ -50,20 +55,29 @@ pub(crate) async fn dispatch(
     let mut running = JoinSet::new();
     let mut next = Next::Now;
     let mut pause = PAUSES.0;
+    let mut batch = BATCH;
     while !until.is_stopped() {
         while let Some(ended) = running.try_join_next() {
             notice_panic(&station, ended);
         }
         let free = places - running.len();
         if free > 0 && next == Next::Now {
-            next = match claim(&station, free.min(BATCH), &mut running, &ends).await {
+            // What runs, or is being written, can still make something due.
+            let was_quiet = running.is_empty() && station.claims.is_empty();
+            next = match claim(&station, free.min(batch), &mut running, &ends).await {
+                Ok(Next::At(_)) if was_quiet && until.is_over(&station, &running) => return Ok(()),
                 Ok(next) => {
-                    pause = PAUSES.0;
+                    (pause, batch) = (PAUSES.0, (2 * batch).min(BATCH));
                     next
                 }
                 Err(error) if matches!(until, Until::Drained) => return Err(error),
                 Err(error) => {
                     tracing::warn!(queue = %station.queue.name, %error, "no tasks can be claimed");
+                    if error.outcome() == Outcome::Unknown {
+                        // Perhaps so many tasks are too long an answer; none of those that were
+                        // claimed in vain is to pay for it again and again.
+                        batch = (batch / 2).max(1);
+                    }
                     let wait = pause.mul_f64(0.5 + fastrand::f64());
                     pause = (pause * 2).min(PAUSES.1);
                     Next::At(station.now() + wait)
@@ -72,10 +86,9 @@ pub(crate) async fn dispatch(
             continue;
         }
         if matches!(until, Until::Drained) && running.is_empty() {
-            if station.claims.is_empty() {
-                return Ok(());
+            if !station.claims.is_empty() {
+                station.left.notified().await;
             }
-            station.left.notified().await;
             next = Next::Now;
             continue;
         }
@@ -109,11 +122,7 @@ async fn rest(station: &Station, until: &Until, running: &mut JoinSet<()>, next:
         () = due => Next::Now,
         Some(ended) = running.join_next(), if !running.is_empty() => {
             notice_panic(station, ended);
-            match until {
-                // What a task scheduled is to be found before all is taken for done.
-                Until::Drained if running.is_empty() => Next::Now,
-                _ => next,
-            }
+            next
         }
     }
 }
@@ -132,26 +141,37 @@ async fn claim(
     running: &mut JoinSet<()>,
     ends: &Ends,
 ) -> kv_core::Result<Next> {
-    let Settings { serve, order, .. } = station.settings;
+    let Settings {
+        serve,
+        order,
+        lease,
+        ..
+    } = station.settings;
     let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-    let (queue, lease) = (&station.queue, station.lease_on_store());
-    let step = transitions::claim(queue, limit, lease, serve.next(), order);
-    let until = station.now() + station.settings.lease;
+    let priorities = serve.next();
+    let on_store = station.lease_on_store();
+    let step = transitions::claim(&station.queue, limit, on_store, priorities, order);
+    let until = station.now() + lease;
     let moved = station.scheduler.store().zmove(step).await?;
     let next = when_next(station, &moved);
     let now = moved.now;
     for member in moved.members {
-        match Claimed::try_from(member).map(|it| run::admit(station, it, now, until)) {
-            Ok(Ok(ready)) => start(station, ready, running, ends),
-            Ok(Err(end)) => {
+        let claimed = Claimed::read(member, priorities);
+        match claimed.map(|it| run::admit(station, it, Moment { now, until })) {
+            Ok(Admitted::Run(ready)) => start(station, ready, running, ends),
+            Ok(Admitted::End(end)) => {
                 end.claim.take_end();
                 // Nobody else waits for a place, and there are as many as are claimed at once.
                 _ = ends.send(end).await;
             }
+            Ok(Admitted::Late) => {}
             Err(error) => {
                 tracing::error!(queue = %station.queue.name, %error, "a claim cannot be read");
             }
         }
+    }
+    if until.saturating_sub(station.now()) < lease * 2 / 3 {
+        station.late.notify_one();
     }
     Ok(next)
 }

@@ -1,8 +1,7 @@
 //! Ends of claims go to the store, as many in one call as have come together meanwhile.
 
 use super::{
-    counts::add,
-    judge::{Ending, Over, priority},
+    judge::{Ending, Over},
     renew::lose,
     station::{End, Station},
 };
@@ -11,7 +10,7 @@ use crate::{
     handler::StopReason,
     transitions::{self, Fence, Finished},
 };
-use kv_core::{Outcome, Result, Txn, TxnReply};
+use kv_core::{Error, ErrorKind, Outcome, Result, Txn, TxnReply};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
 
@@ -36,6 +35,9 @@ pub(crate) async fn finish(station: Arc<Station>, ends: Arc<Mutex<mpsc::Receiver
 struct Open {
     end: End,
     fence: OwnedMutexGuard<Fence>,
+    /// Whether it was sent and perhaps written. What is found then under another end of the lease is
+    /// not ours for certain.
+    is_in_doubt: bool,
 }
 
 /// Sends the ends until each is answered or its lease has ended.
@@ -43,7 +45,11 @@ async fn write_all(station: &Station, ends: impl Iterator<Item = End>) {
     let mut open = Vec::with_capacity(BATCH);
     for end in ends {
         let fence = end.claim.fence.clone().lock_owned().await;
-        open.push(Open { end, fence });
+        open.push(Open {
+            end,
+            fence,
+            is_in_doubt: false,
+        });
     }
     let mut pause = PAUSES.0;
     loop {
@@ -92,18 +98,52 @@ async fn write(station: &Station, open: Vec<Open>) -> Vec<Open> {
         Ok(replies) => replies,
         Err(error) => {
             tracing::warn!(queue = %station.queue.name, %error, "ends of tasks could not be written");
-            // What can never be written would hold up the rest for ever.
-            if error.outcome() == Outcome::Final {
-                open.iter().for_each(|it| leave(station, &it.end));
-                return Vec::new();
-            }
-            return open;
+            return refused(station, open, &error).await;
         }
     };
     let answered = open.into_iter().zip(replies);
     answered
         .filter_map(|(it, reply)| answered_by(station, it, reply))
         .collect()
+}
+
+/// The call failed as a whole; returns what is to be sent again.
+async fn refused(station: &Station, mut open: Vec<Open>, error: &Error) -> Vec<Open> {
+    match error.outcome() {
+        Outcome::Final if open.len() > 1 => {
+            // One of them cannot be written, whoever it is: the others can.
+            let mut rest = Vec::new();
+            for it in open {
+                rest.append(&mut Box::pin(write(station, vec![it])).await);
+            }
+            rest
+        }
+        Outcome::Final => open
+            .into_iter()
+            .filter_map(|it| cannot_be_written(station, it, error))
+            .collect(),
+        outcome => {
+            for it in &mut open {
+                it.is_in_doubt |= outcome == Outcome::Unknown;
+            }
+            open
+        }
+    }
+}
+
+/// A result that the store does not take is a failure; nothing else can be done about an end.
+fn cannot_be_written(station: &Station, mut open: Open, error: &Error) -> Option<Open> {
+    let claim = &open.end.claim;
+    if error.kind() == ErrorKind::TooLarge && matches!(open.end.ending, Ending::Keep(..)) {
+        let now = station.scheduler.store().clock.now();
+        let why = format!("its result is more than the store takes: {error}");
+        open.end.ending = Ending::Bury(claim.record.lock().clone().failed(&why, now));
+        return Some(open);
+    }
+    tracing::error!(queue = %station.queue.name, %error, "the end of a task cannot be written");
+    lose(station, claim);
+    leave(station, &open.end);
+    None
 }
 
 /// Takes the answer to one end; returns it if it is to be sent again.
@@ -130,16 +170,18 @@ fn answered_by(station: &Station, mut open: Open, reply: Result<TxnReply>) -> Op
             open.end.ending = Ending::Ack(Over::Cancelled);
             return Some(open);
         }
+        Ok(Finished::Renewed(_)) if open.is_in_doubt => lose(station, &open.end.claim),
         Ok(Finished::Renewed(score)) => {
             open.fence.score = score;
+            open.fence.is_in_doubt = false;
             return Some(open);
         }
         Err(error) if error.outcome() == Outcome::Final => {
-            tracing::error!(queue = %queue.name, %error, "the end of a task cannot be written");
-            add(&station.counts.lost);
+            return cannot_be_written(station, open, &error);
         }
         Err(error) => {
             tracing::warn!(queue = %queue.name, %error, "the end of a task could not be written");
+            open.is_in_doubt |= error.outcome() == Outcome::Unknown;
             return Some(open);
         }
     }
@@ -169,12 +211,13 @@ fn txn(station: &Station, open: &Open) -> Result<Txn> {
     let owned = envelope.and_then(|it| owned(queue, &fence.member, it));
     let owned = owned.as_ref();
     Ok(match &open.end.ending {
+        Ending::Ack(Over::Cancelled) => transitions::ack_cancelled(queue, fence, owned),
         Ending::Ack(_) => transitions::ack(queue, fence, owned),
         Ending::Keep(result, span) => {
             transitions::ack_keeping(queue, fence, owned, result.clone(), *span)
         }
         Ending::Again(_, at, record) => {
-            transitions::again(queue, fence, priority(envelope), *at, record.encode()?)
+            transitions::again(queue, fence, open.end.claim.home, *at, record.encode()?)
         }
         Ending::Bury(record) => {
             let keep = station.settings.keep_dead;

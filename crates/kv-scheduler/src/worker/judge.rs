@@ -2,7 +2,7 @@
 //! ended.
 
 use crate::{
-    Priority, TaskError,
+    TaskError,
     envelope::Envelope,
     error::Verdict,
     handler::{StopReason, TaskResponse},
@@ -100,8 +100,10 @@ pub(crate) fn judge(
     let ending = if claimed.is_cancelled {
         Ending::Ack(Over::Cancelled)
     } else if lapses > envelope.retry.max_lapses() {
-        let why =
-            format!("the lease has lapsed {lapses} times: the task kills or hangs its workers");
+        let why = format!(
+            "the lease has lapsed {lapses} times: its workers died or hung, or the answers to \
+             their claims were lost"
+        );
         bury(record, &why)
     } else if envelope.deadline().is_some_and(|it| it <= now) {
         bury(record, "its deadline has passed")
@@ -185,11 +187,6 @@ pub(crate) fn settle(outcome: Outcome, known: Known<'_>) -> Ending {
 /// The task is given back as it was.
 pub(crate) fn release(record: Record) -> Ending {
     Ending::Again(Again::Released, RelativeScore::NOW, record.refunded())
-}
-
-/// The priority that a task has that nobody here can read.
-pub(crate) fn priority(envelope: Option<&Envelope>) -> Priority {
-    envelope.map_or(Priority::Normal, |it| it.priority)
 }
 
 fn succeeded(response: TaskResponse, envelope: &Envelope) -> Ending {

@@ -105,14 +105,16 @@ impl Worker {
     }
 
     /// Does this kind of task: an async function of the task and what else it [asks
-    /// for](crate::FromCtx). A task of a kind that has none is left to other workers.
+    /// for](crate::FromCtx). A task of a kind that has none is left to other workers; a kind that has two
+    /// is refused when the work begins.
     #[must_use]
     pub fn handle<T: Task, A: 'static>(mut self, handler: impl Handler<T, A>) -> Self {
         self.router.add(handler);
         self
     }
 
-    /// Puts a layer of tower around all handlers that were added before.
+    /// Puts a layer of tower around each of the handlers that were added before: around each by itself,
+    /// so that one that limits concurrency does so for each kind.
     #[must_use]
     pub fn layer<L, S>(mut self, layer: L) -> Self
     where
@@ -208,12 +210,20 @@ impl Worker {
     }
 
     /// Does what is due until nothing is: for tests, and for jobs that are run by something else. What
-    /// becomes due later, be it a retry, waits.
+    /// becomes due later, be it a retry, waits. What a task schedules to be done at once is done too.
     ///
     /// # Errors
     /// As [`run_until`](Self::run_until), and the store's.
     pub async fn drain(&self) -> Result<Report> {
-        self.work(&Until::Drained).await
+        let mut report = Report::default();
+        loop {
+            let pass = self.work(&Until::Drained).await?;
+            report = report.and(&pass);
+            // A task of one queue may have scheduled one in a queue that was done already.
+            if pass == Report::default() || self.queues.len() < 2 {
+                return Ok(report);
+            }
+        }
     }
 
     async fn work(&self, until: &Until) -> Result<Report> {
@@ -222,8 +232,10 @@ impl Worker {
         // All that is spawned ends with these two.
         let (mut dispatchers, mut background) = (JoinSet::new(), JoinSet::new());
         let mut finishers = JoinSet::new();
+        let mut stations = Vec::with_capacity(queues.len());
         for (queue, places) in queues {
             let station = self.station(queue, counts.clone());
+            stations.push(station.clone());
             let (ends, received) = mpsc::channel(ENDS);
             let received = Arc::new(Mutex::new(received));
             for _ in 0..FINISHERS {
@@ -241,6 +253,12 @@ impl Worker {
         while let Some(ended) = finishers.join_next().await {
             ended.map_err(crashed)?;
         }
+        if matches!(until, Until::Drained) {
+            // It has not worked long enough to do so in passing.
+            for station in &stations {
+                collect::collect_once(station).await;
+            }
+        }
         Ok(counts.report())
     }
 
@@ -257,11 +275,16 @@ impl Worker {
             hint: Notify::new(),
             left: Notify::new(),
             crowded: Notify::new(),
+            late: Notify::new(),
         })
     }
 
     fn parse(&self) -> Result<Vec<(Arc<Queue>, usize)>> {
         let refuse = |message: &str| Err(Error::new(ErrorKind::InvalidArgument, message));
+        if let Some(kind) = self.router.doubled() {
+            let message = "a kind has two handlers, of which only one can do it: Worker::handle";
+            return Err(Error::new(ErrorKind::InvalidArgument, message).with_context("kind", kind));
+        }
         if self.router.is_empty() {
             return refuse("the worker has no handler: Worker::handle");
         }

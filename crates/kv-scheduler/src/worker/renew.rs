@@ -5,7 +5,9 @@ use crate::{
     handler::{Claim, StopReason},
     transitions::{self, Extended, Fence},
 };
-use std::{sync::Arc, time::Duration};
+use futures_util::future::{Either, join, join_all, select};
+use kv_core::Outcome;
+use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::sync::OwnedMutexGuard;
 
 /// So many leases go with one request.
@@ -14,7 +16,7 @@ const BATCH: usize = 200;
 /// Extends leases until it is dropped: as long as a handler runs, also while the worker is ending.
 pub(crate) async fn renew(station: Arc<Station>) {
     // A call that hangs must not keep losses from being noticed.
-    futures_util::future::join(keep_extending(&station), notice_losses(&station)).await;
+    join(keep_extending(&station), notice_losses(&station)).await;
 }
 
 async fn keep_extending(station: &Station) {
@@ -39,9 +41,12 @@ async fn keep_extending(station: &Station) {
 /// another now.
 async fn notice_losses(station: &Station) {
     loop {
-        // New claims end later than this.
+        // New claims end later than this, or say so.
         let look = station.settings.lease / 3;
-        station.sleep(first_end(station).min(look)).await;
+        tokio::select! {
+            () = station.sleep(first_end(station).min(look)) => {}
+            () = station.late.notified() => {}
+        }
         let now = station.now();
         for claim in station.claims.all() {
             if claim.until() <= now && !is_lost(&claim) {
@@ -84,29 +89,46 @@ enum All {
 
 async fn extend_all(station: &Station) -> kv_core::Result<All> {
     let young = station.now() + station.settings.lease * 5 / 6;
-    let mut held = Vec::new();
-    for claim in station.claims.all() {
-        if is_lost(&claim) || claim.until() > young {
-            continue;
-        }
-        // One whose fence is taken is ending, or tells its progress: it has no need, or comes next.
-        if let Ok(fence) = claim.fence.clone().try_lock_owned() {
-            held.push((claim, fence));
+    let now = station.now();
+    let mut claims = station.claims.all();
+    // What has ended may be another's by now; and an end that is on its way needs no extension.
+    claims.retain(|it| {
+        let until = it.until();
+        !is_lost(it) && !it.is_ending() && (now..=young).contains(&until)
+    });
+    let mut all = Ok(All::Extended);
+    for batch in claims.chunks(BATCH) {
+        let held = hold(station, batch).await;
+        let is_whole = held.len() == batch.len();
+        match extend(station, held).await {
+            Ok(All::Extended) if is_whole => {}
+            Ok(_) => all = all.map(|_| All::ButEchoes),
+            // The others have their own luck.
+            Err(error) => all = Err(error),
         }
     }
-    let mut all = All::Extended;
-    while !held.is_empty() {
-        let batch = held.split_off(held.len().saturating_sub(BATCH));
-        if extend(station, batch).await? == All::ButEchoes {
-            all = All::ButEchoes;
+    all
+}
+
+/// Takes the fences, waiting for what is sent under them: a handler may tell its progress all the time.
+async fn hold(
+    station: &Station,
+    claims: &[Arc<Claim>],
+) -> Vec<(Arc<Claim>, OwnedMutexGuard<Fence>)> {
+    let patience = station.settings.lease / 12;
+    let waiting = claims.iter().map(|claim| async move {
+        let fence = pin!(claim.fence.clone().lock_owned());
+        match select(fence, station.scheduler.store().clock.sleep(patience)).await {
+            Either::Left((fence, _)) => Some((claim.clone(), fence)),
+            Either::Right(_) => None,
         }
-    }
-    Ok(all)
+    });
+    join_all(waiting).await.into_iter().flatten().collect()
 }
 
 async fn extend(
     station: &Station,
-    batch: Vec<(Arc<Claim>, OwnedMutexGuard<Fence>)>,
+    mut batch: Vec<(Arc<Claim>, OwnedMutexGuard<Fence>)>,
 ) -> kv_core::Result<All> {
     let lease = station.lease_on_store();
     let txns = batch
@@ -114,7 +136,19 @@ async fn extend(
         .map(|(_, fence)| transitions::extend(&station.queue, fence, lease))
         .collect();
     let until = station.now() + station.settings.lease;
-    let replies = station.scheduler.store().commit_all(txns).await?;
+    // A call that hangs must leave time for others before the leases end.
+    let patience = station.settings.lease / 6;
+    let store = station.scheduler.store();
+    let replies = match store.commit_all_within(txns, patience).await {
+        Ok(replies) => replies,
+        Err(error) => {
+            let is_unknown = error.outcome() == Outcome::Unknown;
+            for (_, fence) in &mut batch {
+                fence.is_in_doubt |= is_unknown;
+            }
+            return Err(error);
+        }
+    };
     let mut all = All::Extended;
     for ((claim, mut held), reply) in batch.into_iter().zip(replies) {
         let extended = reply.and_then(|it| transitions::extended(&held, lease, it));
@@ -141,6 +175,7 @@ async fn extend(
             }
             Err(error) => {
                 tracing::warn!(queue = %station.queue.name, %error, "a lease could not be extended");
+                held.is_in_doubt |= error.outcome() == Outcome::Unknown;
                 all = All::ButEchoes;
                 continue;
             }

@@ -3,6 +3,7 @@
 use super::{
     counts::add,
     judge::{self, Ending, Judged, Known, Outcome, Over},
+    renew::lose,
     settings::Delivery,
     station::{End, Ends, Station},
 };
@@ -17,7 +18,7 @@ use futures_util::{
     FutureExt,
     future::{Either, select},
 };
-use kv_core::{Context, Timestamp};
+use kv_core::Timestamp;
 use std::{any::Any, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 use tokio::sync::oneshot;
 use tower::ServiceExt;
@@ -30,15 +31,40 @@ pub(crate) struct Ready {
     route: Route,
     attempt: u32,
     tally: i64,
+    /// By the clock's `monotonic`, from the store's time at the claim.
+    deadline: Option<Duration>,
 }
 
-/// Enters a claimed task into the books; what cannot run ends at once. `now` is the store's time.
-pub(crate) fn admit(
-    station: &Station,
-    claimed: Claimed,
-    now: Timestamp,
-    until: Duration,
-) -> Result<Ready, End> {
+/// What becomes of a task that was claimed.
+#[derive(Debug)]
+pub(crate) enum Admitted {
+    Run(Ready),
+    End(End),
+    /// Its lease ended before we heard of it: it is another's, or will be.
+    Late,
+}
+
+/// When a task was claimed, by two clocks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    /// The store's time.
+    pub(crate) now: Timestamp,
+    /// Until when the lease lasts at least, by the local clock's `monotonic`.
+    pub(crate) until: Duration,
+}
+
+/// Enters a claimed task into the books; what cannot run ends at once.
+pub(crate) fn admit(station: &Station, claimed: Claimed, moment: Moment) -> Admitted {
+    let Moment { now, until } = moment;
+    if until <= station.now() {
+        tracing::warn!(
+            queue = %station.queue.name,
+            task = ?claimed.fence.member,
+            "a lease had ended before the answer to its claim was read"
+        );
+        add(&station.counts.lost);
+        return Admitted::Late;
+    }
     let mut route = None;
     let is_known = |kind: &str| {
         route = station.router.find(kind);
@@ -51,26 +77,33 @@ pub(crate) fn admit(
     };
     let tally = claimed.fence.tally;
     let attempt = record.attempt(tally);
-    let (queue, fence) = (station.queue.clone(), claimed.fence);
     let claim = Arc::new(Claim::new(
-        queue,
-        fence,
+        station.queue.clone(),
+        claimed.fence,
         envelope.clone(),
+        claimed.from,
         record.clone(),
         until,
     ));
-    station.claims.insert(claim.clone());
+    if let Some(old) = station.claims.insert(claim.clone()) {
+        // Its lease has lapsed, else we had not got it again.
+        lose(station, &old);
+    }
     match (ending, envelope, route) {
-        (None, Some(envelope), Some(route)) => Ok(Ready {
-            claim,
-            envelope,
-            route,
-            attempt,
-            tally,
-        }),
+        (None, Some(envelope), Some(route)) => {
+            let left = envelope.deadline().map(|it| it.saturating_since(now));
+            Admitted::Run(Ready {
+                deadline: left.map(|it| station.now().saturating_add(it)),
+                claim,
+                envelope,
+                route,
+                attempt,
+                tally,
+            })
+        }
         (ending, ..) => {
             let ending = ending.unwrap_or_else(|| judge::release(record));
-            Err(End::new(claim, ending))
+            Admitted::End(End::new(claim, ending))
         }
     }
 }
@@ -163,10 +196,7 @@ pub(crate) fn released(claim: Arc<Claim>) -> End {
 
 async fn work(station: &Station, ready: &Ready) -> Outcome {
     let clock = &station.scheduler.store().clock;
-    let left = ready
-        .envelope
-        .deadline()
-        .map(|it| it.saturating_since(clock.now()));
+    let left = ready.deadline.map(|it| it.saturating_sub(station.now()));
     let timeout = ready.envelope.timeout();
     let handler = AssertUnwindSafe(handle(station, ready)).catch_unwind();
     let Some(span) = [left, timeout].into_iter().flatten().min() else {
@@ -203,10 +233,10 @@ async fn handle(station: &Station, ready: &Ready) -> Result<TaskResponse, TaskEr
     };
     let call = ready.route.clone().oneshot(request);
     let call = async { call.await.map_err(TaskError::unboxed) };
-    match (&ready.envelope.context, &ready.envelope.trace) {
+    match (ready.envelope.context(), &ready.envelope.trace) {
         (None, None) => call.await,
         (context, trace) => {
-            let context = context.clone().unwrap_or_else(Context::new);
+            let context = context.unwrap_or_default();
             match trace {
                 None => context.scope(call).await,
                 Some(trace) => context.scope(trace.clone().scope(call)).await,

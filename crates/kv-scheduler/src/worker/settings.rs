@@ -28,7 +28,8 @@ pub enum Delivery {
     #[default]
     AtLeastOnce,
     /// Never again. The task leaves the store before its handler begins, with its unique key: it is not
-    /// tried again after an error either, keeps no result, and tells no progress. If the answer of the
+    /// tried again after an error either, keeps no result, and tells no progress. A payload that does not
+    /// decode, or [`Data`](crate::Data) that the worker was not given, ends it too. If the answer of the
     /// store is lost, it may never be begun.
     AtMostOnce,
 }

@@ -30,6 +30,8 @@ pub(crate) struct Station {
     pub(crate) left: Notify,
     /// More is kept of ended tasks than should be.
     pub(crate) crowded: Notify,
+    /// A claim took so long that its lease ends sooner than new ones do.
+    pub(crate) late: Notify,
 }
 
 /// A claim that is to end.
@@ -73,8 +75,9 @@ impl Station {
 pub(crate) struct Claims(Mutex<HashMap<Member, Arc<Claim>>>);
 
 impl Claims {
-    pub(crate) fn insert(&self, claim: Arc<Claim>) {
-        self.0.lock().insert(claim.member.clone(), claim);
+    /// Returns an earlier claim of the same task, whose lease must have lapsed.
+    pub(crate) fn insert(&self, claim: Arc<Claim>) -> Option<Arc<Claim>> {
+        self.0.lock().insert(claim.member.clone(), claim)
     }
 
     /// Takes this claim out; a later one of the same task stays.
