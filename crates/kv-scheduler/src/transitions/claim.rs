@@ -185,3 +185,63 @@ pub(crate) fn extended(fence: &Fence, lease: Duration, mut reply: TxnReply) -> R
 fn no_time() -> Error {
     Error::new(ErrorKind::Unexpected, "the store did not tell its time")
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+
+    use super::{Claimed, Fence, claim, extend};
+    use crate::{
+        Priority, QueueName,
+        queue::Queue,
+        transitions::{Planned, Wake, ack, schedule},
+    };
+    use kv_core::{ClaimOrder, Kv, RelativeScore, Score, Timestamp, VirtualClock};
+    use kv_memory::{MemoryConfig, MemoryStore};
+    use std::{sync::Arc, time::Duration};
+
+    async fn claim_one(kv: &Kv, queue: &Queue, lease: Duration) -> Fence {
+        let step = claim(queue, 1, lease, Priority::ALL, ClaimOrder::Strict);
+        let moved = kv.zmove(step).await.unwrap().members.remove(0);
+        Claimed::read(moved, Priority::ALL).unwrap().fence
+    }
+
+    /// The score alone can repeat, and so can the number of a claim: only both together are a fence.
+    #[tokio::test]
+    async fn a_fence_is_the_end_of_the_lease_and_the_number_of_the_claim() {
+        let second = Duration::from_secs(1);
+        let clock = Arc::new(VirtualClock::at(Timestamp::from_micros(1_000_000)));
+        let store = MemoryStore::with_clock(MemoryConfig::default(), clock.clone());
+        let kv = Kv::builder(store).connect().await.unwrap();
+        let name = |name: &str| QueueName::new(name).unwrap();
+        let queue = Queue::new(&name("tasks"), name("q")).unwrap();
+        let task = Planned {
+            member: "a".into(),
+            envelope: "body".into(),
+            priority: Priority::Normal,
+            at: RelativeScore::NOW,
+            unique: None,
+        };
+        let scheduled = kv.commit_one(schedule(&queue, &task, Wake::IfFirst)).await;
+        assert!(scheduled.unwrap().applied);
+        let first = claim_one(&kv, &queue, second).await;
+        clock.advance(second);
+        let next = claim_one(&kv, &queue, Duration::ZERO).await;
+        assert_eq!((next.score, next.tally), (first.score, 2));
+        let other = Fence {
+            score: Score::from(7),
+            ..next.clone()
+        };
+        for stale in [&first, &other] {
+            for txn in [ack(&queue, stale, None), extend(&queue, stale, second)] {
+                assert!(!kv.commit_one(txn).await.unwrap().applied, "{stale:?}");
+            }
+        }
+        assert!(
+            kv.commit_one(ack(&queue, &next, None))
+                .await
+                .unwrap()
+                .applied
+        );
+    }
+}
