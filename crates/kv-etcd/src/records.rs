@@ -14,16 +14,18 @@ const LONGEST: usize = 1024;
 
 #[derive(Default)]
 pub(crate) struct Records {
-    seen: Mutex<HashMap<Key, Seen>>,
+    /// By copies of the keys, of which callers may keep many in one buffer.
+    seen: Mutex<HashMap<Box<[u8]>, Seen>>,
 }
 
 impl Records {
     pub(crate) fn get(&self, key: &Key) -> Option<Seen> {
-        self.seen.lock().get(key).cloned()
+        self.seen.lock().get(key.as_bytes()).cloned()
     }
 
     pub(crate) fn remember(&self, key: &Key, record: Seen) {
-        if key.as_bytes().len() > LONGEST {
+        let key = key.as_bytes();
+        if key.len() > LONGEST {
             return;
         }
         let mut seen = self.seen.lock();
@@ -34,22 +36,23 @@ impl Records {
             // Answers can overtake each other.
             Some(known) if known.revision >= record.revision => {}
             Some(known) => *known = record,
-            None => drop(seen.insert(key.clone(), record)),
+            None => drop(seen.insert(key.into(), record)),
         }
     }
 
     pub(crate) fn forget(&self, key: &Key) {
-        self.seen.lock().remove(key);
+        self.seen.lock().remove(key.as_bytes());
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
 
     fn record(revision: i64) -> Seen {
         Seen {
-            value: bytes::Bytes::new(),
+            value: Bytes::new(),
             revision,
             lease: 0,
         }
@@ -69,5 +72,15 @@ mod tests {
         assert_eq!(records.get(&key(MOST)), Some(record(1)));
         records.forget(&key(MOST));
         assert_eq!(records.get(&key(MOST)), None);
+    }
+
+    #[test]
+    fn what_the_caller_has_the_key_in_is_not_kept() {
+        let (records, bytes) = (Records::default(), Bytes::from(vec![1, 2, 3]));
+        let key = Key::new(bytes.clone()).unwrap();
+        records.remember(&key, record(7));
+        assert_eq!(records.get(&key), Some(record(7)));
+        drop(key);
+        assert!(bytes.is_unique());
     }
 }
