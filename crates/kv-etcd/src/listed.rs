@@ -1,7 +1,8 @@
 //! Which keys were listed together lately. Who lists keys often reads all of them next, and etcd reads
 //! neighbours as one range in a fraction of the time that it takes for one key after the other.
 //!
-//! Only hints: whoever goes by one looks whether the range held what was asked for.
+//! Only hints: whoever goes by one looks whether the range, or each of several along the page, held no
+//! more than what was asked for.
 
 use foldhash::fast::RandomState;
 use kv_core::Key;
@@ -13,7 +14,7 @@ use std::{
 
 /// Fewer keys are not worth a range, ...
 const FEW: usize = 8;
-/// ... and more may be too long an answer.
+/// ... and the hash of more takes its time, whoever asks.
 const MANY: usize = 1_000;
 /// How many pages are remembered, a few bytes for each.
 const MOST: usize = 256;

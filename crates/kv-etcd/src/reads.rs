@@ -7,44 +7,65 @@ use crate::{
     optimistic::{MOST_OPS, Optimist},
 };
 use etcd_client::{GetOptions, KeyValue, Txn, TxnOp, TxnOpResponse};
-use kv_core::{Key, Timestamp, Value};
+use kv_core::{ErrorKind, Key, Timestamp, Value};
+
+/// How many others a range may hold, besides one for every four keys that are wanted.
+const STRANGERS: usize = 8;
 
 /// Reads several strings at once; a structure and a missing key are both `None`.
 pub(crate) async fn get_many(store: &Optimist, keys: &[Key]) -> Answer<Vec<Option<Value>>> {
-    if store.hints.listed.is_page(keys) {
-        if let Some(values) = neighbours(store, keys).await? {
-            return Ok(values);
-        }
-        store.hints.listed.forget(keys);
-    }
+    let mut listed = store.hints.listed.is_page(keys);
     let mut values = Vec::with_capacity(keys.len());
-    for keys in keys.chunks(MOST_OPS) {
-        let gets: Vec<_> = keys
-            .iter()
-            .map(|key| TxnOp::get(store.layout.string(key.as_bytes()), None))
-            .collect();
-        let response = store.link.txn(Txn::new().and_then(gets)).await;
-        let mut response = response.map_err(Failure::of_a_read)?;
-        let now = store.clock.now();
-        for answer in answers::take(&mut response, keys.len())? {
-            let TxnOpResponse::Get(mut found) = answer else {
-                return Err(Failure::unexpected_reply());
-            };
-            values.push(value(found.take_kvs().pop(), now)?);
+    for part in keys.chunks(MOST_OPS) {
+        if listed {
+            let found = neighbours(store, part).await;
+            // Whoever tries again after a failure must not run into the same one.
+            if !matches!(found, Ok(Some(_))) {
+                store.hints.listed.forget(keys);
+                listed = false;
+            }
+            if let Some(found) = found? {
+                values.extend(found);
+                continue;
+            }
         }
+        values.extend(each(store, part).await?);
     }
     Ok(values)
 }
 
-/// The same as one range, if no others lie between them.
+/// Reads strings one by one, all in one exchange.
+async fn each(store: &Optimist, keys: &[Key]) -> Answer<Vec<Option<Value>>> {
+    let gets: Vec<_> = keys
+        .iter()
+        .map(|key| TxnOp::get(store.layout.string(key.as_bytes()), None))
+        .collect();
+    let response = store.link.txn(Txn::new().and_then(gets)).await;
+    let mut response = response.map_err(Failure::of_a_read)?;
+    let now = store.clock.now();
+    let of_answer = |answer| match answer {
+        TxnOpResponse::Get(mut found) => value(found.take_kvs().pop(), now),
+        _ => Err(Failure::unexpected_reply()),
+    };
+    let answers = answers::take(&mut response, keys.len())?;
+    answers.map(of_answer).collect()
+}
+
+/// The same as one range, if not too many others lie between them.
 async fn neighbours(store: &Optimist, keys: &[Key]) -> Answer<Option<Vec<Option<Value>>>> {
     let Some(range) = around(&store.layout, keys) else {
         return Ok(None);
     };
-    let options = GetOptions::new().with_limit(keys.len() as i64);
+    // Strings past their deadlines lie there until they are collected, and are on no page.
+    let most = keys.len() + keys.len() / 4 + STRANGERS;
+    let options = GetOptions::new().with_limit(most as i64);
     let mut found = match store.link.list(&range, options).await {
-        // A part of them fits.
-        Err(failure) if failure.cause() == Cause::LargeAnswer => return Ok(None),
+        // Without the others it may fit, and be permitted.
+        Err(failure)
+            if failure.cause() == Cause::LargeAnswer || failure.kind() == ErrorKind::Denied =>
+        {
+            return Ok(None);
+        }
         found => found?,
     };
     let now = store.clock.now();

@@ -35,13 +35,18 @@ impl Site {
 
     /// How many exchanges about keys the server has begun.
     pub(crate) async fn exchanges(&self) -> u64 {
-        const UNARY: &str = r#"grpc_service="etcdserverpb.KV",grpc_type="unary""#;
         let mut count = 0;
         for method in ["Range", "Put", "DeleteRange", "Txn"] {
-            let name = format!(r#"grpc_server_started_total{{grpc_method="{method}",{UNARY}}} "#);
-            count += self.metrics(&name).await;
+            count += self.exchanges_of(method).await;
         }
         count
+    }
+
+    /// How many of one kind.
+    pub(crate) async fn exchanges_of(&self, method: &str) -> u64 {
+        const UNARY: &str = r#"grpc_service="etcdserverpb.KV",grpc_type="unary""#;
+        let name = format!(r#"grpc_server_started_total{{grpc_method="{method}",{UNARY}}} "#);
+        self.metrics(&name).await
     }
 
     /// What the server tells of itself by a name.
