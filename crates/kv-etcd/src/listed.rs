@@ -27,7 +27,7 @@ pub(crate) struct Listed {
 }
 
 impl Listed {
-    /// Notes the keys of a page: no other one lay between them.
+    /// Notes the keys of a page, all below one prefix: no other one lay between them.
     pub(crate) fn note(&self, keys: &[Key]) {
         let Some(page) = self.page(keys) else {
             return;

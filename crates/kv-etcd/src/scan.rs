@@ -43,7 +43,8 @@ pub(crate) async fn page(
     let limit = limit as usize;
     let mut keys = Vec::new();
     let mut rounds = 0;
-    for prefix in outermost(prefixes) {
+    let prefixes = outermost(prefixes);
+    for &prefix in &prefixes {
         loop {
             let round = Round::read(store, prefix, &after, limit + 1 - keys.len()).await?;
             rounds += 1;
@@ -52,7 +53,7 @@ pub(crate) async fn page(
             if keys.len() > limit {
                 keys.truncate(limit);
                 let next = keys.last().map(cursor);
-                store.hints.listed.note(&keys);
+                note(store, &prefixes, &keys);
                 return Ok(ScanPage::new(keys, next));
             }
             let Some(horizon) = horizon else {
@@ -65,7 +66,7 @@ pub(crate) async fn page(
             }
         }
     }
-    store.hints.listed.note(&keys);
+    note(store, &prefixes, &keys);
     Ok(ScanPage::new(keys, None))
 }
 
@@ -236,6 +237,20 @@ async fn read(store: &Optimist, queries: &[Query]) -> Answer<Vec<Listing>> {
         }
     }
     Ok(listings)
+}
+
+/// Remembers a page whose keys may be read as a range: between two prefixes lie keys of others.
+fn note(store: &Optimist, prefixes: &[&Prefix], page: &[Key]) {
+    let (Some(first), Some(last)) = (page.first(), page.last()) else {
+        return;
+    };
+    let holds = |prefix: &Prefix, key: &Key| prefix.contains(key.as_bytes());
+    if prefixes
+        .iter()
+        .any(|it| holds(it, first) && holds(it, last))
+    {
+        store.hints.listed.note(page);
+    }
 }
 
 /// The prefixes that lie in no other, in order: their ranges do not overlap.

@@ -165,6 +165,22 @@ async fn has_ended(site: &Site, number: usize) {
     assert!(site.raw.get(name(number)).await.is_some());
 }
 
+/// What lies between two prefixes is somebody else's.
+#[tokio::test]
+async fn no_range_goes_from_one_prefix_to_another() {
+    let site = Site::start().await;
+    let items = (0..30).map(|it| (format!("{}:{it}", ["a", "b", "c"][it % 3]), "1"));
+    site.kv.set_many(items).await.unwrap();
+    let both: Prefixes = ["a:", "c:"].map(Prefix::new).into_iter().collect();
+    let keys = list_below(&site.kv, both).await;
+    assert_eq!(read(&site, &keys).await, (ones(20), one_by_one(1)));
+    // All of them below one of several.
+    let wider: Prefixes = ["a:", "b", "d"].map(Prefix::new).into_iter().collect();
+    site.kv.delete_prefix("a:").await.unwrap();
+    let keys = list_below(&site.kv, wider).await;
+    assert_eq!(read(&site, &keys).await, (ones(10), ranges(1)));
+}
+
 /// A server with users, and a store of `app`, who may have these ranges and their structures.
 async fn with_grants(site: &Site, prefixes: &[&str]) -> (Kv, Client) {
     let mut raw = site.raw.0.clone();
@@ -183,6 +199,17 @@ async fn with_grants(site: &Site, prefixes: &[&str]) -> (Kv, Client) {
     let url = |user| format!("etcd://{user}:s3cret@{}", site.server.address());
     let root = open(&url("root")).await.native::<Client>().unwrap();
     (open(&url("app")).await, root)
+}
+
+#[tokio::test]
+async fn who_may_read_two_prefixes_reads_what_he_lists() {
+    let site = Site::start().await;
+    let items = (0..30).map(|it| (format!("{}:{it}", ["a", "b", "c"][it % 3]), "1"));
+    site.kv.set_many(items).await.unwrap();
+    let (app, _) = with_grants(&site, &["a:", "c:"]).await;
+    let both: Prefixes = ["a:", "c:"].map(Prefix::new).into_iter().collect();
+    let keys = list_below(&app, both).await;
+    assert_eq!(app.get_many(&keys).await.unwrap(), ones(20));
 }
 
 #[tokio::test]
