@@ -43,6 +43,9 @@ pub(crate) struct At<'a> {
     pub(crate) field: Option<&'a [u8]>,
     /// Whether it is a message on a channel of that name.
     pub(crate) is_message: bool,
+    /// Whether an event tells it of its key. One that cannot be read is left out there, so nobody is
+    /// refused anything.
+    pub(crate) is_change: bool,
 }
 
 pub(crate) struct Transformed<T> {
@@ -152,7 +155,9 @@ impl<T: Transform> Transformed<T> {
             Event::Put { key, .. } => Some(key.clone()),
             _ => None,
         };
-        match (event.visit(&mut Pass::new(self, context, T::read)), key) {
+        let mut pass = Pass::new(self, context, T::read);
+        pass.is_change = key.is_some();
+        match (event.visit(&mut pass), key) {
             (Ok(()), _) => Ok(event),
             (Err(_), Some(key)) => Ok(Event::Put { key, value: None }),
             (Err(error), None) => Err(error.with_operation("watch")),
@@ -181,6 +186,7 @@ struct Pass<'a, T> {
     context: Option<&'a Context>,
     step: fn(&T, At<'_>, Value) -> Result<Value>,
     has_written: bool,
+    is_change: bool,
     /// What errors are told to be of: those of single answers are handed to the caller as they are.
     operation: Option<&'static str>,
     limit: usize,
@@ -199,6 +205,7 @@ impl<'a, T: Transform> Pass<'a, T> {
             context,
             step,
             has_written: false,
+            is_change: false,
             operation: None,
             limit: usize::MAX,
             last: None,
@@ -222,6 +229,7 @@ impl<T: Transform> Visitor for Pass<'_, T> {
     fn value(&mut self, place: Place<'_>, value: &mut Value) -> Result<()> {
         let (service, step) = (self.service, self.step);
         let (operation, has_written) = (self.operation, self.has_written);
+        let is_change = self.is_change;
         if value.as_bytes().len() > self.limit {
             let error = too_long(value.as_bytes().len(), self.limit);
             return Err(match place.key {
@@ -237,6 +245,7 @@ impl<T: Transform> Visitor for Pass<'_, T> {
             key,
             field: place.field,
             is_message: place.is_message,
+            is_change,
         };
         let changed = step(&service.transform, at, std::mem::take(value));
         *value = changed.map_err(|error| {

@@ -93,9 +93,11 @@ struct Packing {
 }
 
 impl Packing {
-    fn told(&self, answer: Result<Value, Refusal>) -> Result<Value> {
+    fn told(&self, at: At<'_>, answer: Result<Value, Refusal>) -> Result<Value> {
         answer.map_err(|refusal| {
-            self.meters.refused(&refusal);
+            if !at.is_change {
+                self.meters.refused(&refusal);
+            }
             refusal.into()
         })
     }
@@ -105,15 +107,15 @@ impl Transform for Packing {
     const IS_BOUND: bool = false;
     const GROWS_EVENLY: bool = false;
 
-    fn write(&self, _: At<'_>, value: Value) -> Result<Value> {
+    fn write(&self, at: At<'_>, value: Value) -> Result<Value> {
         let plain = value.as_bytes().len();
-        let packed = self.told(self.packer.pack(value))?;
+        let packed = self.told(at, self.packer.pack(value))?;
         self.meters.packed([plain, packed.as_bytes().len()]);
         Ok(packed)
     }
 
-    fn read(&self, _: At<'_>, value: Value) -> Result<Value> {
-        self.told(self.packer.unpack(value))
+    fn read(&self, at: At<'_>, value: Value) -> Result<Value> {
+        self.told(at, self.packer.unpack(value))
     }
 
     fn capabilities(&self, mut inner: Capabilities) -> Capabilities {

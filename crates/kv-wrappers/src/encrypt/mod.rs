@@ -137,7 +137,9 @@ impl Transform for Cipher {
                 Ok(value)
             }
             Err(refusal) => {
-                self.meters.refused(&refusal);
+                if !at.is_change {
+                    self.meters.refused(&refusal);
+                }
                 Err(refusal.into())
             }
         }

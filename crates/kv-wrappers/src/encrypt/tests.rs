@@ -140,6 +140,7 @@ async fn case_141_a_value_opens_in_its_own_place_only() {
         key: Some(key),
         field,
         is_message: false,
+        is_change: false,
     };
     let sealed = ring.seal(place(&at, Some(b"c")), SECRET.into());
     let (_, sealed) = sealed.unwrap();

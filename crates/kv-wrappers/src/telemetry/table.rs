@@ -99,16 +99,16 @@ metrics! {
         "Values to be written, before and after they were packed; those that are stored as they are count in both";
     COMPRESS_REFUSED: Counter Count "kv_compress_refused_total"
         [store reason] "compress"
-        "Values that were neither written nor read";
+        "Values that were neither written nor read; a change that is told without its value does not count";
     ENCRYPTED: Counter Count "kv_encrypt_sealed_total"
         [store key_name] "encrypt"
         "Values to be written, by the key that they were encrypted with";
     DECRYPTED: Counter Count "kv_encrypt_opened_total"
         [store key_name] "encrypt"
-        "Values that were read, by the key that they were encrypted with; a key that nobody needs any more no longer moves";
+        "Values that were read, and those that events told, by the key that they were encrypted with; a key that nobody needs any more no longer moves";
     ENCRYPT_REFUSED: Counter Count "kv_encrypt_refused_total"
         [store reason] "encrypt"
-        "Values that were read and did not open";
+        "Values and messages that were read and did not open; a change that is told without its value does not count";
 }
 
 /// All labels.

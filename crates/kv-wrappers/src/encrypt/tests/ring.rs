@@ -68,6 +68,7 @@ fn a_frame_of_version_1_opens() {
         key: Some(&key),
         field: Some(b"f"),
         is_message: false,
+        is_change: false,
     };
     let stored = b"\xc1\x10\x02k1\xefM\xb6\xae_;\x91(1\xd4\xf8e\x85\xc2-\xd3IA\xcfg$J)\xd8f\x9b8\xccq<\xcdE\xea\x0bf\\\x18\x05\xe4y\xb9\xad\xc5\xed\xcd\n";
     let (key, opened) = ring.open(at, stored.as_slice().into()).unwrap();
@@ -83,7 +84,7 @@ proptest! {
     ) {
         let ring = KeyRing::new(&usual()).unwrap();
         let key = kv_core::Key::new(name).unwrap();
-        let at = At { key: Some(&key), field: field.as_deref(), is_message: false };
+        let at = At { key: Some(&key), field: field.as_deref(), is_message: false, is_change: false };
         let (_, sealed) = ring.seal(at, value.clone().into()).unwrap();
         prop_assert_eq!(sealed.as_bytes().len(), value.len() + ring.overhead());
         prop_assert_eq!(ring.open(at, sealed).unwrap(), (Some(0), Value::from(value)));
@@ -93,7 +94,7 @@ proptest! {
     fn no_bytes_make_it_panic(stored in prop::collection::vec(any::<u8>(), 0..100), length in 0..60_u8) {
         let ring = KeyRing::new(&usual()).unwrap();
         let key = tour::key("a");
-        let at = At { key: Some(&key), field: None, is_message: false };
+        let at = At { key: Some(&key), field: None, is_message: false, is_change: false };
         let framed = [&[0xC1, 0x10, length], &*stored].concat();
         prop_assert!(ring.open(at, framed.into()).is_err());
         prop_assert!(ring.open(at, stored.into()).is_err());

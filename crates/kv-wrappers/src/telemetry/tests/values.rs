@@ -3,9 +3,9 @@
 use crate::{
     Compress, CompressConfig, Encrypt, EncryptConfig, EncryptionKey, PlainValues,
     capture::{block_on, counted},
-    tour::open,
+    tour::{key as key_named, next, open},
 };
-use kv_core::Layer;
+use kv_core::{Event, Layer, Watch};
 use kv_memory::MemoryStore;
 use std::sync::Arc;
 
@@ -59,6 +59,39 @@ pub(super) fn every_value() {
         new.get("plain").await.unwrap_err();
         lax.get("plain").await.unwrap();
     });
+}
+
+/// A mark and a counter that a watch tells of, and a message.
+fn every_event(layer: fn() -> Arc<dyn Layer>) {
+    block_on(async {
+        let store = MemoryStore::default();
+        let (kv, raw) = (open(&store, [layer()]).await, open(&store, []).await);
+        let watched = Watch::Keys(vec![key_named("mark"), key_named("counter")]);
+        let mut changes = kv.watch(watched).await.unwrap();
+        let channel = Watch::Channels(vec![key_named("channel")]);
+        let mut messages = kv.watch(channel).await.unwrap();
+        raw.set("mark", "not of this layer").await.unwrap();
+        raw.increment("counter", 1).await.unwrap();
+        for _ in 0..2 {
+            let told = next(&mut changes).unwrap();
+            assert!(matches!(told, Event::Put { .. }), "{told:?}");
+        }
+        raw.notify("channel", "not of this layer").await.unwrap();
+        next(&mut messages).unwrap_err();
+    });
+}
+
+#[test]
+fn what_nobody_is_refused_does_not_count_as_refused() {
+    let encrypt = || encrypt(EncryptConfig::new("new", key(2)));
+    for (layer, name) in [
+        (encrypt as fn() -> _, "kv_encrypt_refused_total"),
+        (compress, "kv_compress_refused_total"),
+    ] {
+        let ((), counted) = counted(|| every_event(layer));
+        // The message, which nobody can read again.
+        assert_eq!(counted.of(name, &[]), 1.0, "{name}");
+    }
 }
 
 #[test]
