@@ -26,7 +26,8 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// A timer for each call would cost more than all else that a layer does for it. As long as nobody
 /// waits there is none, so each new one wakes the thread that waits for the network to tell it how
 /// long it may; and each takes the lock of the runtime's wheel twice. One that is there already is
-/// just moved to later, which is why they all run for as long. At most 1024 are kept.
+/// just moved to later, which is why they all run for as long. At most 1024 are kept, each for the
+/// runtime it was made in; those of a runtime that ended stay until there is no room for another.
 ///
 /// On a clock that is not the runtime's own, such as [`VirtualClock`](crate::VirtualClock), each use
 /// is a [`sleep`](Clock::sleep).
@@ -44,8 +45,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 pub struct Timers {
     clock: Arc<dyn Clock>,
     limit: Duration,
-    /// Each with the runtime that moves it: in another it would end with that.
-    idle: Mutex<Vec<(Id, Interval)>>,
+    idle: Mutex<Idle>,
 }
 
 impl Timers {
@@ -91,11 +91,8 @@ impl Timers {
         let Some(Ok(runtime)) = here.map(|it| it.map(|it| it.id())) else {
             return Timer::Once(self.clock.sleep(self.limit));
         };
-        let idle = {
-            let mut idle = self.idle.lock();
-            idle.pop_if(|(home, _)| *home == runtime)
-        };
-        let (_, mut interval) = idle.unwrap_or_else(|| (runtime, interval(PERIOD)));
+        let idle = self.idle.lock().take(runtime);
+        let mut interval = idle.unwrap_or_else(|| interval(PERIOD));
         interval.reset_after(self.limit);
         Timer::Lent {
             timers: self,
@@ -145,27 +142,106 @@ impl Drop for Timer<'_> {
         else {
             return;
         };
-        let mut idle = timers.idle.lock();
-        if let Some(interval) = interval.take()
-            && idle.len() < MOST_IDLE
-        {
-            idle.push((*runtime, interval));
+        let Some(interval) = interval.take() else {
+            return;
+        };
+        // What has to go does so once the lock is free: it takes that of the wheel it is on.
+        let surplus = timers.idle.lock().keep(*runtime, interval);
+        drop(surplus);
+    }
+}
+
+/// The timers that nobody waits for.
+#[derive(Default)]
+struct Idle {
+    /// The one used last comes last, which with one runtime is the only one.
+    homes: Vec<Home>,
+    /// How many timers all have.
+    count: usize,
+}
+
+/// A runtime and the timers that it moves: in another they would end with it.
+struct Home {
+    runtime: Id,
+    /// None while all are in use.
+    timers: Vec<Interval>,
+}
+
+impl Idle {
+    fn take(&mut self, runtime: Id) -> Option<Interval> {
+        let timer = self.home(runtime)?.timers.pop()?;
+        self.count -= 1;
+        Some(timer)
+    }
+
+    /// Keeps a timer, and hands out the one that has no room then.
+    fn keep(&mut self, runtime: Id, timer: Interval) -> Option<Interval> {
+        let mut surplus = None;
+        if self.count >= MOST_IDLE {
+            let Some(other) = self.evict(runtime) else {
+                return Some(timer);
+            };
+            surplus = Some(other);
         }
+        self.count += 1;
+        match self.home(runtime) {
+            Some(home) => home.timers.push(timer),
+            None => self.homes.push(Home {
+                runtime,
+                timers: vec![timer],
+            }),
+        }
+        surplus
+    }
+
+    /// One of another runtime, the one that used none for the longest time; it may well have ended.
+    fn evict(&mut self, keeping: Id) -> Option<Interval> {
+        let is_other = |it: &Home| it.runtime != keeping && !it.timers.is_empty();
+        let place = self.homes.iter().position(is_other)?;
+        let timer = self.homes[place].timers.pop()?;
+        self.count -= 1;
+        if self.homes[place].timers.is_empty() {
+            self.homes.remove(place);
+        }
+        Some(timer)
+    }
+
+    fn home(&mut self, runtime: Id) -> Option<&mut Home> {
+        let mut homes = self.homes.iter();
+        let place = homes.rposition(|it| it.runtime == runtime)?;
+        self.homes[place..].rotate_left(1);
+        self.homes.last_mut()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Timers;
+    use super::{Home, MOST_IDLE, Timers};
     use crate::{Clock, Stopwatch, SystemClock, VirtualClock};
-    use futures_util::FutureExt;
+    use futures_util::{FutureExt, future::join_all};
     use std::{future::pending, pin::pin, sync::Arc, time::Duration};
-    use tokio::runtime::Builder;
+    use tokio::runtime::{Builder, Runtime};
 
     const LIMIT: Duration = Duration::from_millis(20);
 
     fn timers() -> Timers {
         Timers::new(Arc::new(SystemClock), LIMIT)
+    }
+
+    fn runtime() -> Runtime {
+        Builder::new_current_thread().enable_time().build().unwrap()
+    }
+
+    /// Waits for so many at once, and gives up.
+    async fn wait_at_once(timers: &Timers, count: usize) {
+        let waiting = (0..count).map(|_| timers.timeout(pending::<()>()));
+        assert!(join_all(waiting).now_or_never().is_none());
+    }
+
+    fn idle_of(timers: &Timers, runtime: &Runtime) -> usize {
+        let idle = timers.idle.lock();
+        let own = |it: &&Home| it.runtime == runtime.handle().id();
+        idle.homes.iter().find(own).map_or(0, |it| it.timers.len())
     }
 
     async fn has_the_whole_time(timers: &Timers) {
@@ -185,32 +261,31 @@ mod tests {
             assert_eq!(timers.timeout(pending::<()>()).now_or_never(), None);
             has_the_whole_time(&timers).await;
         }
-        assert_eq!(timers.idle.lock().len(), 1);
+        assert_eq!(timers.idle.lock().count, 1);
     }
 
     #[tokio::test]
     async fn what_ends_at_once_takes_no_timer() {
         let timers = timers();
         assert_eq!(timers.timeout(async { 7 }).await, Some(7));
-        assert!(timers.idle.lock().is_empty());
+        assert_eq!(timers.idle.lock().count, 0);
     }
 
     #[tokio::test]
     async fn as_many_as_wait_at_once_have_one_each_also_who_is_dropped() {
         let timers = timers();
         tokio::join!(has_the_whole_time(&timers), has_the_whole_time(&timers));
-        assert_eq!(timers.idle.lock().len(), 2);
+        assert_eq!(timers.idle.lock().count, 2);
         {
             let mut dropped = pin!(timers.timeout(pending::<()>()));
             assert_eq!(dropped.as_mut().now_or_never(), None);
-            assert_eq!(timers.idle.lock().len(), 1);
+            assert_eq!(timers.idle.lock().count, 1);
         }
-        assert_eq!(timers.idle.lock().len(), 2);
+        assert_eq!(timers.idle.lock().count, 2);
     }
 
     #[test]
     fn a_runtime_gets_none_of_another_and_keeps_its_own() {
-        let runtime = || Builder::new_current_thread().enable_time().build().unwrap();
         let timers = timers();
         let first = runtime();
         first.block_on(has_the_whole_time(&timers));
@@ -218,7 +293,52 @@ mod tests {
         let second = runtime();
         second.block_on(has_the_whole_time(&timers));
         second.block_on(has_the_whole_time(&timers));
-        assert_eq!(timers.idle.lock().len(), 2);
+        assert_eq!(timers.idle.lock().count, 2);
+    }
+
+    #[test]
+    fn runtimes_that_take_turns_use_their_own_again() {
+        let timers = timers();
+        let runtimes = [runtime(), runtime(), runtime()];
+        for _ in 0..4 {
+            for runtime in &runtimes {
+                runtime.block_on(wait_at_once(&timers, 2));
+            }
+        }
+        for runtime in &runtimes {
+            assert_eq!(idle_of(&timers, runtime), 2);
+        }
+        assert_eq!(timers.idle.lock().count, 6);
+    }
+
+    #[test]
+    fn those_of_one_runtime_do_not_grow_without_bound() {
+        let (timers, runtime) = (timers(), runtime());
+        runtime.block_on(wait_at_once(&timers, MOST_IDLE + 10));
+        assert_eq!(idle_of(&timers, &runtime), MOST_IDLE);
+        assert_eq!(timers.idle.lock().count, MOST_IDLE);
+    }
+
+    #[test]
+    fn without_room_those_go_that_were_not_used_for_the_longest_time() {
+        let timers = timers();
+        let (ended, busy, new) = (runtime(), runtime(), runtime());
+        busy.block_on(wait_at_once(&timers, 1));
+        ended.block_on(wait_at_once(&timers, MOST_IDLE - 1));
+        busy.block_on(wait_at_once(&timers, 1));
+        let gone = ended.handle().id();
+        drop(ended);
+        for _ in 0..3 {
+            new.block_on(has_the_whole_time(&timers));
+            new.block_on(wait_at_once(&timers, 5));
+            assert_eq!(idle_of(&timers, &busy), 1);
+            busy.block_on(wait_at_once(&timers, 1));
+        }
+        assert_eq!([idle_of(&timers, &new), idle_of(&timers, &busy)], [5, 1]);
+        assert_eq!(timers.idle.lock().count, MOST_IDLE);
+        new.block_on(wait_at_once(&timers, MOST_IDLE));
+        let idle = timers.idle.lock();
+        assert!(idle.homes.iter().all(|it| it.runtime != gone));
     }
 
     #[test]
