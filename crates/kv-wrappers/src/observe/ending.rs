@@ -59,7 +59,8 @@ impl Ending {
             Reply::Expire(is_there) => of_one(*is_there),
             Reply::Set(it) => of_condition(it.applied),
             Reply::Throttle(it) => of_condition(it.allowed),
-            Reply::ZMove(it) => of_condition(it.applied),
+            // Of one that was applied single bodies may not be readable.
+            Reply::ZMove(it) if !it.applied => Self::Refused,
             Reply::Commit(replies) => match replies.as_slice() {
                 [Ok(reply)] => of_condition(reply.applied),
                 _ => Self::of_items(reply),

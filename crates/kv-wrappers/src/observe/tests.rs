@@ -6,7 +6,9 @@ use crate::{
     script::{DOWN, Script, Step, poll},
 };
 use futures_util::StreamExt;
-use kv_core::{ErrorKind, Key, Kv, Ttl, VirtualClock, Watch, layer_fn};
+use kv_core::{
+    Error, ErrorKind, Fate, Guard, Key, Kv, Reply, Ttl, VirtualClock, Watch, ZMove, layer_fn,
+};
 use kv_memory::MemoryStore;
 use std::{sync::Arc, time::Duration};
 use tracing::{Level, subscriber::with_default};
@@ -167,6 +169,48 @@ fn case_145_neither_keys_nor_values_leak() {
     assert_eq!(keys, ["session:", "session:", ""]);
     let text = capture.text();
     assert!(!text.contains(SECRET) && !text.contains(WHO), "{text}");
+}
+
+#[test]
+fn a_move_that_brings_a_body_nobody_can_read_is_partial() {
+    let ((), _, counted) = told(|| {
+        let spoil = layer_fn("spoil", |request, next| {
+            Box::pin(async move {
+                let mut reply = next.call(request).await?;
+                if let Reply::ZMove(moved) = &mut reply {
+                    let second = moved.members.iter_mut().filter(|it| it.member == "b");
+                    let bodies = second.flat_map(|it| &mut it.bodies);
+                    bodies.for_each(|it| *it = Err(Error::new(ErrorKind::Codec, "damaged")));
+                }
+                Ok(reply)
+            })
+        });
+        let kv = Kv::builder(MemoryStore::default())
+            .layer(spoil)
+            .layer(Observe::new(config()).unwrap());
+        block_on(async {
+            let kv = kv.connect().await.unwrap();
+            let key = |name: &str| Key::new(format!("{{q}}:{name}")).unwrap();
+            let claim = || {
+                ZMove::new(1)
+                    .from(key("due"), 10)
+                    .to(key("lease"), 20)
+                    .with(key("bodies"), Fate::Keep)
+            };
+            kv.hset_many(key("bodies"), [("a", "1"), ("b", "2")])
+                .await
+                .unwrap();
+            kv.zadd(key("due"), [("a", 1), ("b", 2)]).await.unwrap();
+            kv.zmove(claim()).await.unwrap();
+            kv.zmove(claim()).await.unwrap();
+            let never = Guard::value_is(key("mark"), "there");
+            kv.zmove(claim().when(never)).await.unwrap();
+        });
+    });
+    for outcome in ["outcome=ok", "outcome=partial", "outcome=refused"] {
+        let labels = ["db_operation_name=zmove", outcome];
+        assert_eq!(counted.of("kv_operations_total", &labels), 1.0, "{outcome}");
+    }
 }
 
 #[test]

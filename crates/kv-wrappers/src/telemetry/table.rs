@@ -131,7 +131,7 @@ pub const LABELS: &[LabelSpec] = &[
     },
     LabelSpec {
         name: "outcome",
-        meaning: "of a call: `ok`, `hit` or `miss` for reads of one thing, `refused` for a condition that did not hold or a limit that was reached, `partial` for a batch some items of which failed, `cancelled`, or the name of the `ErrorKind`; of a fallback: `hit`, `miss` or `failed`",
+        meaning: "of a call: `ok`, `hit` or `miss` for reads of one thing, `refused` for a condition that did not hold or a limit that was reached, `partial` for a batch some items of which failed, or a move some bodies of which could not be read, `cancelled`, or the name of the `ErrorKind`; of a fallback: `hit`, `miss` or `failed`",
     },
     LabelSpec {
         name: "result",
