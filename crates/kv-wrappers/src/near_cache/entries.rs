@@ -38,7 +38,7 @@ pub(super) struct Entries {
     stripes: Box<[Mutex<Stripe>]>,
     hasher: RandomState,
     /// What an entry must bear to count.
-    epoch: AtomicU64,
+    epoch: Arc<AtomicU64>,
     last_epoch: AtomicU64,
     max_value_bytes: usize,
     meters: Meters,
@@ -72,19 +72,26 @@ impl Entries {
     pub(super) fn new(config: &NearCacheConfig, store: &StoreName) -> Self {
         let hasher = RandomState::default();
         let removed = Arc::new(Removed::new(store));
-        let counted = Arc::clone(&removed);
+        let epoch = Arc::new(AtomicU64::new(NONE));
+        let (counted, now) = (Arc::clone(&removed), Arc::clone(&epoch));
         let held = moka::sync::Cache::builder()
             .max_capacity(config.max_bytes)
             .weigher(weight)
             // Our own clock decides what counts; this only frees what nobody asks for any more.
             .time_to_live(config.max_ttl)
-            .eviction_listener(move |_, _, cause| counted.add(cause))
+            // The cache tells of those that went all at once as of one that was touched.
+            .eviction_listener(move |_, entry: Entry, cause| {
+                match entry.epoch == now.load(Ordering::Acquire) {
+                    true => counted.add(cause),
+                    false => counted.add_cleared(cause),
+                }
+            })
             .build_with_hasher(hasher.clone());
         Self {
             held,
             stripes: (0..STRIPES).map(|_| Mutex::default()).collect(),
             hasher,
-            epoch: AtomicU64::new(NONE),
+            epoch,
             last_epoch: AtomicU64::new(NONE),
             max_value_bytes: config.max_value_bytes,
             meters: Meters::new(store),

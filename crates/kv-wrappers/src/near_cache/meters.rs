@@ -15,6 +15,7 @@ pub(super) struct Meters {
 /// What left the cache.
 pub(super) struct Removed {
     touched: Count,
+    cleared: Count,
     expired: Count,
     pub(super) room: Count,
 }
@@ -52,11 +53,13 @@ impl Removed {
             |reason: &'static str| Count::new(NEAR_REMOVED.counter([store.label(), reason.into()]));
         Self {
             touched: because("touched"),
+            cleared: because("cleared"),
             expired: because("expired"),
             room: because("room"),
         }
     }
 
+    /// Counts an entry that was still good.
     pub(super) fn add(&self, cause: RemovalCause) {
         match cause {
             RemovalCause::Explicit => self.touched.add(),
@@ -64,6 +67,13 @@ impl Removed {
             RemovalCause::Size => self.room.add(),
             // Its key is kept still.
             RemovalCause::Replaced => {}
+        }
+    }
+
+    /// Counts one that had been forgotten together with all others.
+    pub(super) fn add_cleared(&self, cause: RemovalCause) {
+        if cause != RemovalCause::Replaced {
+            self.cleared.add();
         }
     }
 }

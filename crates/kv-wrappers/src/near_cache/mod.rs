@@ -232,6 +232,15 @@ impl Service for NearCacheService {
     }
 }
 
+/// Without a watch there is no task that would tell it.
+impl Drop for NearCacheService {
+    fn drop(&mut self) {
+        if self.entries.is_live() {
+            self.entries.end();
+        }
+    }
+}
+
 impl NearCacheService {
     /// Whether it can do its work on what is inside of it.
     fn check_place(&self) -> Result<()> {

@@ -143,7 +143,7 @@ pub const LABELS: &[LabelSpec] = &[
     },
     LabelSpec {
         name: "reason",
-        meaning: "of giving up: `attempts`, `time` or `budget`; of a refusal by `concurrency_limit`: `full` or `waited`; of a fallback: `error` or `miss`; of what left a near cache: `touched` by a write or an event, `expired`, or `room`; of a refusal by `compress`: `too_long` to be written, `bomb` for what would unpack to more than is allowed, `foreign` for what the layer did not write, or `damaged`; by `encrypt`: `unknown_key`, `plain`, or `damaged`, which may also be out of place",
+        meaning: "of giving up: `attempts`, `time` or `budget`; of a refusal by `concurrency_limit`: `full` or `waited`; of a fallback: `error` or `miss`; of what left a near cache: `touched` by a write or an event, `cleared` with all others when the watch was lost or missed something, a prefix was cleared, or the store was closed, `expired`, or `room`; of a refusal by `compress`: `too_long` to be written, `bomb` for what would unpack to more than is allowed, `foreign` for what the layer did not write, or `damaged`; by `encrypt`: `unknown_key`, `plain`, or `damaged`, which may also be out of place",
     },
     LabelSpec {
         name: "to",

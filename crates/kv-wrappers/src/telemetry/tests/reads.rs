@@ -56,6 +56,50 @@ fn every_read_is_counted_once() {
     drop(kept);
 }
 
+fn of_own_writes(script: &Script) -> Kv {
+    let config = NearCacheConfig {
+        negative_ttl: Duration::from_secs(10),
+        invalidate: NearCacheInvalidation::OwnWrites,
+        deadlines: NearCacheDeadlines::Bounded,
+        ..NearCacheConfig::default()
+    };
+    let near = NearCache::new(config).unwrap().clock(script.clock());
+    script.under(near.store("a"))
+}
+
+#[test]
+fn what_goes_with_all_others_was_not_touched() {
+    let ((), counted) = counted(|| {
+        let script = Script::default();
+        let kv = of_own_writes(&script);
+        for name in ["a", "b", "c"] {
+            script.run(kv.get(name)).unwrap();
+        }
+        script.run(kv.set("a", "touches")).unwrap();
+        // Has the cache do what it puts off.
+        kv.native::<crate::NearCacheStats>().unwrap();
+        script.run(kv.close());
+        let stats = kv.native::<crate::NearCacheStats>().unwrap();
+        assert_eq!(stats.entries, 0);
+    });
+    let removed = |reason| counted.of("kv_near_cache_removed_total", &[reason]);
+    assert_eq!(removed("reason=touched"), 1.0);
+    assert_eq!(removed("reason=cleared"), 2.0);
+}
+
+#[test]
+fn a_cache_without_a_handle_is_not_live() {
+    for (is_dropped, live) in [(false, 1.0), (true, 0.0)] {
+        let (_kept, counted) = counted(|| {
+            let script = Script::default();
+            let kv = of_own_writes(&script);
+            script.run(kv.get("a")).unwrap();
+            (!is_dropped).then_some(kv)
+        });
+        assert_eq!(counted.of("kv_near_cache_live", &["store=a"]), live);
+    }
+}
+
 #[test]
 fn a_closed_cache_is_not_live_and_says_what_went_for_want_of_room() {
     let ((), counted) = counted(|| {
