@@ -17,6 +17,9 @@ struct Values {
     plain: Counter,
 }
 
+/// In place of a key's name, which can have no such letters.
+const PLAIN: &str = "(plain)";
+
 const REASONS: [&str; 3] = ["unknown_key", "plain", "damaged"];
 
 impl Meters {
@@ -26,7 +29,7 @@ impl Meters {
                 .names()
                 .map(|it| spec.counter([store.label(), it.clone().into()]))
                 .collect(),
-            plain: spec.counter([store.label(), "none".into()]),
+            plain: spec.counter([store.label(), PLAIN.into()]),
         };
         Self {
             sealed: values(ENCRYPTED),

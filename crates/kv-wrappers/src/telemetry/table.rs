@@ -159,7 +159,7 @@ pub const LABELS: &[LabelSpec] = &[
     },
     LabelSpec {
         name: "key_name",
-        meaning: "the name of the encryption key in the configuration, or `none` for a value that is let through as it is",
+        meaning: "the name of the encryption key in the configuration, or `(plain)`, which is no name that a key can have, for a value that is let through as it is",
     },
 ];
 

@@ -95,6 +95,31 @@ fn what_nobody_is_refused_does_not_count_as_refused() {
 }
 
 #[test]
+fn no_key_is_taken_for_none_at_all() {
+    Encrypt::new(EncryptConfig::new("(plain)", key(1))).unwrap_err();
+    let ((), counted) = counted(|| {
+        let config = EncryptConfig::new("none", key(1)).plain_values(PlainValues::Read);
+        block_on(async {
+            let store = MemoryStore::default();
+            let (kv, raw) = (
+                open(&store, [encrypt(config)]).await,
+                open(&store, []).await,
+            );
+            kv.set("sealed", "1").await.unwrap();
+            raw.set("plain", "2").await.unwrap();
+            kv.get_many(["sealed", "plain"]).await.unwrap();
+        });
+    });
+    for name in ["key_name=none", "key_name=(plain)"] {
+        assert_eq!(
+            counted.of("kv_encrypt_opened_total", &[name]),
+            1.0,
+            "{name}"
+        );
+    }
+}
+
+#[test]
 fn every_value_is_counted_once() {
     let ((), counted) = counted(every_value);
     let told = |name: &str, label: &str| counted.of(&format!("kv_{name}_total"), &[label]);
@@ -110,13 +135,13 @@ fn every_value_is_counted_once() {
         let reason = format!("reason={reason}");
         assert_eq!(told("compress_refused", &reason), count, "{reason}");
     }
-    for (name, by_old, by_new, by_none) in [
+    for (name, by_old, by_new, by_plain) in [
         ("encrypt_sealed", 1.0, 1.0, 0.0),
         ("encrypt_opened", 1.0, 0.0, 1.0),
     ] {
         assert_eq!(told(name, "key_name=old"), by_old, "{name}");
         assert_eq!(told(name, "key_name=new"), by_new, "{name}");
-        assert_eq!(told(name, "key_name=none"), by_none, "{name}");
+        assert_eq!(told(name, "key_name=(plain)"), by_plain, "{name}");
     }
     for (reason, count) in [("unknown_key", 1.0), ("plain", 1.0), ("damaged", 2.0)] {
         let reason = format!("reason={reason}");
