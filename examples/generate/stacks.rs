@@ -62,7 +62,9 @@ pub(crate) fn page() -> Result<String, fmt::Error> {
          - `near_cache` outside of any layer that changes keys.\n\
          - `near_cache` on a store, or a layer, that cannot watch, unless its `invalidate` is `\"own_writes\"`.\n\
          - `fallback` outside of a layer that keeps tenants or users apart, if the second store does not: there all of them would\n\
-         \u{20} meet. Put it further in, or give the second store a `key_resolver`.\n",
+         \u{20} meet. Put it further in, give the second store a `key_resolver`, or, if there are none of them, say\n\
+         \u{20} `multi_tenancy_enabled = false` or `use_user_uid = false` in the first one's, which changes its keys. Namespaces are\n\
+         \u{20} not looked at.\n",
     );
     Ok(out)
 }

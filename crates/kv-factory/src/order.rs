@@ -86,7 +86,7 @@ pub const ORDER: &[Place] = &[
     place(
         "fallback",
         "Takes over when those further in have given up or refused, and hands the second store what the first one gets: keys of the store, values encrypted.",
-        "Outside of `encrypt` the second store gets plain values: it needs one of its own. Inside of `retry` a read falls back at the first failure. Several may stand in one stack.",
+        "Outside of `encrypt` the second store gets plain values: it needs one of its own. Outside of `key_resolver` it gets callers' own keys: it needs one of its own, and stores of several namespaces must not share it. Inside of `retry` a read falls back at the first failure. Several may stand in one stack.",
     ),
     place(
         "encrypt",

@@ -85,8 +85,11 @@ pub enum FallbackWrites {
 ///
 /// # Its place
 /// The second store gets keys and values as they are at this place. Outside of a layer that keeps tenants
-/// apart they would meet there: connecting is refused unless the second store keeps them apart, too. Outside
-/// of an [`Encrypt`](crate::Encrypt) it gets plain values.
+/// apart they would meet there: connecting is refused unless the second store keeps them apart, too.
+/// Namespaces are not looked at: where stores of several fall back to one from outside of their
+/// resolvers, the same key of a caller is one key there, and each reads what the others wrote. Put it
+/// further in then, or give each a second store of its own namespace. Outside of an
+/// [`Encrypt`](crate::Encrypt) it gets plain values.
 ///
 /// # Lifecycle
 /// Connecting connects both. Closing closes the first; the second belongs to who made it.
@@ -213,17 +216,20 @@ impl FallbackService {
         let probe = Key::new("probe")?;
         let [one, other_tenant, other_user] = [("a", "a"), ("b", "a"), ("a", "b")]
             .map(|(tenant, user)| Context::tenant(tenant).with_user(user));
-        for other in [&other_tenant, &other_user] {
+        for (other, who, setting) in [
+            (&other_tenant, "tenants", "multi_tenancy_enabled = false"),
+            (&other_user, "users", "use_user_uid = false"),
+        ] {
             let first = [&one, other].map(|it| self.inner.resolve(probe.clone(), Some(it)));
             let second =
                 [&one, other].map(|it| self.layer.second.bind(it.clone()).resolve(probe.clone()));
             let is_apart = matches!(&first, [Ok(one), Ok(other)] if one != other);
             let would_meet = matches!(&second, [Ok(one), Ok(other)] if one == other);
             if is_apart && would_meet {
-                return Err(Error::new(
-                    ErrorKind::Config,
-                    "fallback stands outside of a layer that keeps tenants or users apart, such as key_resolver, and the second store does not: all would meet there; put it further in, or give the second store a key_resolver",
-                ));
+                let message = format!(
+                    "fallback stands outside of a layer that keeps {who} apart, such as key_resolver, and the second store does not: all would meet there; put it further in, give the second store a key_resolver, or, if there are no {who}, say `{setting}` in the first one's, which changes its keys"
+                );
+                return Err(Error::new(ErrorKind::Config, message));
             }
         }
         Ok(())

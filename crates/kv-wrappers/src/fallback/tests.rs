@@ -326,12 +326,29 @@ async fn a_place_where_tenants_would_meet_in_the_second_store_is_refused() {
     let apart = |second: Kv| bare().layer(resolver(false)).layer(to(second));
     let error = apart(bare().build()).connect().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
-    assert!(error.to_string().contains("all would meet"), "{error}");
+    let told = error.to_string();
+    assert!(
+        told.contains("tenants apart") && told.contains("all would meet"),
+        "{told}"
+    );
+    // The way out that it names for who has no tenants is one.
+    assert!(told.contains("`multi_tenancy_enabled = false`"), "{told}");
+    let alone = KeySettings {
+        multi_tenancy_enabled: Some(false),
+        ..KeySettings::default()
+    };
+    let alone = bare().layer(KeyResolver::new(alone).unwrap());
+    let alone = alone.layer(to(bare().build()));
+    alone.connect().await.unwrap();
     // Apart by tenants only is not apart by users.
     let by_users = bare().layer(resolver(true));
     let second = bare().layer(resolver(false)).build();
     let error = by_users.layer(to(second)).connect().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(
+        error.to_string().contains("`use_user_uid = false`"),
+        "{error}"
+    );
 
     let second = bare().layer(resolver(false)).build();
     apart(second).connect().await.unwrap();
@@ -339,4 +356,38 @@ async fn a_place_where_tenants_would_meet_in_the_second_store_is_refused() {
     let inside = bare().layer(to(bare().build()));
     inside.layer(resolver(true)).connect().await.unwrap();
     bare().layer(to(bare().build())).connect().await.unwrap();
+}
+
+/// As the documentation of the layer warns.
+#[tokio::test]
+async fn namespaces_meet_in_a_second_store_that_they_share_from_outside_of_their_resolvers() {
+    let named = |name: &str| {
+        KeyResolver::new(KeySettings {
+            namespace: name.into(),
+            ..KeySettings::default()
+        })
+        .unwrap()
+    };
+    let shared = MemoryStore::default();
+    let open = async |name, is_inside| {
+        let config = FallbackConfig::new(FallbackOn::MissOrError, FallbackWrites::Through);
+        let (first, second) = (
+            Kv::builder(MemoryStore::default()),
+            Kv::builder(shared.clone()),
+        );
+        let kv = match is_inside {
+            true => first
+                .layer(Fallback::new(config, second.build()))
+                .layer(named(name)),
+            false => first
+                .layer(named(name))
+                .layer(Fallback::new(config, second.layer(named("second")).build())),
+        };
+        kv.connect().await.unwrap()
+    };
+    for (is_inside, seen) in [(false, Some("of a".into())), (true, None)] {
+        let (a, b) = (open("a", is_inside).await, open("b", is_inside).await);
+        a.set("key", "of a").await.unwrap();
+        assert_eq!(b.get("key").await.unwrap(), seen, "{is_inside}");
+    }
 }
