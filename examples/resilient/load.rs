@@ -16,7 +16,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 
 /// How long a task rests between two calls.
 const REST: Duration = Duration::from_millis(4);
@@ -66,6 +66,7 @@ pub(crate) struct Load {
     calls: Receiver<Call>,
     writers: JoinSet<Journal>,
     readers: JoinSet<Reads>,
+    latest: JoinHandle<Duration>,
 }
 
 /// How many calls a second so many tasks make if none of them takes any time.
@@ -118,6 +119,7 @@ impl Load {
             }
         }
         Self {
+            latest: tokio::spawn(latest(Arc::clone(&goes_on))),
             goes_on,
             calls,
             writers,
@@ -130,8 +132,9 @@ impl Load {
         self.calls.try_iter().collect()
     }
 
-    /// Lets the calls under way end; what the writers wrote down, and what the readers saw.
-    pub(crate) async fn stop(mut self) -> Result<(Vec<Journal>, Reads), JoinError> {
+    /// Lets the calls under way end; what the writers wrote down, what the readers saw, and by how much
+    /// a timer was late at most.
+    pub(crate) async fn stop(mut self) -> Result<(Vec<Journal>, Reads, Duration), JoinError> {
         self.goes_on.store(false, Ordering::Relaxed);
         let mut journals = Vec::new();
         while let Some(journal) = self.writers.join_next().await {
@@ -149,7 +152,7 @@ impl Load {
             all.failed += failed;
             all.wrong += wrong;
         }
-        Ok((journals, all))
+        Ok((journals, all, self.latest.await?))
     }
 }
 
@@ -229,6 +232,17 @@ async fn read(kv: Kv, first: u64, caller: Caller) -> Reads {
         }
     }
     reads
+}
+
+/// By how much a timer beside the calls is late at most, which is the machine's doing.
+async fn latest(goes_on: Arc<AtomicBool>) -> Duration {
+    let mut latest = Duration::ZERO;
+    while goes_on.load(Ordering::Relaxed) {
+        let watch = Stopwatch::start();
+        SystemClock.sleep(REST).await;
+        latest = latest.max(watch.elapsed().saturating_sub(REST));
+    }
+    latest
 }
 
 impl Ending {

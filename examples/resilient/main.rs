@@ -133,7 +133,7 @@ async fn run(args: &Args) -> Result<bool, Box<dyn Error>> {
         server = turn.await??;
         phases.insert(phase, seen);
     }
-    let (journals, reads) = load.stop().await?;
+    let (journals, reads, latest) = load.stop().await?;
     let stored = load::stored(&stack.direct, journals.len()).await?;
     let run = Run {
         phases: &phases,
@@ -141,6 +141,7 @@ async fn run(args: &Args) -> Result<bool, Box<dyn Error>> {
         reads,
         stored: &stored,
         longest: curve.longest(),
+        latest,
     };
     let well = report::print(&run);
     for kv in [&stack.writes, &stack.reads, &stack.direct] {

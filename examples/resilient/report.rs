@@ -8,8 +8,9 @@ use crate::{
 };
 use std::{collections::BTreeMap, time::Duration};
 
-/// What a busy machine may add to what the stack allows a call.
-const SLACK: Duration = Duration::from_secs(5);
+/// What may come on top of what the stack allows a call, and of how late the machine's timers were: an
+/// outage lasts for two seconds, so a call that no layer ended shows, and what is merely slow does not.
+const SLACK: Duration = Duration::from_secs(1);
 
 /// What a run produced.
 pub(crate) struct Run<'a> {
@@ -18,6 +19,8 @@ pub(crate) struct Run<'a> {
     pub(crate) reads: Reads,
     pub(crate) stored: &'a Stored,
     pub(crate) longest: Duration,
+    /// By how much a timer was late at most.
+    pub(crate) latest: Duration,
 }
 
 /// Prints the report; whether all is well.
@@ -34,9 +37,10 @@ pub(crate) fn print(run: &Run<'_>) -> bool {
         run.reads.answered, run.reads.failed
     );
     println!(
-        "longest    {:.0} ms, of {:.0} that the layers allow\n",
+        "longest    {:.0} ms, of {:.0} that the layers allow; timers were late by up to {:.0} ms\n",
         run.longest.as_secs_f64() * 1e3,
-        stack::LONGEST.as_secs_f64() * 1e3
+        stack::LONGEST.as_secs_f64() * 1e3,
+        run.latest.as_secs_f64() * 1e3
     );
     let checks = checks(run, &verdict);
     for (what, held) in &checks {
@@ -102,7 +106,7 @@ fn checks(run: &Run<'_>, verdict: &Verdict) -> Vec<(&'static str, bool)> {
         ),
         (
             "no call took longer than the layers allow, and what a busy machine adds",
-            run.longest <= stack::LONGEST + SLACK,
+            run.longest <= stack::LONGEST + run.latest + SLACK,
         ),
     ]
 }
