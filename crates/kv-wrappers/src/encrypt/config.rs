@@ -17,7 +17,7 @@ pub struct EncryptConfig {
     pub primary: String,
     /// All keys that values may be encrypted with, by their names: 1 to 32 letters, digits and `-_.`,
     /// stored with each value. A name is for one key for ever.
-    #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, String>", example = BTreeMap::from([("2026-07", "${KV_KEY}")]), extend("writeOnly" = true)))]
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, String>", example = example_of_keys(), extend("writeOnly" = true)))]
     pub keys: BTreeMap<String, EncryptionKey>,
     /// What a value is taken for that is not encrypted.
     #[serde(default)]
@@ -153,4 +153,10 @@ impl<'de> Deserialize<'de> for EncryptionKey {
         }
         text.deserialize_string(Text)
     }
+}
+/// As an expression in the attribute, schemars' macro could not parse it without more of syn than it asks
+/// for.
+#[cfg(feature = "schema")]
+fn example_of_keys() -> BTreeMap<&'static str, &'static str> {
+    BTreeMap::from([("2026-07", "${KV_KEY}")])
 }
