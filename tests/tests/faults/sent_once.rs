@@ -86,7 +86,8 @@ const WRITES: [(&str, Write); 12] = [
     }),
     ("throttle", |kv| {
         Box::pin(async move {
-            let rule = Rule::gcra(1_000_000, Duration::from_secs(1), 1_000_000).unwrap();
+            // An hour for each, so that the record does not end, and be collected, in the meantime.
+            let rule = Rule::gcra(1_000, 1_000 * HOUR, 1_000).unwrap();
             let limit = KeyGroup::new("l").unwrap().key(":limit");
             kv.throttle(Throttle::new().limit(limit, rule))
                 .await
