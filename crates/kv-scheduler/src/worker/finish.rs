@@ -82,29 +82,34 @@ fn may_count(station: &Station, open: &Open, now: Duration) -> bool {
     may_count
 }
 
-/// Sends the ends once; returns those that are to be sent again.
+/// Sends the ends once, but for those that cannot even be written down; returns what is to be sent again.
 async fn write(station: &Station, open: Vec<Open>) -> Vec<Open> {
     let mut txns = Vec::with_capacity(open.len());
-    for it in &open {
-        match txn(station, it) {
-            Ok(txn) => txns.push(txn),
-            Err(error) => {
-                tracing::error!(queue = %station.queue.name, %error, "an end cannot be written");
-                txns.push(Txn::new());
+    let mut sent = Vec::with_capacity(open.len());
+    let mut rest = Vec::new();
+    for it in open {
+        match txn(station, &it) {
+            Ok(txn) => {
+                txns.push(txn);
+                sent.push(it);
             }
+            Err(error) => rest.extend(cannot_be_written(station, it, &error)),
         }
+    }
+    if sent.is_empty() {
+        return rest;
     }
     let replies = match station.scheduler.store().commit_all(txns).await {
         Ok(replies) => replies,
         Err(error) => {
             tracing::warn!(queue = %station.queue.name, %error, "ends of tasks could not be written");
-            return refused(station, open, &error).await;
+            rest.append(&mut refused(station, sent, &error).await);
+            return rest;
         }
     };
-    let answered = open.into_iter().zip(replies);
-    answered
-        .filter_map(|(it, reply)| answered_by(station, it, reply))
-        .collect()
+    let answered = sent.into_iter().zip(replies);
+    rest.extend(answered.filter_map(|(it, reply)| answered_by(station, it, reply)));
+    rest
 }
 
 /// The call failed as a whole; returns what is to be sent again.
