@@ -7,11 +7,14 @@ mod finish;
 mod schedule;
 
 pub(crate) use self::{
-    claim::{Claimed, Extended, Fence, Order, claim, extend, extended},
+    claim::{Claimed, Extended, Fence, Order, claim, extend, extended, look},
     control::{
         Found, Place, cancel, collect, find, found, pause, requeue, reschedule, resume, surplus,
     },
-    finish::{Finished, Owned, ack, ack_cancelled, ack_keeping, again, bury, finished, note},
+    finish::{
+        Finished, Owned, Recorded, ack, ack_cancelled, ack_keeping, again, bury, in_the_way, note,
+        noted,
+    },
     schedule::{Planned, Refusal, Wake, extend_unique, inherit, refusal, replace, schedule},
 };
 
