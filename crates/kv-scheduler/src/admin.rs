@@ -1,20 +1,18 @@
 //! What operators do with a queue.
 
 use crate::{
-    Handle, Scheduler, Status, Task, TaskId,
+    Cursor, Handle, Scheduler, Status, Task, TaskId,
+    pages::{self, page},
     queue::{PAUSED, Queue},
     record::Record,
     status,
     transitions::{self, Place},
 };
 use kv_core::{
-    Context, Key, Member, Op, OpReply, RangeOptions, Read, RelativeRange, RelativeScore, Result,
-    Score, ScoreRange, ScoredMember, Scores, Txn,
+    Context, Key, Member, Op, OpReply, Read, RelativeRange, RelativeScore, Result, ScoredMember,
+    Txn,
 };
 use std::{fmt, sync::Arc};
-
-/// So many tasks are on a page at most.
-const PAGE: u32 = 100;
 
 /// What operators do with a queue: [`Scheduler::admin`] makes one.
 ///
@@ -62,13 +60,6 @@ pub struct Page {
     pub tasks: Vec<TaskInfo>,
     /// Behind what to go on; `None` at the end.
     pub next: Option<Cursor>,
-}
-
-/// A place in a list of tasks.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Cursor {
-    score: Score,
-    member: Member,
 }
 
 /// A task in a list.
@@ -157,16 +148,8 @@ impl Admin {
 
     /// Lists tasks, 100 at a time. A task that moves meanwhile may be missed or come twice.
     pub async fn list(&self, stage: Stage, after: Option<&Cursor>) -> Result<Page> {
-        let members = self.members(self.set(stage), after).await?;
-        let next = (members.len() == PAGE as usize)
-            .then(|| members.last())
-            .flatten()
-            .and_then(|it| {
-                Some(Cursor {
-                    score: it.score?,
-                    member: it.member.clone(),
-                })
-            });
+        let members = page(self.scheduler.store(), self.set(stage), after).await?;
+        let next = Cursor::behind(&members);
         let context = Context::current();
         let mut shown = Vec::new();
         for it in members {
@@ -205,25 +188,31 @@ impl Admin {
     /// Dropped, it has requeued some of them.
     pub async fn requeue_all(&self) -> Result<u64> {
         // All are found first: one that dies again meanwhile is not to be met again.
-        let (mut after, mut dead) = (None, Vec::new());
-        loop {
-            let members = self.members(&self.queue.dead, after.as_ref()).await?;
-            let Some(last) = members.last() else { break };
-            after = last.score.map(|score| Cursor {
-                score,
-                member: last.member.clone(),
-            });
-            dead.extend(members.into_iter().map(|it| it.member));
-        }
+        let dead = pages::all(self.scheduler.store(), &self.queue.dead).await?;
         let context = Context::current();
         let mut requeued = 0;
-        for member in dead {
+        for ScoredMember { member, .. } in dead {
             let (_, tenant) = TaskId::parse_member(&member)?;
             if is_shown(context.as_ref(), tenant.as_deref()) {
                 requeued += u64::from(self.requeue_member(&member).await?);
             }
         }
         Ok(requeued)
+    }
+
+    /// Has the queue listed no more by [`Scheduler::queues`], if nothing is in it and it is not paused;
+    /// `false` if something is. It is listed again with the next task that is scheduled to it: at once by
+    /// this process, within ten minutes by others.
+    ///
+    /// What is scheduled meanwhile is not touched: only the list is.
+    pub async fn forget(&self) -> Result<bool> {
+        if self.counts().await? != Counts::default() || self.is_paused().await? {
+            return Ok(false);
+        }
+        let txn = transitions::unregister(self.scheduler.registry(), &self.queue.name);
+        self.scheduler.store().commit(txn).await?;
+        self.queue.announcement.reset();
+        Ok(true)
     }
 
     async fn requeue_member(&self, member: &Member) -> Result<bool> {
@@ -253,29 +242,6 @@ impl Admin {
             Stage::Running => &self.queue.lease,
             Stage::Done => &self.queue.done,
             Stage::Dead => &self.queue.dead,
-        }
-    }
-
-    /// The next members behind a place. Members of one score are in the order of their bytes.
-    async fn members(&self, set: &Key, after: Option<&Cursor>) -> Result<Vec<ScoredMember>> {
-        let kv = self.scheduler.store().kv();
-        let from = after.map_or(Score::MIN, |it| it.score);
-        let mut options = RangeOptions::default().limit(PAGE).scores(Scores::Include);
-        loop {
-            let range = ScoreRange::new(from, Score::MAX);
-            let found = kv.zrangebyscore_with(set, range, options).await?;
-            let is_last = found.len() < PAGE as usize;
-            let is_behind = |it: &ScoredMember| {
-                after.is_none_or(|after| it.score != Some(after.score) || it.member > after.member)
-            };
-            let is_all_behind = found.first().is_none_or(is_behind);
-            let behind: Vec<_> = found.into_iter().filter(is_behind).collect();
-            // Only a whole page tells that more may follow.
-            if is_last || is_all_behind {
-                return Ok(behind);
-            }
-            let before = PAGE - behind.len() as u32;
-            options.offset += before;
         }
     }
 }

@@ -9,8 +9,10 @@ mod handle;
 mod handler;
 mod names;
 mod options;
+mod pages;
 mod queue;
 mod record;
+mod registry;
 mod retry;
 mod scheduler;
 mod status;
@@ -22,7 +24,7 @@ mod transitions;
 mod worker;
 
 pub use self::{
-    admin::{Admin, Counts, Cursor, Page, Stage, TaskInfo},
+    admin::{Admin, Counts, Page, Stage, TaskInfo},
     codec::PayloadCodec,
     enqueue::Enqueue,
     error::{BoxError, TaskError},
@@ -30,6 +32,8 @@ pub use self::{
     handler::{Ctx, Data, FromCtx, Handler, TaskRequest, TaskResponse},
     names::{QueueName, TaskId},
     options::{Priority, Retention, TaskOptions, Unique},
+    pages::Cursor,
+    registry::{KnownQueue, WorkerInfo},
     retry::{Jitter, Retry},
     scheduler::{Scheduler, SchedulerBuilder},
     status::{State, Status},

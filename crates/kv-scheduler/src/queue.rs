@@ -1,12 +1,12 @@
 //! Where a queue lies on the store.
 
-use crate::{Priority, QueueName};
+use crate::{Priority, QueueName, registry::Announcement};
 use kv_core::{Context, Key, KeyGroup, Member, Result};
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 
 /// The keys of a queue, all of one group. A task is a member of exactly one of the sorted sets, and
 /// that is its state.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Queue {
     pub(crate) name: QueueName,
     group: KeyGroup,
@@ -34,6 +34,8 @@ pub(crate) struct Queue {
     pub(crate) ended: Key,
     /// The channel on which tasks are told that are to be cancelled.
     pub(crate) cancelled: Key,
+    /// When this process tells the registry again that the queue is there.
+    pub(crate) announcement: Announcement,
 }
 
 /// The field of `control` that holds claims back.
@@ -57,6 +59,7 @@ impl Queue {
             wake: key(":wake"),
             ended: key(":ended"),
             cancelled: key(":cancelled"),
+            announcement: Announcement::default(),
             group,
             name,
         })

@@ -3,6 +3,7 @@
 use crate::{
     Enqueue, Handle, QueueName, Task, TaskId,
     queue::Queue,
+    registry::Registry,
     store::Store,
     transitions::{self, Found},
 };
@@ -16,7 +17,7 @@ const NAMESPACE: &str = "tasks";
 /// The queue where nothing else is said.
 pub(crate) const DEFAULT_QUEUE: &str = "default";
 
-/// So many queues are kept ready; names beyond are made anew for each call.
+/// So many queues are kept ready; names beyond are made anew, and told to the registry, for each call.
 const KNOWN_QUEUES: usize = 1024;
 
 /// Schedules tasks: a cheap, cloneable handle.
@@ -65,6 +66,7 @@ pub struct Scheduler(Arc<Inner>);
 struct Inner {
     store: Store,
     namespace: QueueName,
+    registry: Registry,
     queues: Mutex<HashMap<QueueName, Arc<Queue>>>,
     sequence: Mutex<uuid::ContextV7>,
 }
@@ -100,9 +102,11 @@ impl<'a> SchedulerBuilder<'a> {
     /// [`InvalidArgument`](kv_core::ErrorKind::InvalidArgument) if the namespace is no name or a layer
     /// demands a tenant.
     pub fn build(self) -> Result<Scheduler> {
+        let namespace = QueueName::new(self.namespace)?;
         Ok(Scheduler(Arc::new(Inner {
             store: Store::new(self.kv, self.clock)?,
-            namespace: QueueName::new(self.namespace)?,
+            registry: Registry::new(&namespace)?,
+            namespace,
             queues: Mutex::default(),
             sequence: Mutex::default(),
         })))
@@ -166,6 +170,10 @@ impl Scheduler {
 
     pub(crate) fn store(&self) -> &Store {
         &self.0.store
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.0.registry
     }
 
     pub(crate) fn queue(&self, name: &str) -> Result<Arc<Queue>> {

@@ -2,6 +2,7 @@
 
 use super::{Enqueue, Plan, heads::Heads, settle::settle};
 use crate::{Handle, Scheduler, Task, transitions};
+use futures_util::future::join;
 use kv_core::{Error, ErrorKind, Outcome, RelativeScore, Result, Score, Txn, TxnReply};
 use std::time::Duration;
 
@@ -52,7 +53,9 @@ pub(super) struct Sent {
 
 pub(super) async fn one<T: Task>(plan: Plan<T>) -> Result<Handle<T>> {
     let txn = transitions::schedule(&plan.queue, &plan.planned, transitions::Wake::IfFirst);
-    let sent = send_one(&plan.scheduler, txn, Again::of(&plan)).await;
+    let announced = plan.scheduler.announce([&*plan.queue]);
+    // Told first, and so answered first.
+    let ((), sent) = join(announced, send_one(&plan.scheduler, txn, Again::of(&plan))).await;
     settle(plan, sent).await
 }
 
@@ -87,7 +90,8 @@ async fn send_batch<T: Task>(
         let txn = transitions::schedule(&plan.queue, &plan.planned, heads.wake(index));
         (txn, Again::of(plan))
     });
-    let sent = send(scheduler, txns.collect()).await;
+    let announced = scheduler.announce(good.iter().map(|it| &*it.queue));
+    let ((), sent) = join(announced, send(scheduler, txns.collect())).await;
     heads.tell_for_the_refused(scheduler, &good, &sent).await;
     drop(good);
     let mut sent = sent.into_iter();

@@ -4,6 +4,7 @@
 mod claim;
 mod control;
 mod finish;
+mod registry;
 mod schedule;
 
 pub(crate) use self::{
@@ -15,6 +16,7 @@ pub(crate) use self::{
         Finished, Owned, Recorded, ack, ack_cancelled, ack_keeping, again, bury, in_the_way, note,
         noted,
     },
+    registry::{enter, exit, register, sweep, unregister},
     schedule::{Planned, Refusal, Wake, extend_unique, inherit, refusal, replace, schedule},
 };
 

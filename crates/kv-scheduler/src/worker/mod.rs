@@ -6,6 +6,7 @@ mod dispatch;
 mod finish;
 mod hints;
 mod judge;
+mod presence;
 mod renew;
 mod run;
 mod settings;
@@ -15,6 +16,7 @@ mod stop;
 use self::{
     counts::Counts,
     dispatch::{Until, dispatch},
+    presence::Attendance,
     settings::{LEASES, Settings},
     station::{Claims, Station},
 };
@@ -80,6 +82,7 @@ pub struct Worker {
     scheduler: Scheduler,
     queues: Vec<(Cow<'static, str>, usize)>,
     settings: Settings,
+    name: Option<Cow<'static, str>>,
     router: Router,
     data: SharedData,
 }
@@ -92,6 +95,7 @@ impl Worker {
             scheduler: scheduler.clone(),
             queues: Vec::new(),
             settings: Settings::default(),
+            name: None,
             router: Router::default(),
             data: SharedData::default(),
         }
@@ -101,6 +105,13 @@ impl Worker {
     #[must_use]
     pub fn queue(mut self, queue: impl Into<Cow<'static, str>>, concurrency: usize) -> Self {
         self.queues.push((queue.into(), concurrency));
+        self
+    }
+
+    /// What operators know it by ([`Scheduler::workers`]): the number of its process if nothing is said.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.name = Some(name.into());
         self
     }
 
@@ -229,6 +240,7 @@ impl Worker {
     async fn work(&self, until: &Until) -> Result<Report> {
         let queues = self.parse()?;
         let counts = Arc::new(Counts::default());
+        let attendance = Attendance::new(&self.scheduler, self.name.as_deref(), &queues);
         // All that is spawned ends with these two.
         let (mut dispatchers, mut background) = (JoinSet::new(), JoinSet::new());
         let mut finishers = JoinSet::new();
@@ -246,6 +258,9 @@ impl Worker {
             background.spawn(collect::collect(station.clone()));
             dispatchers.spawn(dispatch(station, places, until.clone(), ends));
         }
+        if matches!(until, Until::Stopped(_)) {
+            background.spawn(attendance.clone().keep());
+        }
         while let Some(ended) = dispatchers.join_next().await {
             ended.map_err(crashed)??;
         }
@@ -253,10 +268,18 @@ impl Worker {
         while let Some(ended) = finishers.join_next().await {
             ended.map_err(crashed)?;
         }
-        if matches!(until, Until::Drained) {
+        match until {
             // It has not worked long enough to do so in passing.
-            for station in &stations {
-                collect::collect_once(station).await;
+            Until::Drained => {
+                for station in &stations {
+                    collect::collect_once(station).await;
+                }
+                let queues = stations.iter().map(|it| &*it.queue);
+                self.scheduler.announce(queues).await;
+            }
+            Until::Stopped(_) => {
+                background.shutdown().await;
+                attendance.leave().await;
             }
         }
         Ok(counts.report())
