@@ -1,7 +1,7 @@
 //! What operators do with a queue.
 
 use crate::{
-    Cursor, Handle, Scheduler, Status, Task, TaskId,
+    Cursor, Handle, Scheduler, Status, TaskId, Untyped,
     pages::{self, page},
     queue::{PAUSED, Queue},
     record::Record,
@@ -175,9 +175,49 @@ impl Admin {
         Ok(Page { tasks, next })
     }
 
+    /// A task of the queue by its id, of whatever kind, in the context of the caller: without a tenant
+    /// it is one that has none.
+    ///
+    /// ```
+    /// # use kv_scheduler::{Cancelled, Scheduler, Task};
+    /// # #[derive(serde::Serialize, serde::Deserialize)]
+    /// # struct Mail { to: String }
+    /// # impl Task for Mail { const KIND: &'static str = "mail"; type Output = (); }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> kv_core::Result<()> {
+    /// # let kv = kv_core::Kv::builder(kv_memory::MemoryStore::default()).connect().await?;
+    /// # let scheduler = Scheduler::new(&kv)?;
+    /// scheduler.enqueue(Mail { to: "ann".into() }).id("welcome").await?;
+    ///
+    /// let task = scheduler.admin("default")?.task("welcome")?;
+    /// let details = task.details().await?.expect("it waits");
+    /// assert_eq!(details.payload_as::<serde_json::Value>()?["to"], "ann");
+    /// assert_eq!(task.cancel().await?, Cancelled::Pending);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](kv_core::ErrorKind::InvalidArgument) if it is no id. That there is no such
+    /// task shows when something is done with it.
+    pub fn task(&self, id: &str) -> Result<Handle<Untyped>> {
+        let member = TaskId::new(id)?.member(Context::current().as_ref());
+        Ok(self.handle(member))
+    }
+
+    /// A task that was listed, whoever's it is.
+    pub fn listed(&self, task: &TaskInfo) -> Handle<Untyped> {
+        let context = task.tenant.clone().map(Context::tenant);
+        self.handle(task.id.member(context.as_ref()))
+    }
+
+    fn handle(&self, member: Member) -> Handle<Untyped> {
+        Handle::new(self.scheduler.clone(), self.queue.clone(), member)
+    }
+
     /// Has a task that failed for good tried again, as if it were new; `false` if it is not among the
     /// dead. Its unique key, if it had one, is not taken again.
-    pub async fn requeue<T: Task>(&self, handle: &Handle<T>) -> Result<bool> {
+    pub async fn requeue<T>(&self, handle: &Handle<T>) -> Result<bool> {
         self.requeue_member(handle.member()).await
     }
 

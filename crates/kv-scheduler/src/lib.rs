@@ -2,6 +2,7 @@
 
 mod admin;
 mod codec;
+mod details;
 mod enqueue;
 mod envelope;
 mod error;
@@ -26,9 +27,10 @@ mod worker;
 pub use self::{
     admin::{Admin, Counts, Page, Stage, TaskInfo},
     codec::PayloadCodec,
+    details::{Claims, Details},
     enqueue::Enqueue,
     error::{BoxError, TaskError},
-    handle::{Cancelled, Disposition, Handle},
+    handle::{Cancelled, Disposition, Handle, Untyped},
     handler::{Ctx, Data, FromCtx, Handler, TaskRequest, TaskResponse},
     names::{QueueName, TaskId},
     options::{Priority, Retention, TaskOptions, Unique},
