@@ -66,7 +66,17 @@ fn only_one(factory: &Factory) -> Result<String, Failure> {
     }
 }
 
-fn context(choice: &StoreArgs) -> Option<Context> {
+/// Without wrappers no tenant is part of a key.
+pub(crate) fn keys_can_be_named(choice: &StoreArgs) -> Result<(), Failure> {
+    if choice.url.is_some() && context(choice).is_some() {
+        let message = "--tenant and --user mean nothing for the keys of a bare store by its --url";
+        return Err(Failure::Usage(message.to_owned()));
+    }
+    Ok(())
+}
+
+/// In whose name to call.
+pub(crate) fn context(choice: &StoreArgs) -> Option<Context> {
     let context = match &choice.tenant {
         Some(tenant) => Context::tenant(tenant.clone()),
         None => Context::new(),

@@ -25,7 +25,7 @@ mod transitions;
 mod worker;
 
 pub use self::{
-    admin::{Admin, Counts, Page, Stage, TaskInfo},
+    admin::{Admin, Counts, Overview, Page, Stage, TaskInfo},
     codec::PayloadCodec,
     details::{Claims, Details},
     enqueue::Enqueue,

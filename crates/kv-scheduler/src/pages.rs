@@ -17,9 +17,9 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// Where the page with these members ends; `None` for the last one.
-    pub(crate) fn behind(page: &[ScoredMember]) -> Option<Self> {
-        let last = page.last().filter(|_| page.len() == PAGE as usize)?;
+    /// Where the page with these members ends, if it is whole; `None` for the last one.
+    pub(crate) fn behind(page: &[ScoredMember], limit: u32) -> Option<Self> {
+        let last = page.last().filter(|_| page.len() == limit as usize)?;
         Some(Self {
             score: last.score?,
             member: last.member.clone(),
@@ -53,19 +53,20 @@ impl FromStr for Cursor {
     }
 }
 
-/// The next members behind a place, a page of them. Members of one score are in the order of their bytes.
+/// The next members behind a place, so many. Members of one score are in the order of their bytes.
 pub(crate) async fn page(
     store: &Store,
     set: &Key,
     after: Option<&Cursor>,
+    limit: u32,
 ) -> Result<Vec<ScoredMember>> {
     let kv = store.kv();
     let from = after.map_or(Score::MIN, |it| it.score);
-    let mut options = RangeOptions::default().limit(PAGE).scores(Scores::Include);
+    let mut options = RangeOptions::default().limit(limit).scores(Scores::Include);
     loop {
         let range = ScoreRange::new(from, Score::MAX);
         let found = kv.zrangebyscore_with(set, range, options).await?;
-        let is_last = found.len() < PAGE as usize;
+        let is_last = found.len() < limit as usize;
         let is_behind = |it: &ScoredMember| {
             after.is_none_or(|after| it.score != Some(after.score) || it.member > after.member)
         };
@@ -75,7 +76,7 @@ pub(crate) async fn page(
         if is_last || is_all_behind {
             return Ok(behind);
         }
-        let before = PAGE - behind.len() as u32;
+        let before = limit - behind.len() as u32;
         options.offset += before;
     }
 }
@@ -84,8 +85,8 @@ pub(crate) async fn page(
 pub(crate) async fn all(store: &Store, set: &Key) -> Result<Vec<ScoredMember>> {
     let (mut all, mut after) = (Vec::new(), None);
     loop {
-        let mut found = page(store, set, after.as_ref()).await?;
-        after = Cursor::behind(&found);
+        let mut found = page(store, set, after.as_ref(), PAGE).await?;
+        after = Cursor::behind(&found, PAGE);
         all.append(&mut found);
         if after.is_none() {
             return Ok(all);

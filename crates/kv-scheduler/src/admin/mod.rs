@@ -1,18 +1,19 @@
 //! What operators do with a queue.
 
+mod overview;
+
 use crate::{
     Cursor, Handle, Scheduler, Status, TaskId, Untyped,
-    pages::{self, page},
-    queue::{PAUSED, Queue},
+    pages::{self, PAGE, page},
+    queue::Queue,
     record::Record,
     status,
     transitions::{self, Place},
 };
-use kv_core::{
-    Context, Key, Member, Op, OpReply, Read, RelativeRange, RelativeScore, Result, ScoredMember,
-    Txn,
-};
+use kv_core::{Context, Key, Member, Result, ScoredMember};
 use std::{fmt, sync::Arc};
+
+pub use self::overview::{Counts, Overview};
 
 /// What operators do with a queue: [`Scheduler::admin`] makes one.
 ///
@@ -21,22 +22,6 @@ use std::{fmt, sync::Arc};
 pub struct Admin {
     scheduler: Scheduler,
     queue: Arc<Queue>,
-}
-
-/// How many tasks of a queue are where, of all tenants.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Counts {
-    /// Waiting, due or not.
-    pub pending: u64,
-    /// Waiting, and due by now.
-    pub due: u64,
-    /// Claimed by a worker.
-    pub running: u64,
-    /// Succeeded, and kept.
-    pub done: u64,
-    /// Failed for good, and kept.
-    pub dead: u64,
 }
 
 /// Which tasks to list.
@@ -102,54 +87,21 @@ impl Admin {
         self.scheduler.store().commit(txn).await.map(drop)
     }
 
-    /// Whether the queue is paused.
-    pub async fn is_paused(&self) -> Result<bool> {
-        let read = Read::HGetMark {
-            key: self.queue.control.clone(),
-            field: PAUSED.into(),
-        };
-        let txn = Txn::new().then(Op::Read(read));
-        let mut reply = self.scheduler.store().commit(txn).await?;
-        Ok(reply.mark(0)?.is_some())
-    }
-
-    /// How many tasks are where.
-    pub async fn counts(&self) -> Result<Counts> {
-        let queue = &self.queue;
-        let count = |key: &Key, range| {
-            Op::Read(Read::ZCount {
-                key: key.clone(),
-                range,
-            })
-        };
-        let due = RelativeRange::up_to(RelativeScore::NOW);
-        let mut txn = Txn::new();
-        for set in &queue.due {
-            txn = txn
-                .then(count(set, RelativeRange::ALL))
-                .then(count(set, due));
-        }
-        for set in [&queue.lease, &queue.done, &queue.dead] {
-            txn = txn.then(count(set, RelativeRange::ALL));
-        }
-        let reply = self.scheduler.store().commit(txn).await?;
-        let count = |step: usize| match reply.answers.get(step) {
-            Some(OpReply::Count(count)) => *count,
-            _ => 0,
-        };
-        Ok(Counts {
-            pending: count(0) + count(2) + count(4),
-            due: count(1) + count(3) + count(5),
-            running: count(6),
-            done: count(7),
-            dead: count(8),
-        })
-    }
-
     /// Lists tasks, 100 at a time. A task that moves meanwhile may be missed or come twice.
     pub async fn list(&self, stage: Stage, after: Option<&Cursor>) -> Result<Page> {
-        let members = page(self.scheduler.store(), self.set(stage), after).await?;
-        let next = Cursor::behind(&members);
+        self.list_at_most(PAGE, stage, after).await
+    }
+
+    /// Lists tasks, so many at a time: 1 to 100.
+    pub async fn list_at_most(
+        &self,
+        limit: u32,
+        stage: Stage,
+        after: Option<&Cursor>,
+    ) -> Result<Page> {
+        let (store, limit) = (self.scheduler.store(), limit.clamp(1, PAGE));
+        let members = page(store, self.set(stage), after, limit).await?;
+        let next = Cursor::behind(&members, limit);
         let context = Context::current();
         let mut shown = Vec::new();
         for it in members {
@@ -246,7 +198,8 @@ impl Admin {
     ///
     /// What is scheduled meanwhile is not touched: only the list is.
     pub async fn forget(&self) -> Result<bool> {
-        if self.counts().await? != Counts::default() || self.is_paused().await? {
+        let now = self.overview().await?;
+        if now.counts != Counts::default() || now.is_paused {
             return Ok(false);
         }
         let txn = transitions::unregister(self.scheduler.registry(), &self.queue.name);
