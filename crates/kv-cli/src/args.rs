@@ -48,7 +48,8 @@ pub(crate) struct StoreArgs {
     /// The environment in it; else the variable KV_ENV, else `default`.
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) env: Option<String>,
-    /// The store in it; else the variable KV_STORE. May be left out where there is one only.
+    /// The store in it; else the variable KV_STORE, for `tasks` else the scheduler's. May be left out
+    /// where there is one only.
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) store: Option<String>,
     /// The tenant in whose name to call.

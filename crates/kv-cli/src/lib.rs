@@ -70,9 +70,9 @@ async fn execute(args: Args, out: &mut dyn Write, err: &mut dyn Write) -> Result
     let verb = match args.invocation {
         Invocation::Store(verb) => verb,
         Invocation::Tasks(tasks) => {
-            let kv = store::open(&args.store, &mut out).await?;
+            let (kv, settings) = store::open_scheduler(&args.store, &mut out).await?;
             let context = store::context(&args.store);
-            let done = command::tasks(&kv, tasks, context, &mut out).await;
+            let done = command::tasks(&kv, tasks, &settings, context, &mut out).await;
             kv.close().await;
             return done;
         }

@@ -189,6 +189,27 @@ fn tasks_have_tenants_on_a_bare_store_too() {
     assert_eq!(out(&output), "{\"queue\":\"default\",\"requeued\":0}\n");
 }
 
+/// The other store would answer, too: only the one that demands a tenant refuses.
+#[test]
+fn the_configuration_says_where_the_tasks_are() {
+    let tasks = |section: &str| {
+        let there = directory_with(&format!("{CONFIG}\n[default.scheduler]\n{section}"));
+        in_directory(there.path(), &["tasks", "queues"])
+    };
+    let output = tasks("store = \"bare\"\nnamespace = \"shop\"");
+    assert_eq!((code(&output), out(&output)), (1, ""), "{output:?}");
+    for (section, reason) in [
+        ("", "--store: bare, tenants"),
+        ("store = \"tenants\"", "tenant"),
+        ("store = \"bare\"\nnamespce = \"shop\"", "namespace"),
+        ("store = \"bare\"\nlease = \"1ms\"", "scheduler.lease"),
+    ] {
+        let output = tasks(section);
+        assert_eq!(code(&output), 2, "{section}: {output:?}");
+        assert!(err(&output).contains(reason), "{section}: {output:?}");
+    }
+}
+
 #[test]
 fn completions_for_three_shells() {
     for shell in ["bash", "zsh", "fish"] {

@@ -16,6 +16,7 @@ mod record;
 mod registry;
 mod retry;
 mod scheduler;
+mod settings;
 mod status;
 mod store;
 mod stored;
@@ -38,6 +39,7 @@ pub use self::{
     registry::{KnownQueue, WorkerInfo},
     retry::{Jitter, Retry},
     scheduler::{Scheduler, SchedulerBuilder},
+    settings::{OrderSetting, QueueSettings, RetrySettings, SchedulerSettings},
     status::{State, Status},
     task::Task,
     trace::TraceContext,

@@ -1,7 +1,7 @@
 //! The handle that tasks are scheduled with.
 
 use crate::{
-    Enqueue, Handle, QueueName, Task, TaskId,
+    Enqueue, Handle, QueueName, Retry, Task, TaskId,
     queue::Queue,
     registry::Registry,
     store::Store,
@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 /// The namespace of queues where nothing else is said.
-const NAMESPACE: &str = "tasks";
+pub(crate) const NAMESPACE: &str = "tasks";
 
 /// The queue where nothing else is said.
 pub(crate) const DEFAULT_QUEUE: &str = "default";
@@ -67,6 +67,7 @@ struct Inner {
     store: Store,
     namespace: QueueName,
     registry: Registry,
+    retry: Retry,
     queues: Mutex<HashMap<QueueName, Arc<Queue>>>,
     sequence: Mutex<uuid::ContextV7>,
 }
@@ -76,6 +77,7 @@ struct Inner {
 pub struct SchedulerBuilder<'a> {
     kv: &'a Kv,
     namespace: &'a str,
+    retry: Retry,
     clock: Arc<dyn Clock>,
 }
 
@@ -85,6 +87,13 @@ impl<'a> SchedulerBuilder<'a> {
     #[must_use]
     pub fn namespace(mut self, namespace: &'a str) -> Self {
         self.namespace = namespace;
+        self
+    }
+
+    /// How often tasks are tried whose kind says nothing of it, or asks for just the usual.
+    #[must_use]
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
         self
     }
 
@@ -107,6 +116,7 @@ impl<'a> SchedulerBuilder<'a> {
             store: Store::new(self.kv, self.clock)?,
             registry: Registry::new(&namespace)?,
             namespace,
+            retry: self.retry,
             queues: Mutex::default(),
             sequence: Mutex::default(),
         })))
@@ -127,6 +137,7 @@ impl Scheduler {
         SchedulerBuilder {
             kv,
             namespace: NAMESPACE,
+            retry: Retry::default(),
             clock: Arc::new(SystemClock),
         }
     }
@@ -196,6 +207,14 @@ impl Scheduler {
             .commit(transitions::find(queue, member))
             .await?;
         transitions::found(reply)
+    }
+
+    /// What a task is tried by that asks for this.
+    pub(crate) fn retry_for(&self, asked: Retry) -> Retry {
+        match asked == Retry::default() {
+            true => self.0.retry,
+            false => asked,
+        }
     }
 
     pub(crate) fn new_id(&self) -> TaskId {

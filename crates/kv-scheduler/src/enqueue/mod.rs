@@ -160,7 +160,7 @@ impl<T: Task> Enqueue<T> {
         envelope.codec = options.codec;
         envelope.priority = options.priority;
         envelope.unique = unique;
-        envelope.retry = options.retry;
+        envelope.retry = self.scheduler.retry_for(options.retry);
         envelope.retention = options.retention;
         envelope.trace = self.trace;
         let planned = Planned {

@@ -17,7 +17,6 @@ use self::{
     counts::Counts,
     dispatch::{Until, dispatch},
     presence::Attendance,
-    settings::{LEASES, Settings},
     station::{Claims, Station},
 };
 use crate::{
@@ -27,7 +26,7 @@ use crate::{
     scheduler::DEFAULT_QUEUE,
 };
 use kv_core::{ClaimOrder, Error, ErrorKind, Result};
-use std::{borrow::Cow, fmt, pin::pin, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, num::NonZeroUsize, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     sync::{Mutex, Notify, mpsc},
     task::JoinSet,
@@ -35,6 +34,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service};
 
+pub(crate) use self::settings::{LEASES, Settings};
 pub use self::{
     counts::Report,
     settings::{Delivery, Serve},
@@ -88,6 +88,9 @@ pub struct Worker {
 }
 
 impl Worker {
+    /// So many tasks of a queue at a time where nothing is said. The compiler sees that it is not zero.
+    pub(crate) const CONCURRENCY: NonZeroUsize = NonZeroUsize::new(16).expect("it is not zero");
+
     /// A worker that has no handlers yet. Without [`queue`](Self::queue) it serves `default`, 16 tasks
     /// at a time.
     pub fn new(scheduler: &Scheduler) -> Self {
@@ -314,7 +317,7 @@ impl Worker {
         if !LEASES.contains(&self.settings.lease) {
             return refuse("a lease must be 100 ms to a day: Worker::lease");
         }
-        let usual = [(Cow::Borrowed(DEFAULT_QUEUE), 16)];
+        let usual = [(Cow::Borrowed(DEFAULT_QUEUE), Self::CONCURRENCY.get())];
         let queues = if self.queues.is_empty() {
             &usual[..]
         } else {

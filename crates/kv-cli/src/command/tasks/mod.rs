@@ -11,20 +11,19 @@ use crate::{
     output::Output,
 };
 use kv_core::{Context, Kv};
-use kv_scheduler::Scheduler;
+use kv_scheduler::{Scheduler, SchedulerSettings};
 
 /// Runs one of the commands, in the name of the tenant of the context.
 pub(crate) async fn run(
     kv: &Kv,
     tasks: Tasks,
+    settings: &SchedulerSettings,
     context: Option<Context>,
     out: &mut Output<'_>,
 ) -> Result<Exit, Failure> {
-    let mut builder = Scheduler::builder(kv);
-    if let Some(namespace) = &tasks.namespace {
-        builder = builder.namespace(namespace);
-    }
-    let scheduler = builder.build()?;
+    let usual = settings.namespace.as_str();
+    let namespace = tasks.namespace.as_deref().unwrap_or(usual);
+    let scheduler = Scheduler::builder(kv).namespace(namespace).build()?;
     let done = verb(&scheduler, tasks.verb, out);
     match context {
         Some(context) => context.scope(done).await,
