@@ -21,6 +21,7 @@ mod status;
 mod store;
 mod stored;
 mod task;
+pub mod telemetry;
 mod trace;
 mod transitions;
 mod worker;

@@ -1,6 +1,6 @@
 //! Where a queue lies on the store.
 
-use crate::{Priority, QueueName, registry::Announcement};
+use crate::{Priority, QueueName, registry::Announcement, telemetry::Scheduled};
 use kv_core::{Context, Key, KeyGroup, Member, Result};
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 
@@ -8,6 +8,7 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 /// that is its state.
 #[derive(Debug)]
 pub(crate) struct Queue {
+    pub(crate) namespace: QueueName,
     pub(crate) name: QueueName,
     group: KeyGroup,
     /// When tasks are due; one for each priority, so that no score must tell both.
@@ -36,6 +37,8 @@ pub(crate) struct Queue {
     pub(crate) cancelled: Key,
     /// When this process tells the registry again that the queue is there.
     pub(crate) announcement: Announcement,
+    /// How many tasks this process has scheduled.
+    pub(crate) scheduled: Scheduled,
 }
 
 /// The field of `control` that holds claims back.
@@ -60,9 +63,17 @@ impl Queue {
             ended: key(":ended"),
             cancelled: key(":cancelled"),
             announcement: Announcement::default(),
+            scheduled: Scheduled::new(namespace, &name),
+            namespace: namespace.clone(),
             group,
             name,
         })
+    }
+
+    /// One of so many that metrics do not tell them apart.
+    pub(crate) fn unnamed(mut self) -> Self {
+        self.scheduled = Scheduled::new(&self.namespace, &QueueName::trusted("(other)"));
+        self
     }
 
     pub(crate) fn due(&self, priority: Priority) -> &Key {

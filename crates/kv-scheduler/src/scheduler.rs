@@ -187,17 +187,23 @@ impl Scheduler {
         &self.0.registry
     }
 
+    pub(crate) fn namespace(&self) -> &str {
+        self.0.namespace.as_str()
+    }
+
     pub(crate) fn queue(&self, name: &str) -> Result<Arc<Queue>> {
         let name = QueueName::new(name)?;
         if let Some(known) = self.0.queues.lock().get(&name) {
             return Ok(known.clone());
         }
-        let queue = Arc::new(Queue::new(&self.0.namespace, name.clone())?);
+        let queue = Queue::new(&self.0.namespace, name.clone())?;
         let mut queues = self.0.queues.lock();
-        if queues.len() < KNOWN_QUEUES {
-            queues.insert(name, queue.clone());
+        if queues.len() >= KNOWN_QUEUES {
+            return Ok(Arc::new(queue.unnamed()));
         }
-        Ok(queue)
+        // Another caller may have been first.
+        let queue = queues.entry(name).or_insert_with(|| Arc::new(queue));
+        Ok(queue.clone())
     }
 
     /// Looks for a task wherever it may be.

@@ -1,10 +1,15 @@
 //! To the store: what may be sent again, and what not.
 
 use super::{Enqueue, Plan, heads::Heads, settle::settle};
-use crate::{Handle, Scheduler, Task, transitions};
+use crate::{
+    Handle, Scheduler, Task,
+    telemetry::{self, Fail},
+    transitions,
+};
 use futures_util::future::join;
 use kv_core::{Error, ErrorKind, Outcome, RelativeScore, Result, Score, Txn, TxnReply};
 use std::time::Duration;
+use tracing::Instrument;
 
 /// So many bytes of envelopes go with one request.
 const BATCH_BYTES: usize = 1 << 20;
@@ -75,7 +80,12 @@ pub(crate) async fn many<T: Task>(
             }
             batch.push(plan);
         }
-        handles.append(&mut send_batch(scheduler, batch).await);
+        let span = telemetry::enqueue_many(scheduler.namespace(), T::KIND, batch.len());
+        let mut sent = send_batch(scheduler, batch).instrument(span.clone()).await;
+        if let Some(error) = sent.iter().find_map(|it| it.as_ref().err()) {
+            span.fail(error);
+        }
+        handles.append(&mut sent);
     }
     handles
 }

@@ -7,7 +7,7 @@ use crate::{
 };
 use kv_core::{
     ClaimOrder, Error, ErrorKind, Fate, Guard, Mark, Member, Moved, Read, RelativeScore, Result,
-    Score, Txn, TxnReply, Value, ZMove,
+    Score, Timestamp, Txn, TxnReply, Value, ZMove,
 };
 use std::time::Duration;
 
@@ -35,6 +35,8 @@ pub(crate) struct Claimed {
     pub(crate) is_cancelled: bool,
     /// Where it waited; unknown of one whose lease has lapsed.
     pub(crate) from: Option<Priority>,
+    /// When it was due, or its lease had lapsed.
+    pub(crate) since: Timestamp,
     /// Something about it cannot be read through this worker's layers: perhaps it lacks a key.
     pub(crate) unreadable: Option<Error>,
 }
@@ -92,6 +94,7 @@ impl Claimed {
             record,
             is_cancelled,
             from,
+            since: Timestamp::from_micros(moved.before.get() as i64),
             unreadable,
         })
     }

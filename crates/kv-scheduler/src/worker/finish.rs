@@ -190,7 +190,7 @@ fn cannot_be_written(station: &Station, mut open: Open, error: &Error) -> Option
 
 /// An end was written just now.
 fn written(station: &Station, mut open: Open, reply: &TxnReply) {
-    station.counts.written(&open.end.ending);
+    station.written(&open.end);
     if let Some(told) = open.end.told.take() {
         _ = told.send(());
     }
@@ -205,7 +205,7 @@ fn written(station: &Station, mut open: Open, reply: &TxnReply) {
 fn not_written(station: &Station, mut open: Open, found: Finished) -> Option<Open> {
     match found {
         // The answer to an earlier sending was lost, or somebody else took the task away.
-        Finished::Written | Finished::Over => station.counts.written(&open.end.ending),
+        Finished::Written | Finished::Over => station.written(&open.end),
         Finished::Lost => lose(station, &open.end.claim),
         Finished::Cancelled => {
             open.end.ending = Ending::Ack(Over::Cancelled);

@@ -24,6 +24,7 @@ use crate::{
     handler::{Handler, Route, Router, SharedData},
     queue::Queue,
     scheduler::DEFAULT_QUEUE,
+    telemetry::QueueMeters,
 };
 use kv_core::{ClaimOrder, Error, ErrorKind, Result};
 use std::{borrow::Cow, fmt, num::NonZeroUsize, pin::pin, sync::Arc, time::Duration};
@@ -34,7 +35,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service};
 
-pub(crate) use self::settings::{LEASES, Settings};
+pub(crate) use self::{
+    counts::Ended,
+    settings::{LEASES, Settings},
+};
 pub use self::{
     counts::Report,
     settings::{Delivery, Serve},
@@ -276,6 +280,7 @@ impl Worker {
             Until::Drained => {
                 for station in &stations {
                     collect::collect_once(station).await;
+                    collect::look(station).await;
                 }
                 let queues = stations.iter().map(|it| &*it.queue);
                 self.scheduler.announce(queues).await;
@@ -289,7 +294,9 @@ impl Worker {
     }
 
     fn station(&self, queue: Arc<Queue>, counts: Arc<Counts>) -> Arc<Station> {
+        let namespace = &queue.namespace;
         Arc::new(Station {
+            meters: QueueMeters::new(namespace, &queue.name, self.router.kinds()),
             scheduler: self.scheduler.clone(),
             queue,
             settings: self.settings.clone(),

@@ -1,7 +1,7 @@
 //! One task, from its claim to its end.
 
 use super::{
-    counts::add,
+    counts::{Ended, add},
     judge::{self, Ending, Judged, Known, Outcome, Over},
     renew::lose,
     settings::Delivery,
@@ -12,6 +12,7 @@ use crate::{
     envelope::Envelope,
     handler::{Claim, Ctx, Route, StopReason, TaskRequest, TaskResponse, UNABLE},
     record::Record,
+    telemetry::{self, Fail},
     transitions::{Claimed, Recorded},
 };
 use futures_util::{
@@ -22,6 +23,7 @@ use kv_core::Timestamp;
 use std::{any::Any, panic::AssertUnwindSafe, pin::pin, sync::Arc, task::Poll, time::Duration};
 use tokio::sync::oneshot;
 use tower::ServiceExt;
+use tracing::Instrument;
 
 /// A task that can run.
 #[derive(Debug)]
@@ -62,13 +64,16 @@ pub(crate) struct Moment {
 /// Enters a claimed task into the books; what cannot run ends at once.
 pub(crate) fn admit(station: &Station, claimed: Claimed, moment: Moment) -> Admitted {
     let Moment { now, until } = moment;
+    let lateness = claimed.from.map(|_| now.saturating_since(claimed.since));
     if until <= station.now() {
         tracing::warn!(
             queue = %station.queue.name,
             task = ?claimed.fence.member,
             "a lease had ended before the answer to its claim was read"
         );
-        add(&station.counts.lost);
+        station.counts.ended(Ended::Lost);
+        station.meters.claimed(None, lateness);
+        station.meters.ended(None, Ended::Lost);
         return Admitted::Late;
     }
     let recorded = match (&claimed.record, &claimed.unreadable) {
@@ -85,6 +90,8 @@ pub(crate) fn admit(station: &Station, claimed: Claimed, moment: Moment) -> Admi
         Judged::Run(envelope, record) => (Some(envelope), record, None),
         Judged::End(envelope, ending) => (envelope, Record::default(), Some(ending)),
     };
+    let kind = envelope.as_deref().map(|it| &*it.kind);
+    station.meters.claimed(kind, lateness);
     let tally = claimed.fence.tally;
     let number = record.attempt(tally);
     let claim = Arc::new(Claim::new(
@@ -149,7 +156,7 @@ async fn run_once(station: &Station, ready: Ready, ends: Ends) {
     let outcome = work(station, &attempt, route).await;
     station.begun.remove(&attempt.claim);
     match outcome {
-        Outcome::Returned(Ok(_)) => add(&station.counts.succeeded),
+        Outcome::Returned(Ok(_)) => station.ended(&attempt.claim, Ended::Succeeded),
         failed => {
             tracing::warn!(
                 queue = %station.queue.name,
@@ -157,7 +164,7 @@ async fn run_once(station: &Station, ready: Ready, ends: Ends) {
                 error = failed.text(),
                 "a task failed that is not to be begun again"
             );
-            add(&station.counts.failed);
+            station.ended(&attempt.claim, Ended::Failed);
         }
     }
 }
@@ -207,7 +214,25 @@ pub(crate) fn released(claim: Arc<Claim>) -> End {
     End::new(claim, judge::release(record))
 }
 
+/// Runs the handler, and tells how long it took.
 async fn work(station: &Station, attempt: &Attempt, route: Route) -> Outcome {
+    let (claim, envelope) = (&attempt.claim, &attempt.envelope);
+    let span = telemetry::process(&station.queue, &claim.member, envelope, attempt.number);
+    let _slot = station.meters.run();
+    let begun = station.now();
+    let outcome = run_handler(station, attempt, route)
+        .instrument(span.clone())
+        .await;
+    let took = station.now().saturating_sub(begun);
+    let failed = outcome.failure();
+    station.meters.ran(&envelope.kind, took, failed);
+    if let Some(failed) = failed {
+        span.fail_by(failed);
+    }
+    outcome
+}
+
+async fn run_handler(station: &Station, attempt: &Attempt, route: Route) -> Outcome {
     let clock = &station.scheduler.store().clock;
     let left = attempt.deadline.map(|it| it.saturating_sub(station.now()));
     let timeout = attempt.envelope.timeout();
