@@ -150,7 +150,7 @@ impl LabelSpec {
 }
 
 impl MetricSpec {
-    /// A metric of a table: see [`metric_table`](crate::metric_table).
+    /// A metric of a table: see [`metric_table`].
     pub const fn new(
         name: &'static str,
         kind: MetricKind,
