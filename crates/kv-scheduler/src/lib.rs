@@ -22,6 +22,8 @@ mod store;
 mod stored;
 mod task;
 pub mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod trace;
 mod transitions;
 mod worker;

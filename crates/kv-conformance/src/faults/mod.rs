@@ -75,6 +75,19 @@ impl FaultsLayer {
         }
     }
 
+    /// A layer that does a little of each by chance ([`Odds::usual`]): for tests of what is above it.
+    /// The same seed gives the same faults to the same sequence of calls.
+    ///
+    /// ```
+    /// # use kv_conformance::faults::FaultsLayer;
+    /// let faults = FaultsLayer::seed(7);
+    /// let switch = faults.switch();
+    /// # assert_eq!(switch.counts().total(), 0);
+    /// ```
+    pub fn seed(seed: u64) -> Self {
+        Self::new(Plan::random(seed, Odds::usual()))
+    }
+
     /// Only for commands that this holds of. The others pass, and do not use up the plan.
     #[must_use]
     pub fn only(mut self, hits: impl Fn(&Spec) -> bool + Send + Sync + 'static) -> Self {

@@ -46,6 +46,16 @@ impl Odds {
         Self::default()
     }
 
+    /// Of a hundred calls five fail before they are sent, five lose their reply, and five are held
+    /// back for 5 ms.
+    pub fn usual() -> Self {
+        let delay = Fault::Delay(Duration::from_millis(5));
+        let faults = [Fault::FailBefore, Fault::ApplyThenFail, delay];
+        Self {
+            steps: faults.map(|it| (it, 0.05)).into(),
+        }
+    }
+
     /// And this fault in this share of the calls, from 0 to 1.
     ///
     /// # Errors

@@ -199,6 +199,10 @@ impl<T: Task> IntoFuture for Enqueue<T> {
             if let Err(error) = &sent {
                 span.fail(error);
             }
+            #[cfg(feature = "testing")]
+            if let Ok(handle) = &sent {
+                crate::testing::run_inline(handle).await?;
+            }
             sent
         })
     }

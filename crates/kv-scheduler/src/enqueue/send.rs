@@ -87,6 +87,14 @@ pub(crate) async fn many<T: Task>(
         }
         handles.append(&mut sent);
     }
+    #[cfg(feature = "testing")]
+    for handle in &mut handles {
+        if let Ok(it) = handle
+            && let Err(error) = crate::testing::run_inline(it).await
+        {
+            *handle = Err(error);
+        }
+    }
     handles
 }
 

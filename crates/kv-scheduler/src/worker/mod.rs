@@ -312,7 +312,7 @@ impl Worker {
         })
     }
 
-    fn parse(&self) -> Result<Vec<(Arc<Queue>, usize)>> {
+    pub(crate) fn parse(&self) -> Result<Vec<(Arc<Queue>, usize)>> {
         let refuse = |message: &str| Err(Error::new(ErrorKind::InvalidArgument, message));
         if let Some(kind) = self.router.doubled() {
             let message = "a kind has two handlers, of which only one can do it: Worker::handle";
