@@ -31,8 +31,9 @@ const LONGEST_KEY: usize = 512;
 /// # Errors
 /// [`TooLarge`](ErrorKind::TooLarge) above 256 KiB, [`InvalidArgument`](ErrorKind::InvalidArgument) for
 /// names that are none; the store's otherwise. After an error of unknown outcome the task may be there,
-/// or even be done: what was surely not written is sent again here, and what is due in a minute or later,
-/// but a task that is due soon may have been done and be gone.
+/// or even be done: what was surely not written is sent again here, and what is due in a minute or later
+/// (at an instant: in a day or later by our clock, which may be wrong), but a task that is due soon may
+/// have been done and be gone.
 ///
 /// # Cancel safety
 /// Dropped, it leaves the task scheduled or not.

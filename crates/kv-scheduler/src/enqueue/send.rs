@@ -23,6 +23,10 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// A task that is due later than this cannot be over before its last sending.
 const FAR: Duration = Duration::from_secs(60);
 
+/// The same of a task that is due at an instant: our own clock tells how far that is, and may be wrong by
+/// hours.
+const FAR_BY_OUR_CLOCK: Duration = Duration::from_secs(24 * 3600);
+
 /// Whether a task may be sent once more after a sending that may have been written. One that is due
 /// soon may be done and gone by then, and would be done twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +41,7 @@ impl Again {
             RelativeScore::Now(offset) => offset >= FAR.as_micros() as i64,
             RelativeScore::Exact(due) => {
                 let now = plan.scheduler.store().clock.now();
-                due >= Score::from(now.saturating_add(FAR))
+                due >= Score::from(now.saturating_add(FAR_BY_OUR_CLOCK))
             }
             _ => false,
         };
