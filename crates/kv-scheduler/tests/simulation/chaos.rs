@@ -19,6 +19,8 @@ pub(crate) struct Chaos {
     suspends: bool,
     /// Clocks are set.
     jumps: bool,
+    /// The store's clock goes in steps, so that ends of leases come again.
+    pub(crate) coarse: bool,
     /// No message arrives.
     pub(crate) silence: bool,
 }
@@ -32,6 +34,7 @@ impl Chaos {
             stalls: rng.u32(..3) == 0,
             suspends: rng.u32(..4) == 0,
             jumps: rng.bool(),
+            coarse: rng.u32(..5) == 0,
             silence: rng.u32(..4) == 0,
         }
     }
@@ -43,6 +46,7 @@ impl Chaos {
 
     pub(crate) fn heal(&mut self) {
         *self = Self {
+            coarse: self.coarse,
             silence: self.silence,
             ..Self::default()
         };

@@ -3,7 +3,7 @@
 use crate::{
     clock::ProcessClock,
     ledger::KEYS,
-    rules::Facts,
+    rules::{Facts, Unanswered},
     work::{Attempt, End, Job},
 };
 use fastrand::Rng;
@@ -21,6 +21,8 @@ use std::{
 pub(crate) struct Client {
     pub(crate) scheduler: Scheduler,
     pub(crate) clock: Arc<ProcessClock>,
+    /// Whether each task gets an id from here.
+    pub(crate) names_all: bool,
 }
 
 /// What the clients know.
@@ -29,7 +31,7 @@ pub(crate) struct Known {
     pub(crate) handles: Mutex<Vec<Arc<Handle<Job>>>>,
     /// The numbers of the tasks of which it was said that they are scheduled.
     pub(crate) accepted: Mutex<Vec<usize>>,
-    pub(crate) is_refused: AtomicUsize,
+    pub(crate) unanswered: Unanswered,
     pub(crate) under_way: AtomicUsize,
 }
 
@@ -74,7 +76,7 @@ pub(crate) fn act(
     match (what, handle) {
         (0..55, _) | (_, None) => {
             let number = facts.len();
-            let task = enqueue(rng, client, number, facts);
+            let task = enqueue(rng, client, number, known, facts);
             let known = known.clone();
             spawn(guard, async move { take(&known, number, task.await) });
             "schedule"
@@ -82,7 +84,7 @@ pub(crate) fn act(
         (55..60, _) => {
             let first = facts.len();
             let tasks: Vec<_> = (first..first + 3)
-                .map(|number| enqueue(rng, client, number, facts))
+                .map(|number| enqueue(rng, client, number, known, facts))
                 .collect();
             let scheduler = client.scheduler.clone();
             let known = known.clone();
@@ -140,28 +142,33 @@ fn spawn(guard: UnderWay, act: impl Future<Output = ()> + Send + 'static) {
 }
 
 fn take(known: &Known, number: usize, handle: kv_core::Result<Handle<Job>>) {
-    match handle {
-        Ok(handle) => {
-            if matches!(
-                handle.disposition(),
-                Disposition::Scheduled | Disposition::Replaced
-            ) {
-                known.accepted.lock().push(number);
-            }
-            known.handles.lock().push(Arc::new(handle));
+    known.unanswered.lock().remove(&number);
+    if let Ok(handle) = handle {
+        if matches!(
+            handle.disposition(),
+            Disposition::Scheduled | Disposition::Replaced
+        ) {
+            known.accepted.lock().push(number);
         }
-        Err(_) => _ = known.is_refused.fetch_add(1, Ordering::Relaxed),
+        known.handles.lock().push(Arc::new(handle));
     }
 }
 
-fn enqueue(rng: &mut Rng, client: &Client, number: usize, facts: &mut Vec<Facts>) -> Enqueue<Job> {
+fn enqueue(
+    rng: &mut Rng,
+    client: &Client,
+    number: usize,
+    known: &Known,
+    facts: &mut Vec<Facts>,
+) -> Enqueue<Job> {
     let attempts = rng.usize(1..4);
     let attempts = (1..=attempts)
         .map(|it| attempt(rng, it == attempts))
         .collect();
     let task = client.scheduler.enqueue(Job { number, attempts });
     let retry = Retry::exponential(Duration::from_millis(200), Duration::from_secs(1));
-    let retry = retry.attempts(rng.u32(1..5)).lapses(rng.u32(..4));
+    let lapses = rng.u32(..4);
+    let retry = retry.attempts(rng.u32(1..5)).lapses(lapses);
     let mut task = task.retry(retry).priority(Priority::ALL[rng.usize(..3)]);
     task = match rng.u32(..40) {
         0..16 => task,
@@ -174,12 +181,16 @@ fn enqueue(rng: &mut Rng, client: &Client, number: usize, facts: &mut Vec<Facts>
                 .saturating_add(Duration::from_millis(rng.u64(..4_000))))
         }
         // So far ahead that it may be sent again.
-        _ => task.delay(Duration::from_millis(rng.u64(60_000..65_000))),
+        _ => {
+            known.unanswered.lock().insert(number);
+            task.delay(Duration::from_millis(rng.u64(60_000..65_000)))
+        }
     };
     if rng.bool() {
         task = task.retention(Retention::keep(Duration::from_millis(rng.u64(1..30_000))));
     }
-    if rng.u32(..4) == 0 {
+    // Ids that are made break ties by chance.
+    if rng.u32(..4) == 0 || client.names_all {
         task = task.id(format!("n{number}"));
     }
     if rng.u32(..20) == 0 {
@@ -194,7 +205,7 @@ fn enqueue(rng: &mut Rng, client: &Client, number: usize, facts: &mut Vec<Facts>
             _ => unique.extend(),
         });
     }
-    facts.push(Facts::of(key));
+    facts.push(Facts::of(key, lapses));
     task
 }
 

@@ -23,6 +23,8 @@ pub(crate) struct World {
 #[derive(Debug, Default)]
 struct State {
     now: Duration,
+    /// The store's clock shows multiples of so many microseconds.
+    grain: u128,
     sleepers: BTreeMap<(Duration, u64), Waker>,
     last: u64,
 }
@@ -31,8 +33,16 @@ impl World {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             store_clock: VirtualClock::at(START),
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                grain: 1,
+                ..State::default()
+            }),
         })
+    }
+
+    /// From now on the store's clock goes in steps.
+    pub(crate) fn coarsen(&self, grain: Duration) {
+        self.state.lock().grain = grain.as_micros();
     }
 
     /// Since the start.
@@ -49,9 +59,10 @@ impl World {
     pub(crate) fn advance_to(&self, at: Duration) {
         let woken = {
             let mut state = self.state.lock();
-            let span = at.saturating_sub(state.now);
-            self.store_clock.advance(span);
-            state.now += span;
+            state.now = state.now.max(at);
+            let shown = state.now.as_micros() / state.grain * state.grain;
+            let shown = Duration::from_micros(shown as u64);
+            self.store_clock.set(START.saturating_add(shown));
             let later = (state.now + Duration::from_nanos(1), 0);
             let rest = state.sleepers.split_off(&later);
             std::mem::replace(&mut state.sleepers, rest)
@@ -102,15 +113,24 @@ impl ProcessClock {
         self.hands.lock().drift = drift;
     }
 
-    /// Stands still, as after SIGSTOP.
-    pub(crate) fn stall(&self, span: Duration) {
-        self.hands.lock().stalled_until = self.world.now() + span;
+    /// Stands still, as after SIGSTOP; tells for how much longer than it would have.
+    pub(crate) fn stall(&self, span: Duration) -> Duration {
+        let now = self.world.now();
+        let mut hands = self.hands.lock();
+        let before = hands.stalled_until.max(now);
+        hands.stalled_until = before.max(now + span);
+        hands.stalled_until - before
     }
 
     /// Stands still, and does not know it afterwards.
     pub(crate) fn suspend(&self, span: Duration) {
-        self.stall(span);
+        let span = self.stall(span);
         self.hands.lock().suspended += span;
+    }
+
+    /// Whether it ever stood still.
+    pub(crate) fn was_stalled(&self) -> bool {
+        !self.hands.lock().stalled_until.is_zero()
     }
 
     /// What the store's clock shows.

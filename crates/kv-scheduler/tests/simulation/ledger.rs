@@ -104,6 +104,13 @@ impl Snapshot {
         Ok(snapshot)
     }
 
+    /// Whether something was claimed since.
+    pub(crate) fn claims(&self, before: &Self) -> bool {
+        let tally = |it: &Self, member| it.tasks.get(member).map_or(0, |it: &Entry| it.tally);
+        let mut members = self.tasks.keys();
+        members.any(|it| tally(self, it) > tally(before, it))
+    }
+
     /// Every field belongs to a task, and every key to one that lives.
     fn check(&self, books: &[BTreeMap<String, Vec<u8>>]) -> Result<(), String> {
         for (book, fields) in BOOKS.iter().zip(books) {

@@ -5,7 +5,11 @@ use crate::{
     network::ProcessId,
     work::Run,
 };
-use std::collections::HashMap;
+use parking_lot::Mutex;
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 /// The processes below this number are clients, the others workers.
 pub(crate) const FIRST_WORKER: ProcessId = 10;
@@ -15,31 +19,48 @@ pub(crate) const FIRST_WORKER: ProcessId = 10;
 pub(crate) struct Facts {
     /// Which unique key it was scheduled with.
     unique: Option<usize>,
+    /// How often its lease may lapse.
+    most_lapses: u32,
     pub(crate) times_scheduled: u32,
     /// Since it was new or taken back from the dead.
     lapses: u32,
     pub(crate) all_lapses: u32,
     was_requeued: bool,
     /// Claims that may lead to a start, by process, and starts.
-    claims: HashMap<ProcessId, (u32, u32)>,
+    claims: HashMap<ProcessId, Claims>,
     pub(crate) starts: u32,
 }
 
+/// What a process had of a task.
+#[derive(Clone, Copy, Debug, Default)]
+struct Claims {
+    claims: u32,
+    starts: u32,
+    /// How many lapses there had been before the last claim.
+    lapses: u32,
+}
+
 impl Facts {
-    /// Of a task that is to be scheduled, with this unique key.
-    pub(crate) fn of(unique: Option<usize>) -> Self {
+    /// Of a task that is to be scheduled, with this unique key, and may lapse so often.
+    pub(crate) fn of(unique: Option<usize>, most_lapses: u32) -> Self {
         Self {
             unique,
+            most_lapses,
             ..Self::default()
         }
     }
 }
+
+pub(crate) type Unanswered = Arc<Mutex<BTreeSet<usize>>>;
 
 /// What has happened so far.
 #[derive(Default)]
 pub(crate) struct History {
     last: Snapshot,
     pub(crate) facts: Vec<Facts>,
+    /// Tasks that are due so late that they may be sent again, and of which nobody knows whether they were
+    /// scheduled.
+    pub(crate) unanswered: Unanswered,
     /// Whose the last claim of each task is.
     holders: HashMap<String, ProcessId>,
 }
@@ -50,6 +71,8 @@ pub(crate) struct Write {
     pub(crate) by: ProcessId,
     /// A move, not a transaction.
     pub(crate) is_move: bool,
+    /// A task is put into the queue by it.
+    pub(crate) schedules: bool,
     /// The store's time.
     pub(crate) now: i64,
 }
@@ -114,10 +137,10 @@ impl History {
             )?;
             rule(!is_worker, "only clients schedule")?;
             self.facts[after.number].times_scheduled += 1;
-            return rule(
-                self.facts[after.number].times_scheduled == 1,
-                "I4: scheduled twice",
-            );
+            // What is far ahead is sent again, also if somebody has cancelled it meanwhile.
+            let is_open = self.unanswered.lock().contains(&after.number);
+            let is_first = self.facts[after.number].times_scheduled == 1;
+            return rule(is_first || is_open, "I4: scheduled twice");
         };
         let Some(after) = after else {
             return match before.place {
@@ -145,7 +168,9 @@ impl History {
                     facts.all_lapses += 1;
                 }
                 if !before.is_cancelled {
-                    facts.claims.entry(write.by).or_default().0 += 1;
+                    let claims = facts.claims.entry(write.by).or_default();
+                    claims.claims += 1;
+                    claims.lapses = facts.lapses;
                 }
                 self.holders.insert(member.to_owned(), write.by);
                 rule(after.record == before.record, "a claim writes no record")
@@ -190,6 +215,7 @@ impl History {
                 Ok(())
             }
             (Place::Due(from), Place::Due(to)) => {
+                rule(!write.schedules, "I4: what is there is scheduled again")?;
                 rule(!is_worker && from == to, "only clients move what waits")?;
                 rule(
                     after.record == before.record && after.tally == before.tally,
@@ -229,13 +255,22 @@ impl History {
     pub(crate) fn begun(&mut self, run: &Run) -> Verdict {
         let facts = &mut self.facts[run.number];
         facts.starts += 1;
-        let (claims, starts) = facts.claims.entry(run.process).or_default();
-        *starts += 1;
-        if starts > claims {
+        let it = facts.claims.entry(run.process).or_default();
+        it.starts += 1;
+        if it.starts > it.claims {
             return Err(format!(
-                "I4, I11: task {} begun {starts} times by {} with {claims} claims of it",
+                "I4, I11: task {} begun by {}: {it:?}",
                 run.number, run.process
             ));
+        }
+        if it.lapses > facts.most_lapses {
+            return Err(format!(
+                "I4: task {} begun in spite of its lapses",
+                run.number
+            ));
+        }
+        if run.ctx.lease_left().is_zero() {
+            return Err(format!("I3: task {} begun after its lease", run.number));
         }
         Ok(())
     }

@@ -35,6 +35,8 @@ pub(crate) struct Process {
     pub(crate) clock: Arc<ProcessClock>,
     pub(crate) stop: Option<oneshot::Sender<()>>,
     pub(crate) task: JoinHandle<kv_core::Result<Report>>,
+    /// When it was told to end.
+    stopped: Option<Duration>,
 }
 
 pub(crate) struct Simulation {
@@ -102,13 +104,21 @@ impl Simulation {
                 ..Trace::default()
             },
         };
+        if chaos.coarse {
+            simulation.world.coarsen(Duration::from_millis(400));
+        }
+        simulation.history.unanswered = simulation.known.unanswered.clone();
         simulation
             .network
             .is_silent
             .store(chaos.silence, Ordering::Relaxed);
         for id in 0..CLIENTS {
             let (scheduler, clock) = simulation.connect(id as ProcessId).await;
-            simulation.clients.push(Client { scheduler, clock });
+            simulation.clients.push(Client {
+                scheduler,
+                clock,
+                names_all: chaos.coarse,
+            });
         }
         for slot in 0..WORKERS {
             simulation.workers.push(None);
@@ -159,6 +169,7 @@ impl Simulation {
             clock,
             stop: Some(stop),
             task,
+            stopped: None,
         });
         self.note("start", id.into());
     }
@@ -167,6 +178,7 @@ impl Simulation {
     pub(crate) fn stop(&mut self, slot: usize) {
         if let Some(mut process) = self.workers[slot].take() {
             _ = process.stop.take().map(|it| it.send(()));
+            process.stopped = Some(self.world.now());
             self.ending.push(process);
         }
     }
@@ -299,9 +311,13 @@ impl Simulation {
         let next = Snapshot::read(&self.kv, &mut self.numbers).await?;
         let write = Write {
             by: call.process,
+            schedules: schedules(&call.request),
             is_move: matches!(call.request.command, Command::ZMove { .. }),
             now: kv_core::Clock::now(&self.world.store_clock).as_micros(),
         };
+        if write.is_move && next.claims(self.history.last()) {
+            self.check_end(call)?;
+        }
         let lapsed = self.history.check(next, write)?;
         for number in lapsed {
             self.note("lapsed", number as u64);
@@ -310,8 +326,22 @@ impl Simulation {
         Ok(reply)
     }
 
-    /// Whoever had a task that is another's now knows it, unless it stands still or has overslept.
+    /// Who was told to end claims nothing more, unless it stood still and hears of it only now.
+    fn check_end(&self, call: &Call) -> Result<(), String> {
+        let sender = self.ending.iter().find(|it| it.id == call.process);
+        let stopped = sender.and_then(|it| it.stopped);
+        if stopped.is_some_and(|it| it < call.sent) && !call.clock.was_stalled() {
+            return Err(format!("I12: {} was told to end and claims", call.process));
+        }
+        Ok(())
+    }
+
+    /// Whoever had a task that is another's now knows it, unless it stands still or has overslept, or
+    /// the store's leases end early.
     fn check_exclusion(&self, number: usize) -> Result<(), String> {
+        if self.chaos.coarse {
+            return Ok(());
+        }
         let knows = |process: ProcessId| {
             let mut workers = self.workers.iter().flatten().chain(&self.ending);
             let process = workers.find(|it| it.id == process);
@@ -356,4 +386,13 @@ fn is_write(request: &Request, reply: &kv_core::Result<Reply>) -> bool {
         (_, Err(_)) => true,
         _ => false,
     }
+}
+
+fn schedules(request: &Request) -> bool {
+    let Command::Commit { txns } = &request.command else {
+        return false;
+    };
+    let is_body =
+        |it: &Op| matches!(it, Op::HSet { key, .. } if key.as_bytes().ends_with(b":task"));
+    txns.iter().any(|txn| txn.then.iter().any(is_body))
 }
