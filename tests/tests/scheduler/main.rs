@@ -5,6 +5,7 @@ mod attempts;
 mod chaos;
 mod claims;
 mod control;
+mod differential;
 mod registry;
 mod site;
 mod unique;

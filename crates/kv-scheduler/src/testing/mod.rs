@@ -57,11 +57,14 @@
 //! ```
 
 mod clock;
+mod differential;
 mod expectation;
 mod inline;
 mod scheduled;
 mod scheduler;
 
+#[doc(hidden)]
+pub use self::differential::trace;
 pub(crate) use self::inline::run_inline;
 pub use self::{
     expectation::Expectation,

@@ -166,7 +166,8 @@ fn enqueue(
         .map(|it| attempt(rng, it == attempts))
         .collect();
     let task = client.scheduler.enqueue(Job { number, attempts });
-    let retry = Retry::exponential(Duration::from_millis(200), Duration::from_secs(1));
+    let least = Duration::from_millis([0, 200][rng.usize(..2)]);
+    let retry = Retry::exponential(least, 5 * least);
     let lapses = rng.u32(..4);
     let retry = retry.attempts(rng.u32(1..5)).lapses(lapses);
     let mut task = task.retry(retry).priority(Priority::ALL[rng.usize(..3)]);

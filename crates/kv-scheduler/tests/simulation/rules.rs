@@ -208,7 +208,7 @@ impl History {
                     && let Some(told) = told_lapses(after)
                 {
                     rule(
-                        told == facts.lapses,
+                        told == facts.lapses && told > facts.most_lapses,
                         &format!("I4: dead for {told} lapses, {} it were", facts.lapses),
                     )?;
                 }

@@ -109,6 +109,7 @@ pub(crate) async fn work(job: Job, ctx: Ctx, desk: Data<Desk>) -> Result<u32, Ta
     match attempt.end {
         End::Succeed => Ok(ctx.attempt()),
         End::Fail => Err("as told".into()),
+        End::Snooze if attempt.obeys => Err(TaskError::snooze(Duration::ZERO)),
         End::Snooze => Err(TaskError::snooze(Duration::from_millis(700))),
         End::Die => Err(TaskError::dead("as told")),
         End::Cancel => Err(TaskError::cancel()),
