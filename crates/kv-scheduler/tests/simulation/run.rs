@@ -105,7 +105,7 @@ impl Simulation {
             },
         };
         if chaos.coarse {
-            simulation.world.coarsen(Duration::from_millis(400));
+            simulation.world.coarsen(LEASE / 2);
         }
         simulation.history.unanswered = simulation.known.unanswered.clone();
         simulation

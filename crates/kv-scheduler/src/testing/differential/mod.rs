@@ -326,7 +326,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test")]
 
     use super::trace;
-    use kv_core::Kv;
+    use kv_core::{Command, Guard, Kv, Request, layer_fn};
     use kv_memory::MemoryStore;
     use std::collections::BTreeSet;
 
@@ -371,5 +371,22 @@ mod tests {
         ] {
             assert!(seen.contains(way), "{way} never happened: {seen:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_store_that_forgets_a_guard_leaves_something_else() {
+        let forgetful = layer_fn("forgetful", |mut request: Request, next| {
+            if let Command::Commit { txns } = &mut request.command {
+                for txn in txns {
+                    txn.when.retain(|it| !matches!(it, Guard::ScoreIs { .. }));
+                }
+            }
+            next.call(request)
+        });
+        let right = Kv::builder(MemoryStore::default()).connect().await;
+        let wrong = Kv::builder(MemoryStore::default()).layer(forgetful);
+        let right = trace(&right.unwrap(), "a", 7, 500).await.unwrap();
+        let wrong = trace(&wrong.connect().await.unwrap(), "a", 7, 500).await;
+        assert_ne!(right, wrong.unwrap());
     }
 }
