@@ -157,31 +157,15 @@ impl Admin {
 
     /// Lists tasks, 100 at a time. A task that moves meanwhile may be missed or come twice.
     pub async fn list(&self, stage: Stage, after: Option<&Cursor>) -> Result<Page> {
-        let members = self.members(self.set(stage), after).await?;
-        let next = (members.len() == PAGE as usize)
-            .then(|| members.last())
-            .flatten()
-            .and_then(|it| {
-                Some(Cursor {
-                    score: it.score?,
-                    member: it.member.clone(),
-                })
-            });
-        let context = Context::current();
-        let mut shown = Vec::new();
-        for it in members {
-            let (id, of) = TaskId::parse_member(&it.member)?;
-            if is_shown(context.as_ref(), of.as_deref()) {
-                shown.push((it.member, id, of));
-            }
-        }
+        let (shown, next) = self.page(self.set(stage), after).await?;
         let finds = shown
             .iter()
-            .map(|(member, ..)| transitions::find(&self.queue, member))
+            .map(|member| transitions::find(&self.queue, member))
             .collect();
         let replies = self.scheduler.store().commit_all(finds).await?;
         let mut tasks = Vec::with_capacity(shown.len());
-        for ((_, id, tenant), reply) in shown.into_iter().zip(replies) {
+        for (member, reply) in shown.into_iter().zip(replies) {
+            let (id, tenant) = TaskId::parse_member(&member)?;
             let Some(found) = transitions::found(reply?)? else {
                 continue;
             };
@@ -224,6 +208,33 @@ impl Admin {
             }
         }
         Ok(requeued)
+    }
+
+    pub(crate) fn scheduler(&self) -> &Scheduler {
+        &self.scheduler
+    }
+
+    pub(crate) fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    /// The next members of a set that the caller may see, and where to go on.
+    pub(crate) async fn page(
+        &self,
+        set: &Key,
+        after: Option<&Cursor>,
+    ) -> Result<(Vec<Member>, Option<Cursor>)> {
+        let members = self.members(set, after).await?;
+        let next = behind(&members);
+        let context = Context::current();
+        let mut shown = Vec::with_capacity(members.len());
+        for it in members {
+            let (_, of) = TaskId::parse_member(&it.member)?;
+            if is_shown(context.as_ref(), of.as_deref()) {
+                shown.push(it.member);
+            }
+        }
+        Ok((shown, next))
     }
 
     async fn requeue_member(&self, member: &Member) -> Result<bool> {
@@ -284,6 +295,15 @@ impl fmt::Debug for Admin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Admin({})", self.queue.name)
     }
+}
+
+/// Where to go on behind a page; nowhere if it is not full.
+fn behind(members: &[ScoredMember]) -> Option<Cursor> {
+    let last = members.last().filter(|_| members.len() == PAGE as usize)?;
+    Some(Cursor {
+        score: last.score?,
+        member: last.member.clone(),
+    })
 }
 
 /// Whether somebody in this context may see tasks of this tenant.

@@ -11,6 +11,7 @@ mod names;
 mod options;
 mod queue;
 mod record;
+mod recurring;
 mod retry;
 mod scheduler;
 mod status;
@@ -21,6 +22,8 @@ mod trace;
 mod transitions;
 mod worker;
 
+#[cfg(feature = "cron")]
+pub use self::recurring::Cron;
 pub use self::{
     admin::{Admin, Counts, Cursor, Page, Stage, TaskInfo},
     codec::PayloadCodec,
@@ -30,6 +33,7 @@ pub use self::{
     handler::{Ctx, Data, FromCtx, Handler, TaskRequest, TaskResponse},
     names::{QueueName, TaskId},
     options::{Priority, Retention, TaskOptions, Unique},
+    recurring::{Change, Every, Misfire, Overlap, Recurring, ScheduleInfo, ScheduleName, Upserted},
     retry::{Jitter, Retry},
     scheduler::{Scheduler, SchedulerBuilder},
     status::{State, Status},

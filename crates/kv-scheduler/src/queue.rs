@@ -1,6 +1,6 @@
 //! Where a queue lies on the store.
 
-use crate::{Priority, QueueName};
+use crate::{Priority, QueueName, recurring};
 use kv_core::{Context, Key, KeyGroup, Member, Result};
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 
@@ -34,6 +34,8 @@ pub(crate) struct Queue {
     pub(crate) ended: Key,
     /// The channel on which tasks are told that are to be cancelled.
     pub(crate) cancelled: Key,
+    /// The schedules.
+    pub(crate) recurring: recurring::Keys,
 }
 
 /// The field of `control` that holds claims back.
@@ -57,6 +59,7 @@ impl Queue {
             wake: key(":wake"),
             ended: key(":ended"),
             cancelled: key(":cancelled"),
+            recurring: recurring::Keys::new(&group),
             group,
             name,
         })

@@ -4,6 +4,7 @@
 mod claim;
 mod control;
 mod finish;
+mod recurring;
 mod schedule;
 
 pub(crate) use self::{
@@ -12,6 +13,10 @@ pub(crate) use self::{
         Found, Place, cancel, collect, find, found, pause, requeue, reschedule, resume, surplus,
     },
     finish::{Finished, Owned, ack, ack_cancelled, ack_keeping, again, bury, finished, note},
+    recurring::{
+        AtEnd, Known, Last, Next, Previous, Seen, Written, fire, inspect, known, look, looked,
+        pass, pass_taken, pause_schedule, remove, revive, time_of, write,
+    },
     schedule::{Planned, Refusal, Wake, extend_unique, inherit, refusal, replace, schedule},
 };
 

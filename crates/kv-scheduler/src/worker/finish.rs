@@ -8,7 +8,8 @@ use super::{
 use crate::{
     handle::owned,
     handler::StopReason,
-    transitions::{self, Fence, Finished},
+    recurring,
+    transitions::{self, AtEnd, Fence, Finished},
 };
 use kv_core::{Error, ErrorKind, Outcome, Result, Txn, TxnReply};
 use std::{sync::Arc, time::Duration};
@@ -38,6 +39,10 @@ struct Open {
     /// Whether it was sent and perhaps written. What is found then under another end of the lease is
     /// not ours for certain.
     is_in_doubt: bool,
+    /// What becomes of the schedule that it came of.
+    at_end: Option<AtEnd>,
+    /// The store has told what to send instead, so there is nothing to wait for.
+    is_told: bool,
 }
 
 /// Sends the ends until each is answered or its lease has ended.
@@ -45,10 +50,13 @@ async fn write_all(station: &Station, ends: impl Iterator<Item = End>) {
     let mut open = Vec::with_capacity(BATCH);
     for end in ends {
         let fence = end.claim.fence.clone().lock_owned().await;
+        let (task, envelope) = (&end.claim.member, end.claim.envelope.as_deref());
         open.push(Open {
+            at_end: recurring::rearm(task, envelope),
             end,
             fence,
             is_in_doubt: false,
+            is_told: false,
         });
     }
     let mut pause = PAUSES.0;
@@ -58,11 +66,16 @@ async fn write_all(station: &Station, ends: impl Iterator<Item = End>) {
         if open.is_empty() {
             return;
         }
-        let rest = write(station, open).await;
+        let mut rest = write(station, open).await;
         if rest.is_empty() {
             return;
         }
+        let is_told = rest.iter().all(|it| it.is_told);
+        rest.iter_mut().for_each(|it| it.is_told = false);
         open = rest;
+        if is_told {
+            continue;
+        }
         station.sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
         pause = (pause * 2).min(PAUSES.1);
     }
@@ -161,6 +174,9 @@ fn answered_by(station: &Station, mut open: Open, reply: Result<TxnReply>) -> Op
     match reply.and_then(|it| transitions::finished(&open.fence, it)) {
         Ok(Finished::Written) => {
             station.counts.written(&open.end.ending);
+            if open.at_end.as_ref().is_some_and(|it| it.next.is_some()) {
+                station.ticks.notify_one();
+            }
             if let Some(told) = open.end.told.take() {
                 _ = told.send(());
             }
@@ -173,6 +189,13 @@ fn answered_by(station: &Station, mut open: Open, reply: Result<TxnReply>) -> Op
         Ok(Finished::Lost) => lose(station, &open.end.claim),
         Ok(Finished::Cancelled) => {
             open.end.ending = Ending::Ack(Over::Cancelled);
+            return Some(open);
+        }
+        Ok(Finished::Waits(wait)) => {
+            let task = &open.end.claim.member;
+            let schedule = open.at_end.take().map(|it| it.schedule);
+            open.at_end = schedule.map(|it| recurring::at_end(it, task, wait));
+            open.is_told = true;
             return Some(open);
         }
         Ok(Finished::Renewed(_)) if open.is_in_doubt => lose(station, &open.end.claim),
@@ -215,18 +238,29 @@ fn txn(station: &Station, open: &Open) -> Result<Txn> {
     let envelope = open.end.claim.envelope.as_deref();
     let owned = envelope.and_then(|it| owned(queue, &fence.member, it));
     let owned = owned.as_ref();
-    Ok(match &open.end.ending {
+    let txn = match &open.end.ending {
+        Ending::Again(_, at, record) => {
+            let home = open.end.claim.home;
+            return Ok(transitions::again(
+                queue,
+                fence,
+                home,
+                *at,
+                record.encode()?,
+            ));
+        }
         Ending::Ack(Over::Cancelled) => transitions::ack_cancelled(queue, fence, owned),
         Ending::Ack(_) => transitions::ack(queue, fence, owned),
         Ending::Keep(result, span) => {
             transitions::ack_keeping(queue, fence, owned, result.clone(), *span)
         }
-        Ending::Again(_, at, record) => {
-            transitions::again(queue, fence, open.end.claim.home, *at, record.encode()?)
-        }
         Ending::Bury(record) => {
             let keep = station.settings.keep_dead;
             transitions::bury(queue, fence, owned, record.encode()?, keep)
         }
+    };
+    Ok(match &open.at_end {
+        None => txn,
+        Some(at_end) => at_end.join(queue, txn),
     })
 }

@@ -16,12 +16,13 @@ use self::{
     counts::Counts,
     dispatch::{Until, dispatch},
     settings::{LEASES, Settings},
-    station::{Claims, Station},
+    station::Claims,
 };
 use crate::{
     BoxError, Scheduler, Task, TaskRequest, TaskResponse,
     handler::{Handler, Route, Router, SharedData},
     queue::Queue,
+    recurring::keep_firing,
     scheduler::DEFAULT_QUEUE,
 };
 use kv_core::{ClaimOrder, Error, ErrorKind, Result};
@@ -33,6 +34,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service};
 
+pub(crate) use self::station::Station;
 pub use self::{
     counts::Report,
     settings::{Delivery, Serve},
@@ -244,6 +246,9 @@ impl Worker {
             background.spawn(renew::renew(station.clone()));
             background.spawn(hints::listen(station.clone()));
             background.spawn(collect::collect(station.clone()));
+            if matches!(until, Until::Stopped(_)) {
+                background.spawn(keep_firing(station.clone()));
+            }
             dispatchers.spawn(dispatch(station, places, until.clone(), ends));
         }
         while let Some(ended) = dispatchers.join_next().await {
@@ -273,6 +278,7 @@ impl Worker {
             claims: Claims::default(),
             begun: Claims::default(),
             hint: Notify::new(),
+            ticks: Notify::new(),
             left: Notify::new(),
             crowded: Notify::new(),
             late: Notify::new(),
