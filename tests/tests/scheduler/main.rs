@@ -5,6 +5,7 @@ mod attempts;
 mod chaos;
 mod claims;
 mod control;
+mod recurring;
 mod site;
 mod unique;
 mod waiting;

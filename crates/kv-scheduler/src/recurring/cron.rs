@@ -18,13 +18,15 @@ const LONG_AGO: Timestamp = Timestamp::from_micros(946_684_800_000_000);
 /// (`MON`, `JAN`) and `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`: the Open Cron Pattern
 /// Specification. If both days are given, either will do.
 ///
-/// When clocks are changed, an expression that gives second, minute and hour by numbers
+/// When clocks are changed, an expression that gives one second, one minute and one hour, each by a
+/// number,
 ///
-/// - has a tick of the hour that is left out right after the gap,
-/// - and one tick of the hour that comes twice, the first time.
+/// - has its tick right after the gap where the clock leaves that time out,
+/// - and one tick where that time comes twice: the first time.
 ///
-/// Any other, such as `*/15 * * * *`, goes by real time: it has no tick in the hour that is left out,
-/// and one each time that the clock shows it in the hour that comes twice.
+/// Any other, such as `*/15 * * * *` or `0 2,14 * * *`, goes by real time: it has no tick at a time that
+/// is left out, and one each time that the clock shows it where it comes twice. So two fixed times of a
+/// day are better two schedules.
 ///
 /// The database of zones is that of the program, so that all programs of one build agree.
 ///
@@ -53,33 +55,34 @@ impl Cron {
     /// [`InvalidArgument`](ErrorKind::InvalidArgument) if it is none, or one that has no tick ever, such
     /// as on the 30th of February.
     pub fn parse(expression: &str) -> Result<Self> {
-        let refuse = |message: &str| {
-            Error::new(ErrorKind::InvalidArgument, message)
-                .with_context("expression", expression.escape_debug())
-        };
+        let cron = Self::read(expression)?;
+        match cron.next(LONG_AGO) {
+            Some(_) => Ok(cron),
+            None => {
+                let message =
+                    "the cron expression never has a tick: no such day is in the calendar";
+                Err(refused(expression, message))
+            }
+        }
+    }
+
+    /// The same with an expression that was parsed before.
+    pub(super) fn read(expression: &str) -> Result<Self> {
         let parser = CronParser::builder()
             .seconds(Seconds::Optional)
             .year(Year::Disallowed)
             .build();
         let parsed = parser.parse(expression).map_err(|error| {
-            refuse(
-                "not a cron expression; give second, minute, hour, day of the month, month and day of \
-                 the week, as in `0 30 2 * * *`, or leave the second out",
-            )
-            .with_context("reason", error)
+            let message = "not a cron expression; give second, minute, hour, day of the month, month \
+                           and day of the week, as in `0 30 2 * * *`, or leave the second out";
+            refused(expression, message).with_context("reason", error)
         })?;
         let words: Vec<_> = expression.split_whitespace().collect();
-        let cron = Self {
+        Ok(Self {
             expression: words.join(" "),
             parsed: Box::new(parsed),
             zone: TimeZone::UTC,
-        };
-        match cron.next(LONG_AGO) {
-            Some(_) => Ok(cron),
-            None => Err(refuse(
-                "the cron expression never has a tick: no such day is in the calendar",
-            )),
-        }
+        })
     }
 
     /// By the clocks of this zone, by its name in the IANA database: `Europe/Berlin`.
@@ -164,6 +167,11 @@ impl fmt::Debug for Cron {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Cron({self})")
     }
+}
+
+fn refused(expression: &str, message: &str) -> Error {
+    Error::new(ErrorKind::InvalidArgument, message)
+        .with_context("expression", expression.escape_debug())
 }
 
 #[cfg(test)]

@@ -45,11 +45,16 @@ pub(super) enum Deed {
 }
 
 impl Due {
-    /// Reads the schedule of a tick that is due.
+    /// Reads the schedule of a tick that is due; ticks from `counted` on are known to be not too many.
     ///
     /// # Errors
     /// If this program cannot fire it.
-    pub(super) fn read(schedule: Member, score: Score, known: Known) -> Result<Self> {
+    pub(super) fn read(
+        schedule: Member,
+        score: Score,
+        known: Known,
+        counted: Option<Timestamp>,
+    ) -> Result<Self> {
         let refuse = |why| Error::new(ErrorKind::Codec, unreadable(why));
         let (name, _) = ScheduleName::parse_member(&schedule)?;
         let (Some(spec), Some(print)) = (known.spec, known.print) else {
@@ -62,7 +67,8 @@ impl Due {
             (Overlap::QueueOne, Misfire::All { .. }) => Misfire::Coalesce,
             (_, misfire) => misfire,
         };
-        let selected = ticks::select(&rule, spec.until(), misfire, time_of(score), known.now);
+        let (tick, now) = (time_of(score), known.now);
+        let selected = ticks::select(&rule, spec.until(), misfire, tick, now, counted);
         Ok(Self {
             schedule,
             name,
@@ -87,6 +93,11 @@ impl Due {
     /// The task that it is to become.
     pub(super) fn task(&self) -> Option<Member> {
         self.member_of(self.selected.run?)
+    }
+
+    /// The tick that becomes a task, if one does.
+    pub(super) fn tick(&self) -> Option<Timestamp> {
+        self.selected.run
     }
 
     /// As it was seen, with the last task where it is.

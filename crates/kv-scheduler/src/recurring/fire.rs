@@ -5,8 +5,12 @@ use crate::{
     transitions::{self, Place, Seen},
     worker::Station,
 };
-use kv_core::{Member, Result, ScoredMember, Txn};
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use kv_core::{Member, Result, ScoredMember, Timestamp, Txn};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 /// How long to sleep at most: a message that a schedule has come can be lost.
 const LONGEST: Duration = Duration::from_secs(10);
@@ -81,6 +85,8 @@ struct Round<'a> {
     left: HashSet<Member>,
     /// What was refused: another was faster, or the task is there.
     refused: HashSet<Member>,
+    /// From which tick on those of a schedule are made up for.
+    counted: HashMap<Member, Timestamp>,
 }
 
 impl<'a> Round<'a> {
@@ -90,6 +96,7 @@ impl<'a> Round<'a> {
             tasks: 0,
             left: HashSet::new(),
             refused: HashSet::new(),
+            counted: HashMap::new(),
         }
     }
 
@@ -161,8 +168,14 @@ impl<'a> Round<'a> {
             let Some(score) = known.next.filter(|it| Some(*it) == tick.score) else {
                 continue;
             };
-            match Due::read(tick.member.clone(), score, known) {
-                Ok(it) => due.push(it),
+            let counted = self.counted.get(&tick.member).copied();
+            match Due::read(tick.member.clone(), score, known, counted) {
+                Ok(it) => {
+                    if let Some(first) = it.tick() {
+                        self.counted.entry(tick.member).or_insert(first);
+                    }
+                    due.push(it);
+                }
                 Err(error) => self.leave(tick.member, &error),
             }
         }

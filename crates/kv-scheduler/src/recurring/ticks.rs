@@ -13,13 +13,15 @@ pub(crate) struct Selected {
     pub(crate) next: Option<Timestamp>,
 }
 
-/// Selects from the ticks from `tick` to `now`.
+/// Selects from the ticks from `tick` to `now`. Those from `counted` on have been counted before and are
+/// not too many, as far as that matters.
 pub(crate) fn select(
     rule: &Rule,
     until: Option<Timestamp>,
     misfire: Misfire,
     tick: Timestamp,
     now: Timestamp,
+    counted: Option<Timestamp>,
 ) -> Selected {
     let is_within = |it: &Timestamp| until.is_none_or(|until| *it <= until);
     let end = until.map_or(now, |until| until.min(now));
@@ -32,6 +34,7 @@ pub(crate) fn select(
     let first = match misfire {
         Misfire::Coalesce => Some(last(rule, tick, end)),
         Misfire::Skip { grace } => not_before(rule, tick, earlier(now, grace)),
+        Misfire::All { .. } if counted.is_some_and(|it| it <= tick) => Some(tick),
         Misfire::All { max } => Some(first_of_last(rule, tick, end, max)),
     };
     match first.filter(is_within) {
@@ -118,7 +121,7 @@ mod tests {
     }
 
     fn selected(misfire: Misfire, until: Option<i64>, now: i64) -> (Option<i64>, Option<i64>) {
-        let Selected { run, next } = select(&RULE, until.map(at), misfire, at(100), at(now));
+        let Selected { run, next } = select(&RULE, until.map(at), misfire, at(100), at(now), None);
         (
             run.map(Timestamp::as_micros),
             next.map(Timestamp::as_micros),
@@ -175,6 +178,8 @@ mod tests {
         assert_eq!(selected(all(3), None, 139), (Some(110), Some(120)));
         assert_eq!(selected(all(1), None, 139), (Some(130), Some(140)));
         assert_eq!(selected(all(2), Some(125), 139), (Some(110), Some(120)));
+        let counted = select(&RULE, None, all(1), at(110), at(139), Some(at(100)));
+        assert_eq!(counted.run, Some(at(110)));
     }
 
     #[test]

@@ -94,7 +94,7 @@ impl Rule {
             Timing::Rate(micros) => Ok(Self::Rate(*micros)),
             Timing::Delay(micros) => Ok(Self::Delay(*micros)),
             #[cfg(feature = "cron")]
-            Timing::Cron { expression, zone } => Cron::parse(expression)
+            Timing::Cron { expression, zone } => Cron::read(expression)
                 .and_then(|it| it.time_zone(zone))
                 .map(Self::Cron)
                 // Perhaps a newer program knows the zone.
