@@ -72,12 +72,7 @@ fn a_tick_does_not_depend_on_where_the_search_begins() {
     for case in Case::all() {
         let cron = case.cron();
         for pair in case.ticks.windows(2).filter(|it| it[1] - it[0] > 1) {
-            for before in [
-                pair[0],
-                pair[0] + 1,
-                i64::midpoint(pair[0], pair[1]),
-                pair[1] - 1,
-            ] {
+            for before in [pair[0] + 1, i64::midpoint(pair[0], pair[1])] {
                 let next = cron
                     .next(Timestamp::from_micros(before * 1_000_000))
                     .unwrap();

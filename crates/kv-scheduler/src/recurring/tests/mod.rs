@@ -3,6 +3,7 @@
 
 mod at_end;
 mod declared;
+mod guards;
 mod late;
 mod overlaps;
 
