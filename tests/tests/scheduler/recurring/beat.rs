@@ -53,6 +53,15 @@ impl Heard {
         ticks
     }
 
+    /// The ticks of the tasks that were begun, each task once.
+    pub(super) fn first_attempts(&self) -> Vec<i64> {
+        let mut begun = self.all();
+        begun.retain(|it| it.attempt == 1);
+        let mut ticks: Vec<_> = begun.iter().map(|it| it.tick.as_micros()).collect();
+        ticks.sort_unstable();
+        ticks
+    }
+
     pub(super) async fn until(&self, count: usize) {
         until("tasks are begun", async || self.count() >= count).await;
     }
