@@ -101,9 +101,6 @@ impl<'a> Round<'a> {
     }
 
     fn end(self, next: Option<Duration>) -> Fired {
-        if self.tasks > 0 {
-            self.station.hint.notify_one();
-        }
         Fired {
             tasks: self.tasks,
             next,
@@ -133,6 +130,7 @@ impl<'a> Round<'a> {
             .map(|(seen, deed, last)| self.txn(seen, deed, *last))
             .collect();
         let replies = self.station.scheduler.store().commit_all(txns).await?;
+        let before = self.tasks;
         for ((seen, deed, _), reply) in deeds.into_iter().zip(replies) {
             let is_fire = matches!(deed, Deed::Fire { .. });
             match reply {
@@ -143,6 +141,9 @@ impl<'a> Round<'a> {
                 Ok(_) => _ = self.refused.insert(seen.schedule),
                 Err(error) => self.leave(seen.schedule, &error),
             }
+        }
+        if self.tasks > before {
+            self.station.hint.notify_one();
         }
         Ok(())
     }
