@@ -112,7 +112,15 @@ impl<'a> Round<'a> {
         let places = self.find_previous(&due).await?;
         let taken = self.find_taken(&due).await?;
         let mut deeds = Vec::with_capacity(due.len());
-        for ((due, place), is_taken) in due.into_iter().zip(places).zip(taken) {
+        for ((due, place), taken) in due.into_iter().zip(places).zip(taken) {
+            // What is stored of a task can be unreadable here: that holds up this schedule only.
+            let (place, is_taken) = match place.and_then(|it| Ok((it, taken?.is_some()))) {
+                Ok(found) => found,
+                Err(error) => {
+                    self.leave(due.schedule, &error);
+                    continue;
+                }
+            };
             let deed = match decide(&due, place) {
                 Ok(Deed::Fire { task, next, .. }) if is_taken => Ok(Deed::PassTaken {
                     task: task.member,
@@ -184,20 +192,19 @@ impl<'a> Round<'a> {
     }
 
     /// Where the last tasks are, of those schedules that ask.
-    async fn find_previous(&self, due: &[Due]) -> Result<Vec<Option<Place>>> {
+    async fn find_previous(&self, due: &[Due]) -> Result<Vec<Result<Option<Place>>>> {
         self.find(due.iter().map(Due::previous).collect()).await
     }
 
-    /// Whether the tasks are there already, of those schedules that were refused.
-    async fn find_taken(&self, due: &[Due]) -> Result<Vec<bool>> {
+    /// Where the tasks are already, of those schedules that were refused.
+    async fn find_taken(&self, due: &[Due]) -> Result<Vec<Result<Option<Place>>>> {
         let refused = due
             .iter()
             .map(|it| it.task().filter(|_| self.refused.contains(&it.schedule)));
-        let places = self.find(refused.collect()).await?;
-        Ok(places.into_iter().map(|it| it.is_some()).collect())
+        self.find(refused.collect()).await
     }
 
-    async fn find(&self, tasks: Vec<Option<Member>>) -> Result<Vec<Option<Place>>> {
+    async fn find(&self, tasks: Vec<Option<Member>>) -> Result<Vec<Result<Option<Place>>>> {
         let queue = &self.station.queue;
         let finds: Vec<Txn> = tasks
             .iter()
@@ -205,19 +212,18 @@ impl<'a> Round<'a> {
             .map(|it| transitions::find(queue, it))
             .collect();
         if finds.is_empty() {
-            return Ok(vec![None; tasks.len()]);
+            return Ok(tasks.iter().map(|_| Ok(None)).collect());
         }
         let replies = self.station.scheduler.store().commit_all(finds).await?;
         let mut replies = replies.into_iter();
-        let mut places = Vec::with_capacity(tasks.len());
-        for task in tasks {
-            let found = match task.and_then(|_| replies.next()) {
-                None => None,
-                Some(reply) => transitions::found(reply?)?,
+        let places = tasks.into_iter().map(|task| {
+            let Some(reply) = task.and_then(|_| replies.next()) else {
+                return Ok(None);
             };
-            places.push(found.map(|it| it.place));
-        }
-        Ok(places)
+            let found = transitions::found(reply?)?;
+            Ok(found.map(|it| it.place))
+        });
+        Ok(places.collect())
     }
 
     fn txn(&self, seen: &Seen, deed: &Deed, last: transitions::Last) -> Txn {
