@@ -1,6 +1,7 @@
 //! The reference of all settings, and the JSON schema that editors take.
 
-use kv_factory::Factory;
+use kv_factory::{Factory, FactoryBuilder};
+use kv_scheduler::SchedulerSettings;
 use std::error::Error;
 
 /// For people.
@@ -8,12 +9,19 @@ pub(crate) const PAGE: &str = "docs/configuration.md";
 /// For editors.
 pub(crate) const SCHEMA: &str = "docs/settings.schema.json";
 
-pub(crate) fn page() -> String {
+pub(crate) fn page() -> Result<String, Box<dyn Error>> {
     let mark = "<!-- generated: cargo xtask example generate -->\n\n";
-    format!("{mark}{}", Factory::builder().reference())
+    Ok(format!("{mark}{}", builder()?.reference()))
 }
 
 pub(crate) fn schema() -> Result<String, Box<dyn Error>> {
-    let schema = Factory::builder().json_schema();
+    let schema = builder()?.json_schema();
     Ok(serde_json::to_string_pretty(&schema)? + "\n")
+}
+
+/// With the sections of consumers.
+fn builder() -> Result<FactoryBuilder, Box<dyn Error>> {
+    let mut builder = Factory::builder();
+    builder.describe_section::<SchedulerSettings>("scheduler")?;
+    Ok(builder)
 }

@@ -25,7 +25,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         ),
         (metrics::PATH, metrics::page()?),
         (stacks::PATH, stacks::page()?),
-        (configuration::PAGE, configuration::page()),
+        (configuration::PAGE, configuration::page()?),
         (configuration::SCHEMA, configuration::schema()?),
     ];
     let mut code = ExitCode::SUCCESS;

@@ -1,6 +1,7 @@
-//! The page about what the layers tell.
+//! The page about what the layers and the scheduler tell.
 
-use kv_wrappers::telemetry::{FIELDS, LABELS, METRICS, TARGET};
+use kv_scheduler::telemetry as scheduler;
+use kv_wrappers::telemetry::{FIELDS, FieldSpec, LABELS, LabelSpec, METRICS, MetricSpec, TARGET};
 use std::fmt::{self, Write};
 
 /// Where it is, from the root of the repository.
@@ -8,17 +9,50 @@ pub(crate) const PATH: &str = "docs/metrics.md";
 
 pub(crate) fn page() -> Result<String, fmt::Error> {
     let mut out = String::from(
-        "<!-- generated from crates/kv-wrappers/src/telemetry (cargo xtask example generate); do not edit -->\n\
-         # What the layers tell\n\n\
+        "<!-- generated from the telemetry of kv-wrappers and kv-scheduler (cargo xtask example generate); do not edit -->\n\
+         # What the layers and the scheduler tell\n\n\
          Metrics go to the recorder of the crate `metrics`, spans and events to the subscriber of `tracing`;\n\
          both are the program's, installed before a stack is put together. `cargo xtask example observed`\n\
          exports them to Prometheus and OpenTelemetry and has a dashboard.\n\n\
          ## Metrics\n\n\
          Latency has the name that OpenTelemetry's `db.client.operation.duration` has in Prometheus, and labels\n\
-         are OpenTelemetry's attributes with underscores where there is one; the rest begins with `kv_`.\n\n\
-         | metric | kind | unit | labels | told by | meaning |\n|---|---|---|---|---|---|\n",
+         are OpenTelemetry's attributes with underscores where there is one; the rest begins with `kv_`.\n",
     );
-    for it in METRICS {
+    write_metrics(&mut out, METRICS)?;
+    write_labels(&mut out, "## Labels", LABELS)?;
+    let kinds: Vec<_> = kv_core::ErrorKind::ALL.iter().map(|it| it.name()).collect();
+    writeln!(out, "\nThe names of `ErrorKind`: {}.", codes(&kinds))?;
+    write!(
+        out,
+        "\n## Spans and events\n\n\
+         The target is `{TARGET}`. A call is a span named after the operation and the namespace, and one event when\n\
+         it ends: with a warning if the store was in trouble or the call was slow, else at the layer's level.\n\
+         Keys are not told unless that is switched on, and then only their beginning; values and the texts of\n\
+         errors never are.\n"
+    )?;
+    write_fields(&mut out, FIELDS)?;
+    out.push_str(
+        "\n## The scheduler\n\n\
+         Install recorder and subscriber before a scheduler is made. How long handlers run has the name that\n\
+         OpenTelemetry's `messaging.process.duration` has in Prometheus.\n",
+    );
+    write_metrics(&mut out, scheduler::METRICS)?;
+    write_labels(&mut out, "### Labels of the scheduler", scheduler::LABELS)?;
+    out.push_str(
+        "\n### Spans of the scheduler\n\n\
+         `enqueue`, for a task or for as many as go with one request, and `process`, a root, in which the handler\n\
+         runs. Both are at the level `INFO`. Handlers, and layers of tower around them, have the trace in which the\n\
+         task was scheduled as `TraceContext::current()`; a bridge to OpenTelemetry adds it to the span as a link.\n",
+    );
+    write_fields(&mut out, scheduler::FIELDS)?;
+    Ok(out)
+}
+
+fn write_metrics(out: &mut String, metrics: &[MetricSpec]) -> fmt::Result {
+    out.push_str(
+        "\n| metric | kind | unit | labels | told by | meaning |\n|---|---|---|---|---|---|\n",
+    );
+    for it in metrics {
         writeln!(
             out,
             "| `{}` | {} | {} | {} | `{}` | {} |",
@@ -30,26 +64,24 @@ pub(crate) fn page() -> Result<String, fmt::Error> {
             it.meaning
         )?;
     }
-    out.push_str("\n## Labels\n\n| label | values |\n|---|---|\n");
-    for it in LABELS {
+    Ok(())
+}
+
+fn write_labels(out: &mut String, title: &str, labels: &[LabelSpec]) -> fmt::Result {
+    writeln!(out, "\n{title}\n\n| label | values |\n|---|---|")?;
+    for it in labels {
         writeln!(out, "| `{}` | {} |", it.name, it.meaning)?;
     }
-    let kinds: Vec<_> = kv_core::ErrorKind::ALL.iter().map(|it| it.name()).collect();
-    writeln!(out, "\nThe names of `ErrorKind`: {}.", codes(&kinds))?;
-    write!(
-        out,
-        "\n## Spans and events\n\n\
-         The target is `{TARGET}`. A call is a span named after the operation and the namespace, and one event when\n\
-         it ends: with a warning if the store was in trouble or the call was slow, else at the layer's level.\n\
-         Keys are not told unless that is switched on, and then only their beginning; values and the texts of\n\
-         errors never are.\n\n\
-         | field | span | event | meaning |\n|---|---|---|---|\n"
-    )?;
-    for it in FIELDS {
+    Ok(())
+}
+
+fn write_fields(out: &mut String, fields: &[FieldSpec]) -> fmt::Result {
+    out.push_str("\n| field | span | event | meaning |\n|---|---|---|---|\n");
+    for it in fields {
         let [span, event] = [it.on_span, it.on_event].map(|is| if is { "yes" } else { "" });
         writeln!(out, "| `{}` | {span} | {event} | {} |", it.name, it.meaning)?;
     }
-    Ok(out)
+    Ok(())
 }
 
 fn codes(names: &[&str]) -> String {

@@ -4,8 +4,10 @@
 //! ```text
 //! cargo run --example jobs                               # in memory
 //! cargo xtask example jobs --store default_redis         # on a Redis
+//! cargo xtask example jobs --store default_redis --processes 4     # one of the four is killed
 //! ```
 
+mod fleet;
 mod tasks;
 
 use clap::Parser;
@@ -22,11 +24,14 @@ use std::{
 use tasks::{Mail, Outbox, Poison, Summary, Sweep, do_report, poison, send_mail, sweep};
 use tokio::sync::oneshot;
 
+/// The store in memory, which no two processes share.
+const LOCAL: &str = "default_local";
+
 /// Schedules some tasks, does them, and tells what became of them.
 #[derive(Parser)]
 struct Args {
     /// The store, by its name in the settings.
-    #[arg(long, default_value = "default_local")]
+    #[arg(long, default_value = LOCAL)]
     store: String,
     /// The settings.
     #[arg(long)]
@@ -34,19 +39,33 @@ struct Args {
     /// How many mails are sent.
     #[arg(long, default_value_t = 1_000)]
     mails: u32,
+    /// So many processes send them, of which one is killed; not with a store in memory.
+    #[arg(long, value_parser = clap::value_parser!(u8).range(2..=16))]
+    processes: Option<u8>,
 }
 
+type Failure = Box<dyn Error + Send + Sync>;
+
 #[tokio::main]
-async fn main() -> Result<ExitCode, Box<dyn Error>> {
+async fn main() -> Result<ExitCode, Failure> {
     let args = Args::parse();
     let home = Path::new(env!("CARGO_MANIFEST_DIR"));
     let usual = || home.join("../config/settings.toml");
     let factory = Factory::from_file(args.config.clone().unwrap_or_else(usual))?;
     let kv = factory.open(&args.store).await?;
     // A store that outlives us may hold tasks of an earlier run.
-    let run = format!("jobs-{}", SystemClock.now().as_micros());
+    let anew = || format!("jobs-{}", SystemClock.now().as_micros());
+    let mine = fleet::namespace();
+    let run = mine.clone().unwrap_or_else(anew);
     let scheduler = Scheduler::builder(&kv).namespace(&run).build()?;
-    let is_well = work(&scheduler, args.mails).await?;
+    let is_well = match args.processes {
+        _ if mine.is_some() => fleet::serve(&scheduler).await.map(|()| true)?,
+        None => work(&scheduler, args.mails).await?,
+        Some(_) if args.store == LOCAL => {
+            return Err("several processes need a store that they share: --store".into());
+        }
+        Some(count) => fleet::run(&scheduler, &run, count.into(), args.mails).await?,
+    };
     factory.close_all().await;
     Ok(if is_well {
         ExitCode::SUCCESS
@@ -55,7 +74,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     })
 }
 
-async fn work(scheduler: &Scheduler, mails: u32) -> Result<bool, Box<dyn Error>> {
+async fn work(scheduler: &Scheduler, mails: u32) -> Result<bool, Failure> {
     let tasks = (0..mails).map(|number| scheduler.enqueue(Mail { number }));
     for scheduled in scheduler.enqueue_many(tasks).await {
         scheduled?;
@@ -117,7 +136,7 @@ async fn work(scheduler: &Scheduler, mails: u32) -> Result<bool, Box<dyn Error>>
 }
 
 /// Prints how far the report is until it is there.
-async fn follow(report: &Handle<Summary>) -> Result<u32, Box<dyn Error>> {
+async fn follow(report: &Handle<Summary>) -> Result<u32, Failure> {
     let mut told = None;
     loop {
         if let Ok(pages) = report.wait(Duration::from_millis(20)).await {

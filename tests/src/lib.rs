@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod job;
+pub mod noop;
 pub mod patience;
 pub mod server;
 pub mod watching;

@@ -1,5 +1,7 @@
 //! What can be typed.
 
+pub(crate) mod tasks;
+
 use clap::{
     ArgGroup, Args as Group, Parser, Subcommand,
     builder::{OsStringValueParser, TypedValueParser},
@@ -30,6 +32,8 @@ pub(crate) struct Args {
 pub(crate) enum Invocation {
     #[command(flatten)]
     Store(Verb),
+    /// Look at the queues of a scheduler, and do something about their tasks.
+    Tasks(tasks::Tasks),
     /// Print a completion script: `kv completions bash > …/bash-completion/completions/kv`.
     Completions { shell: clap_complete::Shell },
 }
@@ -44,7 +48,8 @@ pub(crate) struct StoreArgs {
     /// The environment in it; else the variable KV_ENV, else `default`.
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) env: Option<String>,
-    /// The store in it; else the variable KV_STORE. May be left out where there is one only.
+    /// The store in it; else the variable KV_STORE, for `tasks` else the scheduler's. May be left out
+    /// where there is one only.
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) store: Option<String>,
     /// The tenant in whose name to call.
@@ -55,11 +60,11 @@ pub(crate) struct StoreArgs {
     pub(crate) user: Option<String>,
     /// A bare store instead: redis://host:6379/0, rediss://…, unix:///run/redis.sock, and with the
     /// feature `etcd` etcd://host:2379,host:2379. Keys are then those on the store, without a
-    /// configured prefix.
+    /// configured prefix, and but for `tasks` no tenant or user is part of them.
     #[arg(
         long,
         global = true,
-        conflicts_with_all = ["config", "env", "store", "tenant", "user"]
+        conflicts_with_all = ["config", "env", "store"]
     )]
     pub(crate) url: Option<String>,
 }

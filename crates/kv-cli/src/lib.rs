@@ -69,6 +69,13 @@ async fn execute(args: Args, out: &mut dyn Write, err: &mut dyn Write) -> Result
     let mut out = Output::new(out, err, form);
     let verb = match args.invocation {
         Invocation::Store(verb) => verb,
+        Invocation::Tasks(tasks) => {
+            let (kv, settings) = store::open_scheduler(&args.store, &mut out).await?;
+            let context = store::context(&args.store);
+            let done = command::tasks(&kv, tasks, &settings, context, &mut out).await;
+            kv.close().await;
+            return done;
+        }
         Invocation::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "kv", &mut script);
@@ -76,6 +83,7 @@ async fn execute(args: Args, out: &mut dyn Write, err: &mut dyn Write) -> Result
             return Ok(Exit::Found);
         }
     };
+    store::keys_can_be_named(&args.store)?;
     let kv = store::open(&args.store, &mut out).await?;
     let done = command::run(&kv, verb, &mut out).await;
     kv.close().await;

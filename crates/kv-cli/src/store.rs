@@ -3,6 +3,7 @@
 use crate::{args::StoreArgs, exit::Failure, output::Output};
 use kv_core::{Context, Kv};
 use kv_factory::Factory;
+use kv_scheduler::SchedulerSettings;
 use std::{env, path::PathBuf};
 
 /// Where the configuration is unless told.
@@ -10,22 +11,48 @@ const USUAL_CONFIG: &str = "config/settings.toml";
 
 pub(crate) async fn open(choice: &StoreArgs, out: &mut Output<'_>) -> Result<Kv, Failure> {
     let kv = match &choice.url {
-        Some(url) => Factory::from_str("")?.open_url(url).await?,
-        None => configured(choice).await?,
+        Some(url) => bare(url).await?,
+        None => configured(choice, &factory(choice)?, None).await?,
     };
+    Ok(ready(kv, choice, out))
+}
+
+/// The store of a scheduler, and what the configuration says of it.
+pub(crate) async fn open_scheduler(
+    choice: &StoreArgs,
+    out: &mut Output<'_>,
+) -> Result<(Kv, SchedulerSettings), Failure> {
+    let (kv, settings) = match &choice.url {
+        Some(url) => (bare(url).await?, SchedulerSettings::default()),
+        None => {
+            let factory = factory(choice)?;
+            let settings = factory.find_section::<SchedulerSettings>("scheduler")?;
+            let settings = settings.unwrap_or_default();
+            let usual = settings.store.as_deref();
+            (configured(choice, &factory, usual).await?, settings)
+        }
+    };
+    Ok((ready(kv, choice, out), settings))
+}
+
+async fn bare(url: &str) -> Result<Kv, Failure> {
+    Ok(Factory::from_str("")?.open_url(url).await?)
+}
+
+fn ready(kv: Kv, choice: &StoreArgs, out: &mut Output<'_>) -> Kv {
     if is_in_memory(&kv) {
         out.note(
             "note: this store is in the memory of this command: it starts empty and ends with it; \
              choose one that lasts with --store or --url",
         );
     }
-    Ok(match context(choice) {
+    match context(choice) {
         Some(context) => kv.bind(context),
         None => kv,
-    })
+    }
 }
 
-async fn configured(choice: &StoreArgs) -> Result<Kv, Failure> {
+fn factory(choice: &StoreArgs) -> Result<Factory, Failure> {
     let named = choice.config.clone();
     let path = match named.or_else(|| env::var_os("KV_CONFIG").map(PathBuf::from)) {
         Some(path) => path,
@@ -42,11 +69,18 @@ async fn configured(choice: &StoreArgs) -> Result<Kv, Failure> {
     if let Some(environment) = &choice.env {
         builder.environment(environment);
     }
-    let factory = builder.build()?;
+    Ok(builder.build()?)
+}
+
+async fn configured(
+    choice: &StoreArgs,
+    factory: &Factory,
+    usual: Option<&str>,
+) -> Result<Kv, Failure> {
     let wanted = choice.store.clone().or_else(|| env::var("KV_STORE").ok());
-    let name = match wanted {
+    let name = match wanted.or_else(|| usual.map(str::to_owned)) {
         Some(name) => name,
-        None => only_one(&factory)?,
+        None => only_one(factory)?,
     };
     Ok(factory.open(&name).await?)
 }
@@ -66,7 +100,17 @@ fn only_one(factory: &Factory) -> Result<String, Failure> {
     }
 }
 
-fn context(choice: &StoreArgs) -> Option<Context> {
+/// Without wrappers no tenant is part of a key.
+pub(crate) fn keys_can_be_named(choice: &StoreArgs) -> Result<(), Failure> {
+    if choice.url.is_some() && context(choice).is_some() {
+        let message = "--tenant and --user mean nothing for the keys of a bare store by its --url";
+        return Err(Failure::Usage(message.to_owned()));
+    }
+    Ok(())
+}
+
+/// In whose name to call.
+pub(crate) fn context(choice: &StoreArgs) -> Option<Context> {
     let context = match &choice.tenant {
         Some(tenant) => Context::tenant(tenant.clone()),
         None => Context::new(),

@@ -82,6 +82,15 @@ fn found_is_0_absent_is_1_wrong_is_2() {
         &["wait", "a", "--count", "2", "--timeout", "1s"],
         &["--tenant", "t", "get", "a"],
         &["frobnicate"],
+        &["tasks", "show", "default"],
+        &["tasks", "show", "default", "a@b"],
+        &["tasks", "retry", "default"],
+        &["tasks", "retry", "default", "a", "--all-dead"],
+        &["tasks", "run", "default", "a", "--in", "soon"],
+        &["tasks", "ls", "no queue"],
+        &["tasks", "ls", "default", "--state", "lost"],
+        &["tasks", "ls", "default", "--limit", "0"],
+        &["tasks", "--namespace", "", "queues"],
     ] {
         let output = on_memory(wrong);
         assert_eq!((code(&output), out(&output)), (2, ""), "{wrong:?}");
@@ -163,6 +172,42 @@ fn tenants_are_named() {
     let with = [&tenants[..], &["--tenant", "acme", "--user", "ann"]].concat();
     let output = in_directory(there.path(), &with);
     assert_eq!((code(&output), out(&output)), (0, "1\n"));
+}
+
+#[test]
+fn tasks_have_tenants_on_a_bare_store_too() {
+    let tenant = ["--tenant", "acme", "tasks"];
+    for args in [
+        &["queues"][..],
+        &["ls", "default"],
+        &["show", "default", "a"],
+    ] {
+        let output = on_memory(&[&tenant[..], args].concat());
+        assert_eq!((code(&output), out(&output)), (1, ""), "{output:?}");
+    }
+    let output = on_memory(&[&tenant[..], &["retry", "default", "a", "--json"]].concat());
+    assert_eq!(out(&output), "{\"queue\":\"default\",\"requeued\":0}\n");
+}
+
+/// The other store would answer, too: only the one that demands a tenant refuses.
+#[test]
+fn the_configuration_says_where_the_tasks_are() {
+    let tasks = |section: &str| {
+        let there = directory_with(&format!("{CONFIG}\n[default.scheduler]\n{section}"));
+        in_directory(there.path(), &["tasks", "queues"])
+    };
+    let output = tasks("store = \"bare\"\nnamespace = \"shop\"");
+    assert_eq!((code(&output), out(&output)), (1, ""), "{output:?}");
+    for (section, reason) in [
+        ("", "--store: bare, tenants"),
+        ("store = \"tenants\"", "tenant"),
+        ("store = \"bare\"\nnamespce = \"shop\"", "namespace"),
+        ("store = \"bare\"\nlease = \"1ms\"", "scheduler.lease"),
+    ] {
+        let output = tasks(section);
+        assert_eq!(code(&output), 2, "{section}: {output:?}");
+        assert!(err(&output).contains(reason), "{section}: {output:?}");
+    }
 }
 
 #[test]

@@ -18,6 +18,8 @@ mod scope;
 mod score;
 mod service;
 mod store;
+#[cfg(feature = "telemetry")]
+pub mod telemetry;
 mod throttle;
 mod timers;
 mod ttl;

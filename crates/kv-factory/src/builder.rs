@@ -73,6 +73,18 @@ impl FactoryBuilder {
         Ok(self)
     }
 
+    /// Describes a section of somebody else, `[default.NAME]`, for the schema and the reference below.
+    /// Whoever reads it does so with [`Factory::section`]; without a description it may hold anything.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](kv_core::ErrorKind::Config) if the section is described already; the first
+    /// description stays in force.
+    #[cfg(feature = "schema")]
+    pub fn describe_section<T: schemars::JsonSchema>(&mut self, name: &str) -> Result<&mut Self> {
+        self.registry.describe_section(name, T::json_schema)?;
+        Ok(self)
+    }
+
     /// What a configuration may say, as a JSON schema (draft 7) for editors of TOML: the tables around
     /// stores, and the settings of every registered provider and wrapper.
     ///

@@ -107,7 +107,14 @@ pub(crate) struct Registry {
     wrappers: BTreeMap<String, Arc<dyn WrapperBuilder>>,
     /// The provider of each URL scheme.
     schemes: BTreeMap<String, String>,
+    /// What sections of consumers are described by.
+    #[cfg(feature = "schema")]
+    sections: BTreeMap<String, SectionSchema>,
 }
+
+/// Describes a section.
+#[cfg(feature = "schema")]
+pub(crate) type SectionSchema = fn(&mut schemars::SchemaGenerator) -> schemars::Schema;
 
 impl Registry {
     pub(crate) fn add_provider(
@@ -143,6 +150,20 @@ impl Registry {
         }
         self.wrappers.insert(name.to_owned(), builder);
         Ok(())
+    }
+
+    #[cfg(feature = "schema")]
+    pub(crate) fn describe_section(&mut self, name: &str, schema: SectionSchema) -> Result<()> {
+        if ["context", "database"].contains(&name) || self.sections.contains_key(name) {
+            return Err(duplicate("section", name));
+        }
+        self.sections.insert(name.to_owned(), schema);
+        Ok(())
+    }
+
+    #[cfg(feature = "schema")]
+    pub(crate) fn sections(&self) -> impl Iterator<Item = (&str, SectionSchema)> {
+        self.sections.iter().map(|(name, it)| (name.as_str(), *it))
     }
 
     pub(crate) fn provider(&self, name: &str) -> Result<Arc<dyn ProviderBuilder>, Fault> {

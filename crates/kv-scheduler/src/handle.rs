@@ -1,7 +1,7 @@
 //! A task that was scheduled.
 
 use crate::{
-    Priority, Scheduler, Status, Task, TaskId,
+    Details, Priority, Scheduler, Status, Task, TaskId,
     envelope::Envelope,
     queue::{Owner, Queue},
     record::Record,
@@ -23,6 +23,10 @@ pub struct Handle<T> {
     disposition: Disposition,
     kind: PhantomData<fn() -> T>,
 }
+
+/// Stands for the kind of a task that is not known, or of no concern: [`Admin::task`](crate::Admin::task).
+#[derive(Clone, Copy, Debug)]
+pub enum Untyped {}
 
 /// What became of a task that was to be scheduled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +96,16 @@ impl<T> Handle<T> {
             return Ok(None);
         };
         Ok(Some(Status::new(&found, &envelope)))
+    }
+
+    /// All that is stored of the task; `None` if nothing is known of it (any more). One round trip.
+    ///
+    /// # Errors
+    /// As [`status`](Self::status).
+    pub async fn details(&self) -> Result<Option<Details>> {
+        let found = self.find().await?;
+        let details = found.map(|(found, envelope)| Details::new(&self.member, &found, envelope));
+        details.transpose()
     }
 
     /// Cancels the task. One that waits never starts; one that runs is told to stop, through its

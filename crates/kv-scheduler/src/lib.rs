@@ -2,6 +2,7 @@
 
 mod admin;
 mod codec;
+mod details;
 mod enqueue;
 mod envelope;
 mod error;
@@ -9,15 +10,19 @@ mod handle;
 mod handler;
 mod names;
 mod options;
+mod pages;
 mod queue;
 mod record;
 mod recurring;
+mod registry;
 mod retry;
 mod scheduler;
+mod settings;
 mod status;
 mod store;
 mod stored;
 mod task;
+pub mod telemetry;
 mod trace;
 mod transitions;
 mod worker;
@@ -25,17 +30,21 @@ mod worker;
 #[cfg(feature = "cron")]
 pub use self::recurring::Cron;
 pub use self::{
-    admin::{Admin, Counts, Cursor, Page, Stage, TaskInfo},
+    admin::{Admin, Counts, Overview, Page, Stage, TaskInfo},
     codec::PayloadCodec,
+    details::{Claims, Details},
     enqueue::Enqueue,
     error::{BoxError, TaskError},
-    handle::{Cancelled, Disposition, Handle},
+    handle::{Cancelled, Disposition, Handle, Untyped},
     handler::{Ctx, Data, FromCtx, Handler, TaskRequest, TaskResponse},
     names::{QueueName, TaskId},
     options::{Priority, Retention, TaskOptions, Unique},
+    pages::Cursor,
     recurring::{Change, Every, Misfire, Overlap, Recurring, ScheduleInfo, ScheduleName, Upserted},
+    registry::{KnownQueue, WorkerInfo},
     retry::{Jitter, Retry},
     scheduler::{Scheduler, SchedulerBuilder},
+    settings::{OrderSetting, QueueSettings, RetrySettings, SchedulerSettings},
     status::{State, Status},
     task::Task,
     trace::TraceContext,

@@ -2,6 +2,7 @@
 
 use kv_core::{Context, Error, ErrorKind, Member, Result};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
+use serde::{Deserialize, Serialize};
 use std::{fmt, sync::Arc};
 
 /// The longest name, in bytes.
@@ -16,7 +17,8 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 macro_rules! name {
     ($(#[$doc:meta])* $Name:ident, $what:literal, $allowed:expr, $spelled:literal) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String")]
         pub struct $Name(Arc<str>);
 
         impl $Name {
@@ -40,6 +42,14 @@ macro_rules! name {
             /// The name.
             pub fn as_str(&self) -> &str {
                 &self.0
+            }
+        }
+
+        impl TryFrom<String> for $Name {
+            type Error = Error;
+
+            fn try_from(name: String) -> Result<Self> {
+                Self::new(name)
             }
         }
 
@@ -70,6 +80,29 @@ name! {
 
 fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"._-".contains(&byte)
+}
+
+impl QueueName {
+    /// One that is known to be a name.
+    pub(crate) fn trusted(name: &'static str) -> Self {
+        Self(name.into())
+    }
+}
+
+/// As text with its pattern.
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for QueueName {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "QueueName".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$" })
+    }
 }
 
 impl TaskId {

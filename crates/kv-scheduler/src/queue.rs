@@ -1,13 +1,14 @@
 //! Where a queue lies on the store.
 
-use crate::{Priority, QueueName, recurring};
+use crate::{Priority, QueueName, recurring, registry::Announcement, telemetry::Scheduled};
 use kv_core::{Context, Key, KeyGroup, Member, Result};
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 
 /// The keys of a queue, all of one group. A task is a member of exactly one of the sorted sets, and
 /// that is its state.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Queue {
+    pub(crate) namespace: QueueName,
     pub(crate) name: QueueName,
     group: KeyGroup,
     /// When tasks are due; one for each priority, so that no score must tell both.
@@ -36,6 +37,10 @@ pub(crate) struct Queue {
     pub(crate) cancelled: Key,
     /// The schedules.
     pub(crate) recurring: recurring::Keys,
+    /// When this process tells the registry again that the queue is there.
+    pub(crate) announcement: Announcement,
+    /// How many tasks this process has scheduled.
+    pub(crate) scheduled: Scheduled,
 }
 
 /// The field of `control` that holds claims back.
@@ -60,9 +65,18 @@ impl Queue {
             ended: key(":ended"),
             cancelled: key(":cancelled"),
             recurring: recurring::Keys::new(&group),
+            announcement: Announcement::default(),
+            scheduled: Scheduled::new(namespace, &name),
+            namespace: namespace.clone(),
             group,
             name,
         })
+    }
+
+    /// One of so many that metrics do not tell them apart.
+    pub(crate) fn unnamed(mut self) -> Self {
+        self.scheduled = Scheduled::new(&self.namespace, &QueueName::trusted("(other)"));
+        self
     }
 
     pub(crate) fn due(&self, priority: Priority) -> &Key {

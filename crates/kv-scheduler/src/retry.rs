@@ -95,6 +95,14 @@ impl Retry {
         self.attempts
     }
 
+    /// The bound of the first delay, and that of all.
+    pub(crate) fn delays(&self) -> (Duration, Duration) {
+        (
+            Duration::from_millis(self.least),
+            Duration::from_millis(self.most),
+        )
+    }
+
     /// So many lapses are forgiven.
     pub fn max_lapses(&self) -> u32 {
         self.lapses

@@ -1,8 +1,9 @@
 //! The handle that tasks are scheduled with.
 
 use crate::{
-    Enqueue, Handle, QueueName, Task, TaskId,
+    Enqueue, Handle, QueueName, Retry, Task, TaskId,
     queue::Queue,
+    registry::Registry,
     store::Store,
     transitions::{self, Found},
 };
@@ -11,12 +12,12 @@ use parking_lot::Mutex;
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 /// The namespace of queues where nothing else is said.
-const NAMESPACE: &str = "tasks";
+pub(crate) const NAMESPACE: &str = "tasks";
 
 /// The queue where nothing else is said.
 pub(crate) const DEFAULT_QUEUE: &str = "default";
 
-/// So many queues are kept ready; names beyond are made anew for each call.
+/// So many queues are kept ready; names beyond are made anew, and told to the registry, for each call.
 const KNOWN_QUEUES: usize = 1024;
 
 /// Schedules tasks: a cheap, cloneable handle.
@@ -65,6 +66,8 @@ pub struct Scheduler(Arc<Inner>);
 struct Inner {
     store: Store,
     namespace: QueueName,
+    registry: Registry,
+    retry: Retry,
     queues: Mutex<HashMap<QueueName, Arc<Queue>>>,
     sequence: Mutex<uuid::ContextV7>,
 }
@@ -74,6 +77,7 @@ struct Inner {
 pub struct SchedulerBuilder<'a> {
     kv: &'a Kv,
     namespace: &'a str,
+    retry: Retry,
     clock: Arc<dyn Clock>,
 }
 
@@ -83,6 +87,13 @@ impl<'a> SchedulerBuilder<'a> {
     #[must_use]
     pub fn namespace(mut self, namespace: &'a str) -> Self {
         self.namespace = namespace;
+        self
+    }
+
+    /// How often tasks are tried whose kind says nothing of it, or asks for just the usual.
+    #[must_use]
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
         self
     }
 
@@ -100,9 +111,12 @@ impl<'a> SchedulerBuilder<'a> {
     /// [`InvalidArgument`](kv_core::ErrorKind::InvalidArgument) if the namespace is no name or a layer
     /// demands a tenant.
     pub fn build(self) -> Result<Scheduler> {
+        let namespace = QueueName::new(self.namespace)?;
         Ok(Scheduler(Arc::new(Inner {
             store: Store::new(self.kv, self.clock)?,
-            namespace: QueueName::new(self.namespace)?,
+            registry: Registry::new(&namespace)?,
+            namespace,
+            retry: self.retry,
             queues: Mutex::default(),
             sequence: Mutex::default(),
         })))
@@ -123,6 +137,7 @@ impl Scheduler {
         SchedulerBuilder {
             kv,
             namespace: NAMESPACE,
+            retry: Retry::default(),
             clock: Arc::new(SystemClock),
         }
     }
@@ -168,17 +183,27 @@ impl Scheduler {
         &self.0.store
     }
 
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.0.registry
+    }
+
+    pub(crate) fn namespace(&self) -> &str {
+        self.0.namespace.as_str()
+    }
+
     pub(crate) fn queue(&self, name: &str) -> Result<Arc<Queue>> {
         let name = QueueName::new(name)?;
         if let Some(known) = self.0.queues.lock().get(&name) {
             return Ok(known.clone());
         }
-        let queue = Arc::new(Queue::new(&self.0.namespace, name.clone())?);
+        let queue = Queue::new(&self.0.namespace, name.clone())?;
         let mut queues = self.0.queues.lock();
-        if queues.len() < KNOWN_QUEUES {
-            queues.insert(name, queue.clone());
+        if queues.len() >= KNOWN_QUEUES {
+            return Ok(Arc::new(queue.unnamed()));
         }
-        Ok(queue)
+        // Another caller may have been first.
+        let queue = queues.entry(name).or_insert_with(|| Arc::new(queue));
+        Ok(queue.clone())
     }
 
     /// Looks for a task wherever it may be.
@@ -188,6 +213,14 @@ impl Scheduler {
             .commit(transitions::find(queue, member))
             .await?;
         transitions::found(reply)
+    }
+
+    /// What a task is tried by that asks for this.
+    pub(crate) fn retry_for(&self, asked: Retry) -> Retry {
+        match asked == Retry::default() {
+            true => self.0.retry,
+            false => asked,
+        }
     }
 
     pub(crate) fn new_id(&self) -> TaskId {

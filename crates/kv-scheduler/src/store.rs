@@ -87,6 +87,11 @@ impl Store {
         self.kv_for(patience.min(PATIENCE)).commit(txns).await
     }
 
+    /// For what is not worth waiting for.
+    pub(crate) async fn commit_within(&self, txn: Txn, patience: Duration) -> Result<TxnReply> {
+        self.kv_for(patience.min(PATIENCE)).commit_one(txn).await
+    }
+
     pub(crate) async fn zmove(&self, step: ZMove) -> Result<ZMoved> {
         self.kv().zmove(step).await
     }

@@ -9,6 +9,7 @@ mod locks;
 mod reference;
 #[path = "../reference/etcd_claims.rs"]
 mod reference_claims;
+mod scheduler;
 mod stage;
 mod waits;
 
@@ -36,6 +37,7 @@ fn main() -> Outcome<ExitCode> {
     locks::rows(&mut suite);
     claims::rows(&mut suite);
     waits::rows(&mut suite);
+    scheduler::rows(&mut suite);
     Ok(suite.end())
 }
 

@@ -44,11 +44,12 @@ pub(crate) fn rows(suite: &mut Suite) {
         }
         suite.hold(&[claim("set")], || {
             let by_hand = match subject.writes {
-                Writes::WithDeadline => Ttl::In(Lifetime::new(HOUR)?),
-                _ => Ttl::Unset,
+                Writes::WithDeadline => vec![Ttl::In(Lifetime::new(HOUR)?)],
+                Writes::WithSpreadDeadline => spread()?,
+                _ => vec![Ttl::Unset],
             };
             let (with, without) = ways()?;
-            Ok(contest(with.set(Ttl::Unset), without.set(by_hand)))
+            Ok(contest(with.set(vec![Ttl::Unset]), without.set(by_hand)))
         });
     }
     for (name, around) in transforming() {
@@ -70,7 +71,8 @@ pub(crate) fn rows(suite: &mut Suite) {
             });
             suite.hold(&[claim("set")], || {
                 let (with, without) = ways()?;
-                Ok(contest(with.set(Ttl::Unset), without.set(Ttl::Unset)))
+                let unset = || vec![Ttl::Unset];
+                Ok(contest(with.set(unset()), without.set(unset())))
             });
         }
     }
@@ -123,11 +125,12 @@ impl Way {
         })
     }
 
-    fn set(self, ttl: Ttl) -> Side<'static> {
+    fn set(self, ttls: Vec<Ttl>) -> Side<'static> {
         Side::new(move |ops| {
             block_on(async {
-                for key in self.keys.iter().cycle().take(ops as usize) {
-                    self.kv.set_with(key, self.value.clone(), ttl).await?;
+                let keys = self.keys.iter().cycle().take(ops as usize);
+                for (key, ttl) in keys.zip(ttls.iter().cycle()) {
+                    self.kv.set_with(key, self.value.clone(), *ttl).await?;
                 }
                 Ok(())
             })?
@@ -142,6 +145,16 @@ fn contest(ours: Side<'static>, reference: Side<'static>) -> Contest<'static> {
         size: Size::Span(Duration::from_millis(100)),
         meter: None,
     }
+}
+
+/// What a layer makes of an hour that spreads it: a store has more to do with deadlines that differ.
+fn spread() -> Outcome<Vec<Ttl>> {
+    let mut random = fastrand::Rng::with_seed(7);
+    let ttls = (0..1021).map(|_| {
+        let span = HOUR.mul_f64(1.0 - 0.1 * random.f64());
+        Ok(Ttl::In(Lifetime::new(span)?))
+    });
+    ttls.collect()
 }
 
 /// As much of it as services keep: records whose fields differ.

@@ -13,6 +13,7 @@ mod reference_layers;
 mod reference_map;
 #[path = "../reference/zset.rs"]
 mod reference_zset;
+mod scheduler;
 mod throttle;
 mod zset;
 
@@ -34,6 +35,7 @@ fn main() -> Outcome<ExitCode> {
     layers::rows(&mut suite);
     throttle::rows(&mut suite);
     zset::rows(&mut suite);
+    scheduler::rows(&mut suite);
     Ok(suite.end())
 }
 

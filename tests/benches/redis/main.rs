@@ -14,6 +14,7 @@ mod reference;
 mod reference_layers;
 #[path = "../reference/throttle.rs"]
 mod reference_throttle;
+mod scheduler;
 #[path = "../../../xtask/src/server.rs"]
 #[allow(
     dead_code,
@@ -51,6 +52,7 @@ fn main() -> Outcome<ExitCode> {
     bench.limits(&mut suite);
     atomic::rows(&bench, &mut suite);
     watch::rows(&mut suite);
+    scheduler::rows(&bench, &mut suite);
     Ok(suite.end())
 }
 

@@ -100,6 +100,12 @@ impl Stage {
         Ok(())
     }
 
+    /// Deletes keys.
+    pub(crate) fn unlink(&self, keys: &[&str]) -> Outcome {
+        let () = self.control.borrow_mut().unlink(keys)?;
+        Ok(())
+    }
+
     /// Every key of the load.
     pub(crate) fn fill_keys(&self, load: &Load) -> Outcome {
         let mut control = self.control.borrow_mut();

@@ -40,6 +40,8 @@ pub(crate) enum Writes {
     /// Those that say nothing of a deadline get one of an hour: without the layer the caller has to
     /// give it.
     WithDeadline,
+    /// The same, each another one of up to a tenth less.
+    WithSpreadDeadline,
     Refused,
 }
 
@@ -90,7 +92,7 @@ pub(crate) fn layers() -> Vec<Subject> {
             Ok(it.layer(SizeLimit::new(SizeLimitConfig::new(1 << 20))?))
         }),
         Subject {
-            writes: Writes::WithDeadline,
+            writes: Writes::WithSpreadDeadline,
             ..subject("ttl_clamp", REWRITES, |it| {
                 let config = TtlClampConfig::default().max(HOUR).jitter(0.1);
                 Ok(it.layer(TtlClamp::new(config)?))

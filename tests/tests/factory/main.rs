@@ -12,6 +12,7 @@ mod lifecycle;
 mod prefixes;
 mod recorder;
 mod samples;
+mod scheduler;
 mod shared;
 mod tenants;
 mod ttl;

@@ -86,7 +86,7 @@ async fn what_is_begun_at_most_once_has_left_the_store_before(site: Site) {
     task.unique(Unique::by_key("k")).await.unwrap();
     site.scheduler.enqueue(Do::Succeed(1)).await.unwrap();
     let looks = async |task: Do, ctx: Ctx, log: Data<Log>, kv: Data<Kv>| {
-        let keys: Vec<Key> = kv.scan("").try_collect().await?;
+        let keys: Vec<Key> = kv.scan("{tasks:").try_collect().await?;
         assert_eq!(keys, []);
         obey(task, ctx, log).await
     };

@@ -2,7 +2,8 @@
 
 use crate::site::{Do, HOUR, Site};
 use kv_core::Context;
-use kv_scheduler::{Counts, Priority, Retention, Stage, State};
+use kv_scheduler::{Cancelled, Counts, Priority, Retention, Stage, State, Unique};
+use serde_json::{Value as Json, json};
 use std::time::Duration;
 
 async fn a_paused_queue_gives_nothing_away(site: Site) {
@@ -133,7 +134,53 @@ async fn no_more_is_kept_than_should_be(site: Site) {
     assert_eq!(kept, 8);
 }
 
+async fn a_task_of_any_kind_is_shown_and_moved(site: Site) {
+    let admin = site.scheduler.admin("default").unwrap();
+    let deadline = site.kv.now().await.unwrap().saturating_add(2 * HOUR);
+    let task = site.scheduler.schedule_in(HOUR, Do::Succeed(7)).id("seven");
+    let context = Context::tenant("ann").with_user("u1");
+    let task = task.context(context.clone()).deadline(deadline);
+    task.unique(Unique::by_key("k")).await.unwrap();
+    assert_eq!(admin.task("seven").unwrap().details().await.unwrap(), None);
+
+    let page = admin.list(Stage::Pending(Priority::Normal), None).await;
+    let seven = admin.listed(&page.unwrap().tasks[0]);
+    let details = seven.details().await.unwrap().unwrap();
+    assert_eq!(details.payload_as::<Json>().unwrap(), json!({"Succeed": 7}));
+    assert_eq!(details.result_as::<Json>().unwrap(), None);
+    assert_eq!(
+        (&*details.status.kind, details.deadline),
+        ("do", Some(deadline))
+    );
+    assert_eq!(details.unique.as_deref(), Some("k"));
+    let whose = (details.tenant.as_deref(), details.user.as_deref());
+    assert_eq!(whose, (Some(&b"ann"[..]), Some(&b"u1"[..])));
+    assert_eq!(details.retention, Some(HOUR));
+    assert!(!format!("{details:?}").contains("Succeed"), "{details:?}");
+
+    assert!(seven.run_now().await.unwrap());
+    assert_eq!(site.worker().drain().await.unwrap().succeeded, 1);
+    let details = seven.details().await.unwrap().unwrap();
+    assert_eq!(details.result_as::<Json>().unwrap(), Some(json!(7)));
+    assert_eq!((details.claims.all, details.claims.failed), (1, 0));
+
+    let dies = site.scheduler.enqueue(Do::Die("x".into())).id("dies");
+    dies.await.unwrap();
+    site.worker().drain().await.unwrap();
+    let dies = admin.task("dies").unwrap();
+    let details = dies.details().await.unwrap().unwrap();
+    assert_eq!((details.claims.all, details.claims.failed), (1, 1));
+    assert!(admin.requeue(&dies).await.unwrap());
+    let later = site.kv.now().await.unwrap().saturating_add(HOUR);
+    assert!(dies.reschedule(later).await.unwrap());
+    let status = dies.status().await.unwrap().unwrap();
+    assert_eq!(status.state, State::Pending { due: later });
+    assert_eq!(dies.cancel().await.unwrap(), Cancelled::Pending);
+    assert_eq!(dies.details().await.unwrap(), None);
+}
+
 crate::on_each_store! {
+    a_task_of_any_kind_is_shown_and_moved
     a_paused_queue_gives_nothing_away
     tasks_are_counted_and_listed_page_by_page
     a_tenant_lists_its_own

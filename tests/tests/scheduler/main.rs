@@ -6,6 +6,7 @@ mod chaos;
 mod claims;
 mod control;
 mod recurring;
+mod registry;
 mod site;
 mod unique;
 mod waiting;

@@ -156,10 +156,11 @@ impl Site {
             .handle(obey)
     }
 
-    /// All keys that are on the store.
+    /// All keys that are on the store but for the list of queues, which stays.
     pub(crate) async fn keys(&self) -> Vec<String> {
         let keys: Vec<_> = self.kv.scan("").try_collect().await.unwrap();
-        keys.iter().map(ToString::to_string).collect()
+        let keys = keys.iter().map(ToString::to_string);
+        keys.filter(|it| it != "{tasks}:queues").collect()
     }
 }
 

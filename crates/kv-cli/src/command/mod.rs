@@ -3,6 +3,7 @@
 mod live;
 mod strings;
 mod structures;
+mod tasks;
 
 use crate::{
     args::Verb,
@@ -10,6 +11,8 @@ use crate::{
     output::Output,
 };
 use kv_core::Kv;
+
+pub(crate) use self::tasks::run as tasks;
 
 pub(crate) async fn run(kv: &Kv, verb: Verb, out: &mut Output<'_>) -> Result<Exit, Failure> {
     match verb {

@@ -1,8 +1,9 @@
 //! How slow the machine is while a case runs: lateness is judged against that and not against a bare
 //! span, which is too short on a busy machine or too long on every other.
 
-use super::{Bench, pause};
-use kv_core::{Key, Kv, Stopwatch};
+use super::{Bench, Listener, Told, pause};
+use crate::failure::Verdict;
+use kv_core::{Key, Kv, Stopwatch, Watch};
 use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};
 use tokio::task::AbortHandle;
@@ -10,8 +11,8 @@ use tokio::task::AbortHandle;
 /// How long a probe sleeps.
 const NAP: Duration = Duration::from_millis(10);
 
-/// Does all the time what takes hardly any: sleeps for a moment, then reads a key. Dropping it ends
-/// that.
+/// Does all the time what takes hardly any: sleeps for a moment, then writes a key and waits to be
+/// told of it. Dropping it ends that.
 pub(crate) struct Machine {
     seen: Arc<Mutex<Seen>>,
     task: AbortHandle,
@@ -25,15 +26,17 @@ struct Seen {
 }
 
 impl Bench {
-    /// Begins to measure the machine.
-    pub(crate) fn machine(&self) -> Machine {
+    /// Begins to measure the machine: the store must tell of changes.
+    pub(crate) async fn machine(&self) -> Verdict<Machine> {
+        let key = self.key("probe");
+        let listener = self.listen(Watch::Keys([key.clone()].into())).await?;
         let seen = Arc::new(Mutex::new(Seen {
             worst: Duration::ZERO,
             probe: Stopwatch::start(),
         }));
-        let probing = probe(self.kv.clone(), self.key("probe"), Arc::clone(&seen));
+        let probing = probe(self.kv.clone(), key, listener, Arc::clone(&seen));
         let task = tokio::spawn(probing).abort_handle();
-        Machine { seen, task }
+        Ok(Machine { seen, task })
     }
 }
 
@@ -51,12 +54,14 @@ impl Drop for Machine {
     }
 }
 
-async fn probe(kv: Kv, key: Key, seen: Arc<Mutex<Seen>>) {
-    loop {
+async fn probe(kv: Kv, key: Key, mut listener: Listener, seen: Arc<Mutex<Seen>>) {
+    for round in 0_u64.. {
+        let value = round.to_string();
         seen.lock().probe = Stopwatch::start();
         pause(NAP).await;
-        // Whether it is answered is another case's matter.
-        let _ = kv.exists(&key).await;
+        // Whether it is answered and told is another case's matter.
+        let _ = kv.set(&key, value.clone()).await;
+        let _ = listener.hears("a probe", &key, Told::Holds(&value)).await;
         let mut seen = seen.lock();
         let late = seen.probe.elapsed().saturating_sub(NAP);
         seen.worst = seen.worst.max(late);

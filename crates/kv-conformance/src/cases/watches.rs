@@ -189,7 +189,7 @@ async fn others_run() {
 async fn expiry(b: Bench) -> Verdict {
     /// Between a deadline and an event there is a task that has to get its turn.
     const TURN: Duration = Duration::from_millis(500);
-    let machine = b.machine();
+    let machine = b.machine().await?;
     // It does several things that the machine may be slow at.
     let turn = || TURN + machine.slowness() * 4;
     let unit = b.granularity().max(Duration::from_millis(150));

@@ -14,6 +14,8 @@ pub(crate) struct Catalogue {
     pub(crate) context: Schema,
     pub(crate) providers: Vec<Entry>,
     pub(crate) wrappers: Vec<Entry>,
+    /// Sections of others, which have a description.
+    pub(crate) sections: Vec<(String, Schema)>,
     /// What the others refer to: types that hold themselves.
     pub(crate) definitions: Map<String, Value>,
 }
@@ -44,10 +46,14 @@ impl Catalogue {
             settings: builder.schema(&mut generator),
         });
         let wrappers = wrappers.collect();
+        let sections = registry.sections();
+        let sections = sections.map(|(name, schema)| (name.to_owned(), schema(&mut generator)));
+        let sections = sections.collect();
         let mut catalogue = Self {
             context: KeySettings::json_schema(&mut generator),
             providers,
             wrappers,
+            sections,
             definitions: Map::new(),
         };
         catalogue.finish(generator);
@@ -58,7 +64,8 @@ impl Catalogue {
         self.definitions = generator.take_definitions(true);
         let entries = self.providers.iter_mut().chain(&mut self.wrappers);
         let entries = entries.filter_map(|entry| entry.settings.as_mut());
-        for schema in entries.chain([&mut self.context]) {
+        let sections = self.sections.iter_mut().map(|(_, schema)| schema);
+        for schema in entries.chain(sections).chain([&mut self.context]) {
             for transform in generator.transforms_mut() {
                 transform.transform(schema);
             }

@@ -16,6 +16,7 @@ pub(crate) fn editor(registry: &Registry) -> Value {
         context,
         providers,
         wrappers,
+        sections,
         mut definitions,
     } = Catalogue::new(registry);
     let mut store = tables::store();
@@ -30,7 +31,7 @@ pub(crate) fn editor(registry: &Registry) -> Value {
         ("store", open_to_variables(store)),
         ("provider", any_of(providers.iter().map(provider))),
         ("wrapper", any_of(wrappers.iter().map(wrapper))),
-        ("environment", environment()),
+        ("environment", environment(sections)),
         (
             REFERENCE,
             json!({
@@ -55,9 +56,10 @@ pub(crate) fn editor(registry: &Registry) -> Value {
     root
 }
 
-/// Sections that are not ours belong to other crates.
-fn environment() -> Value {
-    json!({
+/// Sections that are not ours belong to other crates. What they need may be in the table that this one
+/// is laid over.
+fn environment(sections: Vec<(String, Schema)>) -> Value {
+    let mut environment = json!({
         "type": "object",
         "properties": {
             "context": reference_to("context"),
@@ -74,7 +76,12 @@ fn environment() -> Value {
             },
         },
         "additionalProperties": { "type": "object", "additionalProperties": true },
-    })
+    });
+    for (name, mut schema) in sections {
+        schema.remove("required");
+        environment["properties"][name] = open_to_variables(schema);
+    }
+    environment
 }
 
 /// The table of a provider. What it needs may be in the table that this one is laid over, so nothing

@@ -25,12 +25,18 @@ pub(crate) fn page(registry: &Registry) -> String {
     for entry in &catalogue.wrappers {
         page.push_str(&described(entry, &example::wrapper(entry)));
     }
+    if !catalogue.sections.is_empty() {
+        page.push_str("\n## Other sections\n");
+    }
+    for (name, schema) in &catalogue.sections {
+        page.push_str(&format!("\n### `[default.{name}]`\n\n{}", section(schema)));
+    }
     page
 }
 
 const INTRODUCTION: &str = r#"# Configuration reference
 
-Every setting that a configuration of stores can have, made of the types that hold them. How files, environments and variables work together is told in the documentation of `kv-factory`.
+Every setting that a configuration of stores and of what stands on them can have, made of the types that hold them. How files, environments and variables work together is told in the documentation of `kv-factory`.
 
 | kind | written as |
 |---|---|

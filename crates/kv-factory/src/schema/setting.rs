@@ -130,6 +130,13 @@ fn collect(table: &Fields, within: &str, is_optional: bool, settings: &mut Vec<S
         });
         let is_optional = is_optional || field.contains_key(OPTIONAL);
         collect(field, &format!("{path}."), is_optional, settings);
+        // A table of tables, by names of the writer's choice.
+        let patterns = field.get("patternProperties").and_then(Value::as_object);
+        let named = patterns.into_iter().flat_map(Map::values);
+        let entries = named.chain(field.get("additionalProperties"));
+        for entry in entries.filter_map(Value::as_object) {
+            collect(entry, &format!("{path}.NAME."), true, settings);
+        }
     }
 }
 

@@ -6,11 +6,17 @@ mod settle;
 
 use crate::{
     Disposition, Handle, Priority, Retention, Retry, Scheduler, Task, TaskId, TaskOptions,
-    TraceContext, Unique, envelope::Envelope, options::UniqueKey, queue::Queue,
-    scheduler::DEFAULT_QUEUE, transitions::Planned,
+    TraceContext, Unique,
+    envelope::Envelope,
+    options::UniqueKey,
+    queue::Queue,
+    scheduler::DEFAULT_QUEUE,
+    telemetry::{self, Fail},
+    transitions::Planned,
 };
 use kv_core::{BoxFuture, Context, Error, ErrorKind, RelativeScore, Result, Timestamp};
 use std::{borrow::Cow, fmt, marker::PhantomData, sync::Arc, time::Duration};
+use tracing::Instrument;
 
 pub(crate) use self::send::many;
 
@@ -160,7 +166,7 @@ impl<T: Task> Enqueue<T> {
         envelope.codec = options.codec;
         envelope.priority = options.priority;
         envelope.unique = unique;
-        envelope.retry = options.retry;
+        envelope.retry = self.scheduler.retry_for(options.retry);
         envelope.retention = options.retention;
         envelope.trace = self.trace;
         let planned = Planned {
@@ -186,7 +192,15 @@ impl<T: Task> IntoFuture for Enqueue<T> {
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move { send::one(self.plan()?).await })
+        Box::pin(async move {
+            let plan = self.plan()?;
+            let span = telemetry::enqueue(&plan.queue, &plan.planned, T::KIND);
+            let sent = send::one(plan).instrument(span.clone()).await;
+            if let Err(error) = &sent {
+                span.fail(error);
+            }
+            sent
+        })
     }
 }
 

@@ -1,9 +1,15 @@
 //! To the store: what may be sent again, and what not.
 
 use super::{Enqueue, Plan, heads::Heads, settle::settle};
-use crate::{Handle, Scheduler, Task, transitions};
+use crate::{
+    Handle, Scheduler, Task,
+    telemetry::{self, Fail},
+    transitions,
+};
+use futures_util::future::join;
 use kv_core::{Error, ErrorKind, Outcome, RelativeScore, Result, Score, Txn, TxnReply};
 use std::time::Duration;
+use tracing::Instrument;
 
 /// So many bytes of envelopes go with one request.
 const BATCH_BYTES: usize = 1 << 20;
@@ -52,7 +58,9 @@ pub(super) struct Sent {
 
 pub(super) async fn one<T: Task>(plan: Plan<T>) -> Result<Handle<T>> {
     let txn = transitions::schedule(&plan.queue, &plan.planned, transitions::Wake::IfFirst);
-    let sent = send_one(&plan.scheduler, txn, Again::of(&plan)).await;
+    let announced = plan.scheduler.announce([&*plan.queue]);
+    // Told first, and so answered first.
+    let ((), sent) = join(announced, send_one(&plan.scheduler, txn, Again::of(&plan))).await;
     settle(plan, sent).await
 }
 
@@ -72,7 +80,12 @@ pub(crate) async fn many<T: Task>(
             }
             batch.push(plan);
         }
-        handles.append(&mut send_batch(scheduler, batch).await);
+        let span = telemetry::enqueue_many(scheduler.namespace(), T::KIND, batch.len());
+        let mut sent = send_batch(scheduler, batch).instrument(span.clone()).await;
+        if let Some(error) = sent.iter().find_map(|it| it.as_ref().err()) {
+            span.fail(error);
+        }
+        handles.append(&mut sent);
     }
     handles
 }
@@ -87,7 +100,8 @@ async fn send_batch<T: Task>(
         let txn = transitions::schedule(&plan.queue, &plan.planned, heads.wake(index));
         (txn, Again::of(plan))
     });
-    let sent = send(scheduler, txns.collect()).await;
+    let announced = scheduler.announce(good.iter().map(|it| &*it.queue));
+    let ((), sent) = join(announced, send(scheduler, txns.collect())).await;
     heads.tell_for_the_refused(scheduler, &good, &sent).await;
     drop(good);
     let mut sent = sent.into_iter();

@@ -17,6 +17,13 @@ const ROUNDS: u32 = 16;
 
 pub(super) async fn settle<T: Task>(plan: Plan<T>, sent: Sent) -> Result<Handle<T>> {
     let end = settle_unnamed(&plan, sent).await;
+    let is_new = |it: &Handle<T>| {
+        let disposition = it.disposition();
+        matches!(disposition, Disposition::Scheduled | Disposition::Replaced)
+    };
+    if end.as_ref().is_ok_and(is_new) {
+        plan.queue.scheduled.count(T::KIND);
+    }
     end.map_err(|error| match TaskId::parse_member(&plan.planned.member) {
         Ok((id, _)) => error.with_context("task", id),
         Err(_) => error,

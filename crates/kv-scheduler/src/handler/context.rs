@@ -6,7 +6,7 @@ use crate::{
     envelope::Envelope,
     queue::Queue,
     record::Record,
-    transitions::{self, Fence, Finished},
+    transitions::{self, Fence, Finished, Recorded},
 };
 use kv_core::{Codec, Error, ErrorKind, Result, Timestamp};
 use parking_lot::Mutex;
@@ -14,7 +14,7 @@ use serde::Serialize;
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU8, Ordering},
     },
     time::Duration,
@@ -105,7 +105,7 @@ impl Ctx {
     /// Cancelled when the handler is to stop: it was asked to, its lease is lost, or the worker ends.
     /// What it returns counts all the same, unless the lease is lost.
     pub fn token(&self) -> &CancellationToken {
-        &self.0.claim.token
+        self.0.claim.token()
     }
 
     /// Whether another worker may have the task by now: nothing that this attempt returns will count.
@@ -142,6 +142,7 @@ impl Ctx {
         let store = self.0.scheduler.store();
         // Held throughout, so that no extension makes another fence of it meanwhile.
         let mut fence = claim.fence.lock().await;
+        claim.is_recorded.store(true, Ordering::Release);
         let record = {
             let mut record = claim.record.lock();
             record.progress = Some(progress);
@@ -150,7 +151,7 @@ impl Ctx {
         loop {
             let txn = transitions::note(&claim.queue, &fence, record.clone());
             let reply = store.commit(txn).await?;
-            match transitions::finished(&fence, reply)? {
+            match transitions::noted(&fence, reply)? {
                 Finished::Written => return Ok(()),
                 // The echo of an extension whose answer was lost.
                 Finished::Renewed(score) => {
@@ -196,12 +197,15 @@ pub(crate) struct Claim {
     pub(crate) envelope: Option<Arc<Envelope>>,
     /// Where it waits if it comes back.
     pub(crate) home: Priority,
-    pub(crate) token: CancellationToken,
+    /// Made when it is asked for: most handlers never do.
+    token: OnceLock<CancellationToken>,
     /// Until when the lease lasts at least, by the clock's `monotonic`.
     until: Mutex<Duration>,
     stop: AtomicU8,
     /// Whether its end is on the way.
     is_ending: AtomicBool,
+    /// Whether there may be a record on the store.
+    is_recorded: AtomicBool,
 }
 
 /// Why a handler is to stop.
@@ -220,6 +224,7 @@ impl Claim {
         envelope: Option<Arc<Envelope>>,
         from: Option<Priority>,
         record: Record,
+        recorded: Recorded,
         until: Duration,
     ) -> Self {
         let known = envelope.as_ref().map(|it| it.priority);
@@ -230,10 +235,11 @@ impl Claim {
             member: fence.member.clone(),
             fence: Arc::new(tokio::sync::Mutex::new(fence)),
             record: Mutex::new(record),
-            token: CancellationToken::new(),
+            token: OnceLock::new(),
             until: Mutex::new(until),
             stop: AtomicU8::new(0),
             is_ending: AtomicBool::new(false),
+            is_recorded: AtomicBool::new(recorded == Recorded::Perhaps),
         }
     }
 
@@ -265,8 +271,27 @@ impl Claim {
                 is_worse(now).then_some(reason as u8)
             })
             .is_ok();
-        self.token.cancel();
+        if let Some(token) = self.token.get() {
+            token.cancel();
+        }
         is_new
+    }
+
+    /// Cancelled when the handler is to stop.
+    pub(crate) fn token(&self) -> &CancellationToken {
+        let token = self.token.get_or_init(CancellationToken::new);
+        // Whoever stopped it before has found no token to cancel.
+        if self.stop_reason().is_some() {
+            token.cancel();
+        }
+        token
+    }
+
+    pub(crate) fn recorded(&self) -> Recorded {
+        match self.is_recorded.load(Ordering::Acquire) {
+            true => Recorded::Perhaps,
+            false => Recorded::Never,
+        }
     }
 
     pub(crate) fn stop_reason(&self) -> Option<StopReason> {

@@ -6,7 +6,7 @@ mod router;
 
 use crate::{BoxError, Task, TaskError, envelope::Envelope};
 use bytes::Bytes;
-use kv_core::{BoxFuture, Value};
+use kv_core::Value;
 use std::{fmt, sync::Arc};
 
 pub use self::{
@@ -82,7 +82,7 @@ pub struct TaskResponse {
 /// ```
 pub trait Handler<T: Task, Args>: Clone + Send + Sync + 'static {
     /// Does the work.
-    fn call(self, task: T, ctx: Ctx) -> BoxFuture<'static, Result<T::Output, TaskError>>;
+    fn call(self, task: T, ctx: Ctx) -> impl Future<Output = Result<T::Output, TaskError>> + Send;
 }
 
 macro_rules! handler {
@@ -97,11 +97,9 @@ macro_rules! handler {
             E: Into<TaskError>,
             $($Arg: FromCtx,)*
         {
-            fn call(self, task: T, ctx: Ctx) -> BoxFuture<'static, Result<T::Output, TaskError>> {
-                Box::pin(async move {
-                    $(let $Arg = $Arg::from_ctx(&ctx)?;)*
-                    self(task, $($Arg,)*).await.map_err(Into::into)
-                })
+            async fn call(self, task: T, ctx: Ctx) -> Result<T::Output, TaskError> {
+                $(let $Arg = $Arg::from_ctx(&ctx)?;)*
+                self(task, $($Arg,)*).await.map_err(Into::into)
             }
         }
     };

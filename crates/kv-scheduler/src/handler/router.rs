@@ -50,6 +50,10 @@ impl Router {
         self.routes.get(kind).cloned()
     }
 
+    pub(crate) fn kinds(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.routes.keys()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.routes.is_empty()
     }

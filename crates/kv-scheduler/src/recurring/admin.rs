@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     Admin, TaskId,
+    pages::PAGE,
     transitions::{self, Known, time_of},
 };
 use kv_core::{Context, Error, ErrorKind, Member, Result, Timestamp};
@@ -49,7 +50,7 @@ impl Admin {
         let mut after = None;
         loop {
             let names = &self.queue().recurring.names;
-            let (members, next) = self.page(names, after.as_ref()).await?;
+            let (members, next) = self.page(names, after.as_ref(), PAGE).await?;
             let inspects = members
                 .iter()
                 .map(|it| transitions::inspect(self.queue(), it))

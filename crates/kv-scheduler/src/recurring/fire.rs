@@ -58,7 +58,7 @@ pub(crate) async fn fire_due(station: &Station) -> Result<Fired> {
         let reply = station
             .scheduler
             .store()
-            .commit(transitions::look(&station.queue))
+            .commit(transitions::next_ticks(&station.queue))
             .await?;
         let looked = transitions::looked(reply)?;
         if looked.is_paused {

@@ -1,13 +1,13 @@
 //! Out of the queue, for a while: claims and their leases.
 
-use super::{field, zadd};
+use super::{AtEnd, field, zadd};
 use crate::{
     Priority,
     queue::{PAUSED, Queue},
 };
 use kv_core::{
-    ClaimOrder, Error, ErrorKind, Fate, Guard, Member, Moved, Read, RelativeScore, Result, Score,
-    Txn, TxnReply, Value, ZMove,
+    ClaimOrder, Error, ErrorKind, Fate, Guard, Mark, Member, Moved, Read, RelativeScore, Result,
+    Score, Timestamp, Txn, TxnReply, Value, ZMove,
 };
 use std::time::Duration;
 
@@ -35,6 +35,8 @@ pub(crate) struct Claimed {
     pub(crate) is_cancelled: bool,
     /// Where it waited; unknown of one whose lease has lapsed.
     pub(crate) from: Option<Priority>,
+    /// When it was due, or its lease had lapsed.
+    pub(crate) since: Timestamp,
     /// Something about it cannot be read through this worker's layers: perhaps it lacks a key.
     pub(crate) unreadable: Option<Error>,
 }
@@ -92,31 +94,58 @@ impl Claimed {
             record,
             is_cancelled,
             from,
+            since: Timestamp::from_micros(moved.before.get() as i64),
             unreadable,
         })
     }
 }
 
-/// Holds as long as the claim does; refused, it reads the end of the lease, the number of the claim,
-/// and whether the task is to be cancelled.
-pub(super) fn claimed(queue: &Queue, fence: &Fence) -> Txn {
+/// Holds as long as the claim does.
+pub(super) fn held(queue: &Queue, fence: &Fence) -> Txn {
     let member = &fence.member;
     Txn::new()
         .when(Guard::score_is(&queue.lease, member, fence.score))
         .when(Guard::field_is(
             &queue.tally,
             field(member),
-            fence.tally.to_string(),
+            number(fence.tally),
         ))
-        .otherwise(Read::ZScore {
+}
+
+/// The same; refused, it reads the end of the lease, the number of the claim, and whether the task is to
+/// be cancelled.
+pub(super) fn claimed(queue: &Queue, fence: &Fence) -> Txn {
+    let reads = look_at(queue, &fence.member).into_iter();
+    reads.fold(held(queue, fence), Txn::otherwise)
+}
+
+/// Reads the same of a claim whose end was refused, and what the schedule waits for that it came of.
+pub(crate) fn look(queue: &Queue, member: &Member, at_end: Option<&AtEnd>) -> Txn {
+    let reads = look_at(queue, member).into_iter();
+    let waits = at_end.map(|it| it.wait_of(queue));
+    reads.chain(waits).fold(Txn::new(), Txn::then)
+}
+
+fn look_at(queue: &Queue, member: &Member) -> [Read; 3] {
+    [
+        Read::ZScore {
             key: queue.lease.clone(),
             member: member.clone(),
-        })
-        .otherwise(Read::HGetMark {
+        },
+        Read::HGetMark {
             key: queue.tally.clone(),
             field: field(member),
-        })
-        .otherwise(cancel_flag(queue, member))
+        },
+        cancel_flag(queue, member),
+    ]
+}
+
+/// Most claims are the first of their task.
+fn number(tally: i64) -> Mark {
+    match tally {
+        1 => Mark::new("1"),
+        _ => tally.to_string().into(),
+    }
 }
 
 pub(super) fn cancel_flag(queue: &Queue, member: &Member) -> Read {
@@ -194,7 +223,7 @@ mod tests {
     use crate::{
         Priority, QueueName,
         queue::Queue,
-        transitions::{Planned, Wake, ack, schedule},
+        transitions::{Planned, Recorded, Wake, ack, schedule},
     };
     use kv_core::{ClaimOrder, Kv, RelativeScore, Score, Timestamp, VirtualClock};
     use kv_memory::{MemoryConfig, MemoryStore};
@@ -233,12 +262,13 @@ mod tests {
             ..next.clone()
         };
         for stale in [&first, &other] {
-            for txn in [ack(&queue, stale, None), extend(&queue, stale, second)] {
+            let ack = ack(&queue, stale, None, Recorded::Never);
+            for txn in [ack, extend(&queue, stale, second)] {
                 assert!(!kv.commit_one(txn).await.unwrap().applied, "{stale:?}");
             }
         }
         assert!(
-            kv.commit_one(ack(&queue, &next, None))
+            kv.commit_one(ack(&queue, &next, None, Recorded::Never))
                 .await
                 .unwrap()
                 .applied

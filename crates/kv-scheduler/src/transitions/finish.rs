@@ -1,7 +1,8 @@
-//! How a claim ends. Each is refused if the claim does not hold any more, and may be sent again.
+//! How a claim ends. Each is refused if the claim does not hold any more, and may be sent again. What is
+//! in the way is looked for then, and not read by each: hardly any is refused.
 
 use super::{
-    claim::{Fence, claimed},
+    claim::{Fence, claimed, held},
     field, hdel, hset, tell, zadd, zadd_waking, zrem,
 };
 use crate::{
@@ -11,17 +12,33 @@ use crate::{
 use kv_core::{Guard, Key, Mark, Op, Read, RelativeScore, Result, Txn, TxnReply, Value};
 use std::time::Duration;
 
+/// Whether a task has a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Recorded {
+    /// None was there when it was claimed, and its claim has written none.
+    Never,
+    Perhaps,
+}
+
 /// The task is over, and nothing is kept of it.
-pub(crate) fn ack(queue: &Queue, fence: &Fence, owned: Option<&Owned>) -> Txn {
-    leave(queue, fence, owned)
+pub(crate) fn ack(queue: &Queue, fence: &Fence, owned: Option<&Owned>, recorded: Recorded) -> Txn {
+    let txn = leave(queue, fence, owned)
         .then(hdel(&queue.task, &fence.member))
-        .then(hdel(&queue.meta, &fence.member))
-        .then(hdel(&queue.tally, &fence.member))
+        .then(hdel(&queue.tally, &fence.member));
+    match recorded {
+        Recorded::Never => txn,
+        Recorded::Perhaps => txn.then(hdel(&queue.meta, &fence.member)),
+    }
 }
 
 /// The task is over because it was cancelled; who waits for it is told.
-pub(crate) fn ack_cancelled(queue: &Queue, fence: &Fence, owned: Option<&Owned>) -> Txn {
-    ack(queue, fence, owned).then(tell(&queue.ended, &fence.member))
+pub(crate) fn ack_cancelled(
+    queue: &Queue,
+    fence: &Fence,
+    owned: Option<&Owned>,
+    recorded: Recorded,
+) -> Txn {
+    ack(queue, fence, owned, recorded).then(tell(&queue.ended, &fence.member))
 }
 
 /// The task is over; it and its result are kept for a while. The last answer is how many are.
@@ -48,7 +65,7 @@ pub(crate) fn again(
     record: Value,
 ) -> Txn {
     let member = &fence.member;
-    claimed(queue, fence)
+    held(queue, fence)
         .when(Guard::field_absent(&queue.cancel, field(member)))
         .then(zrem(&queue.lease, member))
         .then(zadd_waking(queue.due(priority), member, at, &queue.wake))
@@ -99,11 +116,16 @@ pub(crate) enum Finished {
     Lost,
 }
 
-/// Reads the answer.
-pub(crate) fn finished(fence: &Fence, mut reply: TxnReply) -> Result<Finished> {
-    if reply.applied {
-        return Ok(Finished::Written);
+/// Reads the answer to a [`note`].
+pub(crate) fn noted(fence: &Fence, reply: TxnReply) -> Result<Finished> {
+    match reply.applied {
+        true => Ok(Finished::Written),
+        false => in_the_way(fence, reply),
     }
+}
+
+/// Reads the answer to a [`look`](super::look) that follows a refusal.
+pub(crate) fn in_the_way(fence: &Fence, mut reply: TxnReply) -> Result<Finished> {
     let (score, tally) = (reply.score(0)?, reply.mark(1)?);
     let Some(score) = score else {
         return Ok(Finished::Over);
@@ -128,7 +150,7 @@ pub(crate) fn finished(fence: &Fence, mut reply: TxnReply) -> Result<Finished> {
 }
 
 fn leave(queue: &Queue, fence: &Fence, owned: Option<&Owned>) -> Txn {
-    let txn = claimed(queue, fence)
+    let txn = held(queue, fence)
         .then(zrem(&queue.lease, &fence.member))
         .then(hdel(&queue.cancel, &fence.member));
     match owned {
@@ -157,7 +179,7 @@ fn count(key: &Key) -> Read {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test")]
 
-    use super::{Fence, Finished, finished};
+    use super::{Fence, Finished, noted};
     use crate::transitions::{Extended, extended};
     use kv_core::{OpReply, Score, TxnReply, Value};
     use std::time::Duration;
@@ -183,9 +205,9 @@ mod tests {
     #[test]
     fn another_end_of_the_lease_is_ours_only_if_an_extension_is_in_doubt() {
         let other = || refused(Some(20), Some("1"), None);
-        assert_eq!(finished(&fence(false), other()).unwrap(), Finished::Lost);
+        assert_eq!(noted(&fence(false), other()).unwrap(), Finished::Lost);
         let ours = Finished::Renewed(Score::from(20));
-        assert_eq!(finished(&fence(true), other()).unwrap(), ours);
+        assert_eq!(noted(&fence(true), other()).unwrap(), ours);
         let lease = Duration::from_secs(1);
         assert_eq!(
             extended(&fence(false), lease, other()).unwrap(),
@@ -207,7 +229,7 @@ mod tests {
             (Some(10), Some("2"), None, Finished::Lost),
             (Some(10), Some("1"), Some("1"), Finished::Cancelled),
         ] {
-            let found = finished(&fence(true), refused(score, tally, cancel)).unwrap();
+            let found = noted(&fence(true), refused(score, tally, cancel)).unwrap();
             assert_eq!(found, expected, "{score:?} {tally:?} {cancel:?}");
         }
     }

@@ -5,18 +5,23 @@ mod claim;
 mod control;
 mod finish;
 mod recurring;
+mod registry;
 mod schedule;
 
 pub(crate) use self::{
-    claim::{Claimed, Extended, Fence, Order, claim, extend, extended},
+    claim::{Claimed, Extended, Fence, Order, claim, extend, extended, look},
     control::{
         Found, Place, cancel, collect, find, found, pause, requeue, reschedule, resume, surplus,
     },
-    finish::{Finished, Owned, ack, ack_cancelled, ack_keeping, again, bury, finished, note},
-    recurring::{
-        AtEnd, Known, Last, Next, Previous, Seen, Written, fire, inspect, known, look, looked,
-        pass, pass_taken, pause_schedule, remove, revive, time_of, write,
+    finish::{
+        Finished, Owned, Recorded, ack, ack_cancelled, ack_keeping, again, bury, in_the_way, note,
+        noted,
     },
+    recurring::{
+        AtEnd, Known, Last, Next, Previous, Seen, Written, fire, inspect, known, looked,
+        next_ticks, pass, pass_taken, pause_schedule, remove, revive, time_of, write,
+    },
+    registry::{enter, exit, register, sweep, unregister},
     schedule::{Planned, Refusal, Wake, extend_unique, inherit, refusal, replace, schedule},
 };
 

@@ -12,7 +12,7 @@ use kv_core::{
 const LOOK: u32 = 200;
 
 /// Looks for the next ticks.
-pub(crate) fn look(queue: &Queue) -> Txn {
+pub(crate) fn next_ticks(queue: &Queue) -> Txn {
     Txn::new()
         .then(Read::ZRange {
             key: queue.recurring.next.clone(),
@@ -288,15 +288,18 @@ pub(crate) struct AtEnd {
 }
 
 impl AtEnd {
-    /// Adds it to the end of a task. Refused, the last answer is what the schedule waits for.
+    /// Reads what the schedule waits for.
+    pub(super) fn wait_of(&self, queue: &Queue) -> Read {
+        Read::HGetMark {
+            key: queue.recurring.wait.clone(),
+            field: field(&self.schedule),
+        }
+    }
+
+    /// Adds it to the end of a task.
     pub(crate) fn join(&self, queue: &Queue, mut txn: Txn) -> Txn {
         let (keys, schedule) = (&queue.recurring, &self.schedule);
-        txn = txn
-            .when(mark_is(&keys.wait, schedule, self.wait.clone()))
-            .otherwise(Read::HGetMark {
-                key: keys.wait.clone(),
-                field: field(schedule),
-            });
+        txn = txn.when(mark_is(&keys.wait, schedule, self.wait.clone()));
         if let Some(next) = self.next {
             let steps = [
                 zadd_waking(&keys.next, schedule, next, &keys.wake),

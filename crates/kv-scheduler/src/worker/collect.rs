@@ -16,7 +16,7 @@ pub(crate) async fn collect(station: Arc<Station>) {
     loop {
         let pause = PAUSE.mul_f64(0.5 + fastrand::f64());
         tokio::select! {
-            () = station.sleep(pause) => {}
+            () = station.sleep(pause) => look(&station).await,
             () = station.crowded.notified() => {}
         }
         collect_once(&station).await;
@@ -30,6 +30,19 @@ pub(crate) async fn collect_once(station: &Station) {
         if let Err(error) = collect_from(station, set).await {
             tracing::warn!(queue = %queue.name, %error, "what ended could not be let go");
         }
+    }
+}
+
+/// Tells how many tasks there are.
+pub(crate) async fn look(station: &Station) {
+    let queue = &station.queue;
+    let overview = async {
+        let admin = station.scheduler.admin(queue.name.as_str())?;
+        admin.overview().await
+    };
+    match overview.await {
+        Ok(overview) => station.meters.seen(&overview),
+        Err(error) => tracing::debug!(queue = %queue.name, %error, "tasks could not be counted"),
     }
 }
 

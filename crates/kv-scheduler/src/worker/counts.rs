@@ -61,19 +61,75 @@ counts!(
 );
 
 impl Counts {
-    /// An ending was written.
-    pub(crate) fn written(&self, ending: &Ending) {
-        add(match ending {
-            // It counts when it has ended.
-            Ending::Ack(Over::Begun) => return,
-            Ending::Ack(Over::Succeeded) | Ending::Keep(..) => &self.succeeded,
-            Ending::Ack(Over::Cancelled) => &self.cancelled,
-            Ending::Bury(_) => &self.dead,
-            Ending::Again(Again::Retried, ..) => &self.retried,
-            Ending::Again(Again::Snoozed, ..) => &self.snoozed,
-            Ending::Again(Again::Released, ..) => &self.released,
-            Ending::Again(Again::Unable, ..) => &self.unable,
+    pub(crate) fn ended(&self, ended: Ended) {
+        add(match ended {
+            Ended::Succeeded => &self.succeeded,
+            Ended::Retried => &self.retried,
+            Ended::Snoozed => &self.snoozed,
+            Ended::Released => &self.released,
+            Ended::Unable => &self.unable,
+            Ended::Dead => &self.dead,
+            Ended::Cancelled => &self.cancelled,
+            Ended::Failed => &self.failed,
+            Ended::Lost => &self.lost,
         });
+    }
+}
+
+/// How a claim ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Succeeded,
+    Retried,
+    Snoozed,
+    Released,
+    Unable,
+    Dead,
+    Cancelled,
+    Failed,
+    Lost,
+}
+
+impl Ended {
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Succeeded,
+        Self::Retried,
+        Self::Snoozed,
+        Self::Released,
+        Self::Unable,
+        Self::Dead,
+        Self::Cancelled,
+        Self::Failed,
+        Self::Lost,
+    ];
+
+    /// As an ending has it that was written; `None` if the task only begins now.
+    pub(crate) fn by(ending: &Ending) -> Option<Self> {
+        Some(match ending {
+            Ending::Ack(Over::Begun) => return None,
+            Ending::Ack(Over::Succeeded) | Ending::Keep(..) => Self::Succeeded,
+            Ending::Ack(Over::Cancelled) => Self::Cancelled,
+            Ending::Bury(_) => Self::Dead,
+            Ending::Again(Again::Retried, ..) => Self::Retried,
+            Ending::Again(Again::Snoozed, ..) => Self::Snoozed,
+            Ending::Again(Again::Released, ..) => Self::Released,
+            Ending::Again(Again::Unable, ..) => Self::Unable,
+        })
+    }
+
+    /// The name in metrics.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Retried => "retried",
+            Self::Snoozed => "snoozed",
+            Self::Released => "released",
+            Self::Unable => "unable",
+            Self::Dead => "dead",
+            Self::Cancelled => "cancelled",
+            Self::Failed => "failed",
+            Self::Lost => "lost",
+        }
     }
 }
 

@@ -55,6 +55,7 @@ pub(crate) async fn dispatch(
     until: Until,
     ends: Ends,
 ) -> kv_core::Result<()> {
+    let _places = station.meters.serve(places);
     let mut running = JoinSet::new();
     let mut next = Next::Now;
     let mut pause = PAUSES.0;

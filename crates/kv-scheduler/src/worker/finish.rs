@@ -120,9 +120,46 @@ async fn write(station: &Station, open: Vec<Open>) -> Vec<Open> {
             return rest;
         }
     };
-    let answered = sent.into_iter().zip(replies);
-    rest.extend(answered.filter_map(|(it, reply)| answered_by(station, it, reply)));
+    let mut refused = Vec::new();
+    for (it, reply) in sent.into_iter().zip(replies) {
+        match reply {
+            Ok(reply) if reply.applied => written(station, it, &reply),
+            Ok(_) => refused.push(it),
+            Err(error) => rest.extend(failed(station, it, &error)),
+        }
+    }
+    rest.append(&mut look(station, refused).await);
     rest
+}
+
+/// Looks for what is in the way of ends that were refused; returns what is to be sent again.
+async fn look(station: &Station, refused: Vec<Open>) -> Vec<Open> {
+    if refused.is_empty() {
+        return refused;
+    }
+    let looks = refused
+        .iter()
+        .map(|it| transitions::look(&station.queue, &it.fence.member, at_end(it)));
+    let replies = match station.scheduler.store().commit_all(looks.collect()).await {
+        Ok(replies) => replies,
+        // They are refused once more, and looked for then.
+        Err(error) => {
+            tracing::warn!(queue = %station.queue.name, %error, "what ended cannot be looked for");
+            return refused;
+        }
+    };
+    let found = refused.into_iter().zip(replies);
+    let rest = found.filter_map(|(it, reply)| {
+        let reply = reply.and_then(|reply| transitions::in_the_way(&it.fence, reply));
+        match reply {
+            Ok(found) => not_written(station, it, found),
+            Err(error) if error.outcome() == Outcome::Final => {
+                cannot_be_written(station, it, &error)
+            }
+            Err(_) => Some(it),
+        }
+    });
+    rest.collect()
 }
 
 /// The call failed as a whole; returns what is to be sent again.
@@ -164,57 +201,58 @@ fn cannot_be_written(station: &Station, mut open: Open, error: &Error) -> Option
     None
 }
 
-/// Takes the answer to one end; returns it if it is to be sent again.
-fn answered_by(station: &Station, mut open: Open, reply: Result<TxnReply>) -> Option<Open> {
-    let queue = &station.queue;
-    let count = reply
-        .as_ref()
-        .ok()
-        .and_then(|it| kept(&open.end.ending, it));
-    match reply.and_then(|it| transitions::finished(&open.fence, it)) {
-        Ok(Finished::Written) => {
-            station.counts.written(&open.end.ending);
-            if open.at_end.as_ref().is_some_and(|it| it.next.is_some()) {
-                station.ticks.notify_one();
-            }
-            if let Some(told) = open.end.told.take() {
-                _ = told.send(());
-            }
-            if count.is_some_and(|it| it > station.settings.most_kept) {
-                station.crowded.notify_one();
-            }
-        }
+/// An end was written just now.
+fn written(station: &Station, mut open: Open, reply: &TxnReply) {
+    station.written(&open.end);
+    if open.at_end.as_ref().is_some_and(|it| it.next.is_some()) {
+        station.ticks.notify_one();
+    }
+    if let Some(told) = open.end.told.take() {
+        _ = told.send(());
+    }
+    let count = kept(&open.end.ending, reply);
+    if count.is_some_and(|it| it > station.settings.most_kept) {
+        station.crowded.notify_one();
+    }
+    leave(station, &open.end);
+}
+
+/// An end was refused for what was found; returns it if it is to be sent again.
+fn not_written(station: &Station, mut open: Open, found: Finished) -> Option<Open> {
+    match found {
         // The answer to an earlier sending was lost, or somebody else took the task away.
-        Ok(Finished::Over) => station.counts.written(&open.end.ending),
-        Ok(Finished::Lost) => lose(station, &open.end.claim),
-        Ok(Finished::Cancelled) => {
+        Finished::Written | Finished::Over => station.written(&open.end),
+        Finished::Lost => lose(station, &open.end.claim),
+        Finished::Cancelled => {
             open.end.ending = Ending::Ack(Over::Cancelled);
             return Some(open);
         }
-        Ok(Finished::Waits(wait)) => {
+        Finished::Waits(wait) => {
             let task = &open.end.claim.member;
             let schedule = open.at_end.take().map(|it| it.schedule);
             open.at_end = schedule.map(|it| recurring::at_end(it, task, wait));
             open.is_told = true;
             return Some(open);
         }
-        Ok(Finished::Renewed(_)) if open.is_in_doubt => lose(station, &open.end.claim),
-        Ok(Finished::Renewed(score)) => {
+        Finished::Renewed(_) if open.is_in_doubt => lose(station, &open.end.claim),
+        Finished::Renewed(score) => {
             open.fence.score = score;
             open.fence.is_in_doubt = false;
-            return Some(open);
-        }
-        Err(error) if error.outcome() == Outcome::Final => {
-            return cannot_be_written(station, open, &error);
-        }
-        Err(error) => {
-            tracing::warn!(queue = %queue.name, %error, "the end of a task could not be written");
-            open.is_in_doubt |= error.outcome() == Outcome::Unknown;
             return Some(open);
         }
     }
     leave(station, &open.end);
     None
+}
+
+/// There was no good answer to an end; returns it if it is to be sent again.
+fn failed(station: &Station, mut open: Open, error: &Error) -> Option<Open> {
+    if error.outcome() == Outcome::Final {
+        return cannot_be_written(station, open, error);
+    }
+    tracing::warn!(queue = %station.queue.name, %error, "the end of a task could not be written");
+    open.is_in_doubt |= error.outcome() == Outcome::Unknown;
+    Some(open)
 }
 
 /// How many are kept now, where the ending asks.
@@ -223,7 +261,7 @@ fn kept(ending: &Ending, reply: &TxnReply) -> Option<u64> {
         return None;
     }
     match reply.answers.last() {
-        Some(kv_core::OpReply::Count(count)) if reply.applied => Some(*count),
+        Some(kv_core::OpReply::Count(count)) => Some(*count),
         _ => None,
     }
 }
@@ -233,11 +271,18 @@ fn leave(station: &Station, end: &End) {
     station.left.notify_one();
 }
 
+/// What becomes of the schedule with this end; an attempt that is to be repeated is none.
+fn at_end(open: &Open) -> Option<&AtEnd> {
+    let is_end = !matches!(open.end.ending, Ending::Again(..));
+    open.at_end.as_ref().filter(|_| is_end)
+}
+
 fn txn(station: &Station, open: &Open) -> Result<Txn> {
     let (queue, fence) = (&*station.queue, &*open.fence);
     let envelope = open.end.claim.envelope.as_deref();
     let owned = envelope.and_then(|it| owned(queue, &fence.member, it));
     let owned = owned.as_ref();
+    let recorded = open.end.claim.recorded();
     let txn = match &open.end.ending {
         Ending::Again(_, at, record) => {
             let home = open.end.claim.home;
@@ -249,8 +294,8 @@ fn txn(station: &Station, open: &Open) -> Result<Txn> {
                 record.encode()?,
             ));
         }
-        Ending::Ack(Over::Cancelled) => transitions::ack_cancelled(queue, fence, owned),
-        Ending::Ack(_) => transitions::ack(queue, fence, owned),
+        Ending::Ack(Over::Cancelled) => transitions::ack_cancelled(queue, fence, owned, recorded),
+        Ending::Ack(_) => transitions::ack(queue, fence, owned, recorded),
         Ending::Keep(result, span) => {
             transitions::ack_keeping(queue, fence, owned, result.clone(), *span)
         }

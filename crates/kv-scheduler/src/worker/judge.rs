@@ -8,6 +8,7 @@ use crate::{
     handler::{StopReason, TaskResponse},
     record::Record,
     stored::Unreadable,
+    telemetry::Failed,
     transitions::Claimed,
 };
 use kv_core::{RelativeScore, Timestamp, Value};
@@ -125,6 +126,19 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
+    /// How the handler failed, if it did.
+    pub(crate) fn failure(&self) -> Option<Failed> {
+        match self {
+            Self::Returned(Ok(_)) => None,
+            Self::Returned(Err(error)) => match error.verdict() {
+                Verdict::Snooze(_) | Verdict::Cancel => None,
+                _ => Some(Failed::Returned),
+            },
+            Self::Panicked(_) => Some(Failed::Panicked),
+            Self::TimedOut(_) => Some(Failed::TimedOut),
+        }
+    }
+
     /// What went wrong.
     pub(crate) fn text(&self) -> String {
         match self {

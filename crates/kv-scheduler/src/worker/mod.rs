@@ -6,6 +6,7 @@ mod dispatch;
 mod finish;
 mod hints;
 mod judge;
+mod presence;
 mod renew;
 mod run;
 mod settings;
@@ -15,7 +16,7 @@ mod stop;
 use self::{
     counts::Counts,
     dispatch::{Until, dispatch},
-    settings::{LEASES, Settings},
+    presence::Attendance,
     station::Claims,
 };
 use crate::{
@@ -24,9 +25,10 @@ use crate::{
     queue::Queue,
     recurring::keep_firing,
     scheduler::DEFAULT_QUEUE,
+    telemetry::QueueMeters,
 };
 use kv_core::{ClaimOrder, Error, ErrorKind, Result};
-use std::{borrow::Cow, fmt, pin::pin, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, num::NonZeroUsize, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     sync::{Mutex, Notify, mpsc},
     task::JoinSet,
@@ -34,7 +36,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service};
 
-pub(crate) use self::station::Station;
+pub(crate) use self::{
+    counts::Ended,
+    settings::{LEASES, Settings},
+    station::Station,
+};
 pub use self::{
     counts::Report,
     settings::{Delivery, Serve},
@@ -82,11 +88,15 @@ pub struct Worker {
     scheduler: Scheduler,
     queues: Vec<(Cow<'static, str>, usize)>,
     settings: Settings,
+    name: Option<Cow<'static, str>>,
     router: Router,
     data: SharedData,
 }
 
 impl Worker {
+    /// So many tasks of a queue at a time where nothing is said. The compiler sees that it is not zero.
+    pub(crate) const CONCURRENCY: NonZeroUsize = NonZeroUsize::new(16).expect("it is not zero");
+
     /// A worker that has no handlers yet. Without [`queue`](Self::queue) it serves `default`, 16 tasks
     /// at a time.
     pub fn new(scheduler: &Scheduler) -> Self {
@@ -94,6 +104,7 @@ impl Worker {
             scheduler: scheduler.clone(),
             queues: Vec::new(),
             settings: Settings::default(),
+            name: None,
             router: Router::default(),
             data: SharedData::default(),
         }
@@ -103,6 +114,13 @@ impl Worker {
     #[must_use]
     pub fn queue(mut self, queue: impl Into<Cow<'static, str>>, concurrency: usize) -> Self {
         self.queues.push((queue.into(), concurrency));
+        self
+    }
+
+    /// What operators know it by ([`Scheduler::workers`]): the number of its process if nothing is said.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.name = Some(name.into());
         self
     }
 
@@ -231,6 +249,7 @@ impl Worker {
     async fn work(&self, until: &Until) -> Result<Report> {
         let queues = self.parse()?;
         let counts = Arc::new(Counts::default());
+        let attendance = Attendance::new(&self.scheduler, self.name.as_deref(), &queues);
         // All that is spawned ends with these two.
         let (mut dispatchers, mut background) = (JoinSet::new(), JoinSet::new());
         let mut finishers = JoinSet::new();
@@ -251,6 +270,9 @@ impl Worker {
             }
             dispatchers.spawn(dispatch(station, places, until.clone(), ends));
         }
+        if matches!(until, Until::Stopped(_)) {
+            background.spawn(attendance.clone().keep());
+        }
         while let Some(ended) = dispatchers.join_next().await {
             ended.map_err(crashed)??;
         }
@@ -258,17 +280,28 @@ impl Worker {
         while let Some(ended) = finishers.join_next().await {
             ended.map_err(crashed)?;
         }
-        if matches!(until, Until::Drained) {
+        match until {
             // It has not worked long enough to do so in passing.
-            for station in &stations {
-                collect::collect_once(station).await;
+            Until::Drained => {
+                for station in &stations {
+                    collect::collect_once(station).await;
+                    collect::look(station).await;
+                }
+                let queues = stations.iter().map(|it| &*it.queue);
+                self.scheduler.announce(queues).await;
+            }
+            Until::Stopped(_) => {
+                background.shutdown().await;
+                attendance.leave().await;
             }
         }
         Ok(counts.report())
     }
 
     fn station(&self, queue: Arc<Queue>, counts: Arc<Counts>) -> Arc<Station> {
+        let namespace = &queue.namespace;
         Arc::new(Station {
+            meters: QueueMeters::new(namespace, &queue.name, self.router.kinds()),
             scheduler: self.scheduler.clone(),
             queue,
             settings: self.settings.clone(),
@@ -297,7 +330,7 @@ impl Worker {
         if !LEASES.contains(&self.settings.lease) {
             return refuse("a lease must be 100 ms to a day: Worker::lease");
         }
-        let usual = [(Cow::Borrowed(DEFAULT_QUEUE), 16)];
+        let usual = [(Cow::Borrowed(DEFAULT_QUEUE), Self::CONCURRENCY.get())];
         let queues = if self.queues.is_empty() {
             &usual[..]
         } else {

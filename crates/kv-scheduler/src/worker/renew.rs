@@ -1,6 +1,6 @@
 //! Leases are extended while their tasks run, all of them in one call.
 
-use super::{counts::add, station::Station};
+use super::{counts::Ended, station::Station};
 use crate::{
     handler::{Claim, StopReason},
     transitions::{self, Extended, Fence},
@@ -73,7 +73,7 @@ pub(crate) fn lose(station: &Station, claim: &Claim) {
         task = ?claim.member,
         "the lease is lost; what the handler returns does not count"
     );
-    add(&station.counts.lost);
+    station.ended(claim, Ended::Lost);
 }
 
 fn is_lost(claim: &Claim) -> bool {

@@ -1,7 +1,7 @@
 //! One task, from its claim to its end.
 
 use super::{
-    counts::add,
+    counts::{Ended, add},
     judge::{self, Ending, Judged, Known, Outcome, Over},
     renew::lose,
     settings::Delivery,
@@ -12,24 +12,32 @@ use crate::{
     envelope::Envelope,
     handler::{Claim, Ctx, Route, StopReason, TaskRequest, TaskResponse, UNABLE},
     record::Record,
-    transitions::Claimed,
+    telemetry::{self, Fail},
+    transitions::{Claimed, Recorded},
 };
 use futures_util::{
     FutureExt,
-    future::{Either, select},
+    future::{Either, poll_fn, select},
 };
 use kv_core::Timestamp;
-use std::{any::Any, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
+use std::{any::Any, panic::AssertUnwindSafe, pin::pin, sync::Arc, task::Poll, time::Duration};
 use tokio::sync::oneshot;
 use tower::ServiceExt;
+use tracing::Instrument;
 
 /// A task that can run.
 #[derive(Debug)]
 pub(crate) struct Ready {
+    attempt: Attempt,
+    route: Route,
+}
+
+/// What is known of an attempt before it begins.
+#[derive(Debug)]
+struct Attempt {
     claim: Arc<Claim>,
     envelope: Arc<Envelope>,
-    route: Route,
-    attempt: u32,
+    number: u32,
     tally: i64,
     /// By the clock's `monotonic`, from the store's time at the claim.
     deadline: Option<Duration>,
@@ -56,15 +64,22 @@ pub(crate) struct Moment {
 /// Enters a claimed task into the books; what cannot run ends at once.
 pub(crate) fn admit(station: &Station, claimed: Claimed, moment: Moment) -> Admitted {
     let Moment { now, until } = moment;
+    let lateness = claimed.from.map(|_| now.saturating_since(claimed.since));
     if until <= station.now() {
         tracing::warn!(
             queue = %station.queue.name,
             task = ?claimed.fence.member,
             "a lease had ended before the answer to its claim was read"
         );
-        add(&station.counts.lost);
+        station.counts.ended(Ended::Lost);
+        station.meters.claimed(None, lateness);
+        station.meters.ended(None, Ended::Lost);
         return Admitted::Late;
     }
+    let recorded = match (&claimed.record, &claimed.unreadable) {
+        (None, None) => Recorded::Never,
+        _ => Recorded::Perhaps,
+    };
     let mut route = None;
     let is_known = |kind: &str| {
         route = station.router.find(kind);
@@ -75,14 +90,17 @@ pub(crate) fn admit(station: &Station, claimed: Claimed, moment: Moment) -> Admi
         Judged::Run(envelope, record) => (Some(envelope), record, None),
         Judged::End(envelope, ending) => (envelope, Record::default(), Some(ending)),
     };
+    let kind = envelope.as_deref().map(|it| &*it.kind);
+    station.meters.claimed(kind, lateness);
     let tally = claimed.fence.tally;
-    let attempt = record.attempt(tally);
+    let number = record.attempt(tally);
     let claim = Arc::new(Claim::new(
         station.queue.clone(),
         claimed.fence,
         envelope.clone(),
         claimed.from,
         record.clone(),
+        recorded,
         until,
     ));
     if let Some(old) = station.claims.insert(claim.clone()) {
@@ -92,14 +110,14 @@ pub(crate) fn admit(station: &Station, claimed: Claimed, moment: Moment) -> Admi
     match (ending, envelope, route) {
         (None, Some(envelope), Some(route)) => {
             let left = envelope.deadline().map(|it| it.saturating_since(now));
-            Admitted::Run(Ready {
+            let attempt = Attempt {
                 deadline: left.map(|it| station.now().saturating_add(it)),
                 claim,
                 envelope,
-                route,
-                attempt,
+                number,
                 tally,
-            })
+            };
+            Admitted::Run(Ready { attempt, route })
         }
         (ending, ..) => {
             let ending = ending.unwrap_or_else(|| judge::release(record));
@@ -118,34 +136,35 @@ pub(crate) async fn run(station: Arc<Station>, ready: Ready, ends: Ends) {
 
 /// Has the task leave the store, then runs its handler.
 async fn run_once(station: &Station, ready: Ready, ends: Ends) {
+    let Ready { attempt, route } = ready;
     let (told, written) = oneshot::channel();
     let Ok(place) = ends.reserve().await else {
         return;
     };
-    if !ready.claim.take_end() {
+    if !attempt.claim.take_end() {
         return;
     }
     place.send(End {
         told: Some(told),
-        ..End::new(ready.claim.clone(), Ending::Ack(Over::Begun))
+        ..End::new(attempt.claim.clone(), Ending::Ack(Over::Begun))
     });
     if written.await.is_err() {
         return;
     }
     add(&station.counts.started);
-    station.begun.insert(ready.claim.clone());
-    let outcome = work(station, &ready).await;
-    station.begun.remove(&ready.claim);
+    station.begun.insert(attempt.claim.clone());
+    let outcome = work(station, &attempt, route).await;
+    station.begun.remove(&attempt.claim);
     match outcome {
-        Outcome::Returned(Ok(_)) => add(&station.counts.succeeded),
+        Outcome::Returned(Ok(_)) => station.ended(&attempt.claim, Ended::Succeeded),
         failed => {
             tracing::warn!(
                 queue = %station.queue.name,
-                task = ?ready.claim.member,
+                task = ?attempt.claim.member,
                 error = failed.text(),
                 "a task failed that is not to be begun again"
             );
-            add(&station.counts.failed);
+            station.ended(&attempt.claim, Ended::Failed);
         }
     }
 }
@@ -153,13 +172,14 @@ async fn run_once(station: &Station, ready: Ready, ends: Ends) {
 /// Runs the handler and hands the end over.
 async fn run_to_its_end(station: &Station, ready: Ready, ends: Ends) {
     add(&station.counts.started);
-    let claim = &ready.claim;
+    let Ready { attempt, route } = ready;
+    let claim = &attempt.claim;
     let _abandon = AbandonOnPanic { station, claim };
-    let outcome = work(station, &ready).await;
+    let outcome = work(station, &attempt, route).await;
     let known = Known {
-        envelope: &ready.envelope,
+        envelope: &attempt.envelope,
         record: claim.record.lock().clone(),
-        tally: ready.tally,
+        tally: attempt.tally,
         stop: claim.stop_reason(),
         now: station.scheduler.store().clock.now(),
         chance: fastrand::f64(),
@@ -194,19 +214,42 @@ pub(crate) fn released(claim: Arc<Claim>) -> End {
     End::new(claim, judge::release(record))
 }
 
-async fn work(station: &Station, ready: &Ready) -> Outcome {
+/// Runs the handler, and tells how long it took.
+async fn work(station: &Station, attempt: &Attempt, route: Route) -> Outcome {
+    let (claim, envelope) = (&attempt.claim, &attempt.envelope);
+    let span = telemetry::process(&station.queue, &claim.member, envelope, attempt.number);
+    let _slot = station.meters.run();
+    let begun = station.now();
+    let outcome = run_handler(station, attempt, route)
+        .instrument(span.clone())
+        .await;
+    let took = station.now().saturating_sub(begun);
+    let failed = outcome.failure();
+    station.meters.ran(&envelope.kind, took, failed);
+    if let Some(failed) = failed {
+        span.fail_by(failed);
+    }
+    outcome
+}
+
+async fn run_handler(station: &Station, attempt: &Attempt, route: Route) -> Outcome {
     let clock = &station.scheduler.store().clock;
-    let left = ready.deadline.map(|it| it.saturating_sub(station.now()));
-    let timeout = ready.envelope.timeout();
-    let handler = AssertUnwindSafe(handle(station, ready)).catch_unwind();
+    let left = attempt.deadline.map(|it| it.saturating_sub(station.now()));
+    let timeout = attempt.envelope.timeout();
+    let mut handler = pin!(AssertUnwindSafe(handle(station, attempt, route)).catch_unwind());
     let Some(span) = [left, timeout].into_iter().flatten().min() else {
         return outcome(handler.await);
     };
-    match select(pin!(handler), clock.sleep(span)).await {
+    // What ends without a pause needs no timer.
+    let first = poll_fn(|cx| Poll::Ready(handler.as_mut().poll(cx)));
+    if let Poll::Ready(returned) = first.await {
+        return outcome(returned);
+    }
+    match select(handler, clock.sleep(span)).await {
         Either::Left((returned, _)) => outcome(returned),
         Either::Right(_) => {
             if left == Some(span) {
-                ready.claim.stop(StopReason::Deadline);
+                attempt.claim.stop(StopReason::Deadline);
             }
             Outcome::TimedOut(span)
         }
@@ -220,20 +263,24 @@ fn outcome(end: std::thread::Result<Result<TaskResponse, TaskError>>) -> Outcome
     }
 }
 
-async fn handle(station: &Station, ready: &Ready) -> Result<TaskResponse, TaskError> {
+async fn handle(
+    station: &Station,
+    attempt: &Attempt,
+    route: Route,
+) -> Result<TaskResponse, TaskError> {
     let request = TaskRequest {
-        envelope: ready.envelope.clone(),
+        envelope: attempt.envelope.clone(),
         ctx: Ctx::new(
             station.scheduler.clone(),
-            ready.envelope.clone(),
-            ready.claim.clone(),
+            attempt.envelope.clone(),
+            attempt.claim.clone(),
             station.data.clone(),
-            ready.attempt,
+            attempt.number,
         ),
     };
-    let call = ready.route.clone().oneshot(request);
+    let call = route.oneshot(request);
     let call = async { call.await.map_err(TaskError::unboxed) };
-    match (ready.envelope.context(), &ready.envelope.trace) {
+    match (attempt.envelope.context(), &attempt.envelope.trace) {
         (None, None) => call.await,
         (context, trace) => {
             let context = context.unwrap_or_default();

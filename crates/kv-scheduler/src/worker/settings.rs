@@ -2,6 +2,7 @@
 
 use crate::{Priority, transitions::Order};
 use kv_core::ClaimOrder;
+use serde::{Deserialize, Serialize};
 use std::{ops::RangeInclusive, time::Duration};
 
 /// The shortest lease, and the longest.
@@ -22,7 +23,9 @@ pub(crate) struct Settings {
 }
 
 /// How often a task is begun whose worker dies.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
 pub enum Delivery {
     /// Again, until it has ended: handlers should bear to be run twice.
     #[default]
@@ -56,7 +59,9 @@ impl Settings {
 }
 
 /// In which order the priorities of a queue are served.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Serve {
     /// The higher priority first, as long as something of it is due.

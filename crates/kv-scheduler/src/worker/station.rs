@@ -1,10 +1,15 @@
 //! What the parts of a worker share that serve one queue.
 
-use super::{Settings, counts::Counts, judge::Ending};
+use super::{
+    Settings,
+    counts::{Counts, Ended},
+    judge::Ending,
+};
 use crate::{
     Scheduler,
     handler::{Claim, Router, SharedData},
     queue::Queue,
+    telemetry::QueueMeters,
 };
 use kv_core::Member;
 use parking_lot::Mutex;
@@ -20,6 +25,7 @@ pub(crate) struct Station {
     pub(crate) router: Router,
     pub(crate) data: Arc<SharedData>,
     pub(crate) counts: Arc<Counts>,
+    pub(crate) meters: QueueMeters,
     /// What was claimed and has not ended on the store.
     pub(crate) claims: Claims,
     /// What runs and is on the store no more.
@@ -64,6 +70,20 @@ impl Station {
 
     pub(crate) async fn sleep(&self, span: Duration) {
         self.scheduler.store().clock.sleep(span).await;
+    }
+
+    /// Counts how a claim ended.
+    pub(crate) fn ended(&self, claim: &Claim, ended: Ended) {
+        let kind = claim.envelope.as_deref().map(|it| &*it.kind);
+        self.counts.ended(ended);
+        self.meters.ended(kind, ended);
+    }
+
+    /// The same for an ending that was written.
+    pub(crate) fn written(&self, end: &End) {
+        if let Some(ended) = Ended::by(&end.ending) {
+            self.ended(&end.claim, ended);
+        }
     }
 
     /// How long a lease is on the store: longer than here by what clocks may differ.

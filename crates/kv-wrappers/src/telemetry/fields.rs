@@ -1,34 +1,6 @@
 //! The fields of spans and events.
 
-/// A field of a span or an event.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct FieldSpec {
-    /// The name.
-    pub name: &'static str,
-    /// Whether spans have it.
-    pub on_span: bool,
-    /// Whether events have it.
-    pub on_event: bool,
-    /// What it means.
-    pub meaning: &'static str,
-}
-
-/// The target of all spans and events, for filters: `kv=debug`.
-pub const TARGET: &str = "kv";
-
-const fn field(
-    name: &'static str,
-    [on_span, on_event]: [bool; 2],
-    meaning: &'static str,
-) -> FieldSpec {
-    FieldSpec {
-        name,
-        on_span,
-        on_event,
-        meaning,
-    }
-}
+use kv_core::telemetry::FieldSpec;
 
 const SPAN: [bool; 2] = [true, false];
 const EVENT: [bool; 2] = [false, true];
@@ -36,48 +8,48 @@ const BOTH: [bool; 2] = [true, true];
 
 /// All fields.
 pub const FIELDS: &[FieldSpec] = &[
-    field(
+    FieldSpec::new(
         "otel.name",
         SPAN,
         "the span's name: the operation and the namespace",
     ),
-    field("otel.kind", SPAN, "`client`"),
-    field("otel.status_code", SPAN, "`ERROR` if the call failed"),
-    field("db.system.name", BOTH, "the provider"),
-    field(
+    FieldSpec::new("otel.kind", SPAN, "`client`"),
+    FieldSpec::new("otel.status_code", SPAN, "`ERROR` if the call failed"),
+    FieldSpec::new("db.system.name", BOTH, "the provider"),
+    FieldSpec::new(
         "db.operation.name",
         BOTH,
         "the method on `Kv`, or `watch` for beginning one",
     ),
-    field(
+    FieldSpec::new(
         "db.namespace",
         SPAN,
         "the namespace of the store's keys, if the layer was told",
     ),
-    field(
+    FieldSpec::new(
         "db.operation.batch.size",
         SPAN,
         "how many keys the call names, if more than one",
     ),
-    field("server.address", SPAN, "the host, if the layer was told"),
-    field("server.port", SPAN, "its port, if the layer was told"),
-    field(
+    FieldSpec::new("server.address", SPAN, "the host, if the layer was told"),
+    FieldSpec::new("server.port", SPAN, "its port, if the layer was told"),
+    FieldSpec::new(
         "error.type",
         BOTH,
         "as the label `error_type`, if the call failed or was dropped",
     ),
-    field("kv.store", BOTH, "as the label `store`"),
-    field(
+    FieldSpec::new("kv.store", BOTH, "as the label `store`"),
+    FieldSpec::new(
         "kv.key",
         SPAN,
         "the beginning of the key, if that is switched on",
     ),
-    field("kv.outcome", BOTH, "as the label `outcome`"),
-    field("kv.duration", EVENT, "how long the call took, in seconds"),
-    field(
+    FieldSpec::new("kv.outcome", BOTH, "as the label `outcome`"),
+    FieldSpec::new("kv.duration", EVENT, "how long the call took, in seconds"),
+    FieldSpec::new(
         "kv.slow",
         EVENT,
         "`true` if that was longer than the threshold",
     ),
-    field("message", EVENT, "the same for all: `call ended`"),
+    FieldSpec::new("message", EVENT, "the same for all: `call ended`"),
 ];

@@ -7,18 +7,19 @@
 //! metrics are taken then, once. Without them the layers tell nobody, and pay next to nothing.
 
 mod fields;
-mod metric;
 mod register;
 mod table;
 
 pub use self::{
-    fields::{FIELDS, FieldSpec, TARGET},
-    metric::{LabelSpec, MetricKind, MetricSpec, MetricUnit},
-    table::{DURATION_BUCKETS, LABELS, METRICS},
+    fields::FIELDS,
+    table::{LABELS, METRICS},
 };
 pub(crate) use self::{
     register::{StoreName, describe},
     table::*,
+};
+pub use kv_core::telemetry::{
+    DURATION_BUCKETS, FieldSpec, LabelSpec, MetricKind, MetricSpec, MetricUnit, TARGET,
 };
 
 #[cfg(test)]

@@ -1,30 +1,8 @@
 //! The metrics.
 
-use super::metric::{
-    LabelSpec,
-    MetricKind::{Counter, Gauge, Histogram},
-    MetricSpec,
-    MetricUnit::{self, Bytes, Count, Seconds, State},
-};
+use kv_core::telemetry::LabelSpec;
 
-/// Gives each metric a name in code, and all of them a table.
-macro_rules! metrics {
-    ($($id:ident: $kind:ident $unit:ident $name:literal [$($label:ident)*] $layer:literal $meaning:literal;)*) => {
-        $(pub(crate) const $id: MetricSpec = MetricSpec {
-            name: $name,
-            kind: $kind,
-            unit: $unit,
-            labels: &[$(stringify!($label)),*],
-            layer: $layer,
-            meaning: $meaning,
-        };)*
-
-        /// All metrics.
-        pub const METRICS: &[MetricSpec] = &[$($id),*];
-    };
-}
-
-metrics! {
+kv_core::metric_table! {
     DURATION: Histogram Seconds "db_client_operation_duration_seconds"
         [store db_system_name db_operation_name error_type] "observe"
         "How long calls took, from the call to its answer; a dropped one until it was dropped";
@@ -113,69 +91,40 @@ metrics! {
 
 /// All labels.
 pub const LABELS: &[LabelSpec] = &[
-    LabelSpec {
-        name: "store",
-        meaning: "the store's name in the configuration; `unnamed` for a stack made in code that gives none",
-    },
-    LabelSpec {
-        name: "db_system_name",
-        meaning: "the provider: `memory`, `redis`, `etcd`, or one of your own",
-    },
-    LabelSpec {
-        name: "db_operation_name",
-        meaning: "the method on `Kv`, as the command table lists it, or `watch` for beginning one",
-    },
-    LabelSpec {
-        name: "error_type",
-        meaning: "the name of the `ErrorKind`, as in `unavailable`, or `cancelled` for a call that was dropped; left out where nothing failed",
-    },
-    LabelSpec {
-        name: "outcome",
-        meaning: "of a call: `ok`, `hit` or `miss` for reads of one thing, `refused` for a condition that did not hold or a limit that was reached, `partial` for a batch some items of which failed, or a move some bodies of which could not be read, `cancelled`, or the name of the `ErrorKind`; of a fallback: `hit`, `miss` or `failed`",
-    },
-    LabelSpec {
-        name: "result",
-        meaning: "`hit` or `miss`",
-    },
-    LabelSpec {
-        name: "event",
-        meaning: "`put`, `delete`, `message`, `resync` or `error`",
-    },
-    LabelSpec {
-        name: "reason",
-        meaning: "of giving up: `attempts`, `time` or `budget`; of a refusal by `concurrency_limit`: `full` or `waited`; of a fallback: `error` or `miss`; of what left a near cache: `touched` by a write or an event, `cleared` with all others when the watch was lost or missed something, a prefix was cleared, or the store was closed, `expired`, or `room`; of a refusal by `compress`: `too_long` to be written, `bomb` for what would unpack to more than is allowed, `foreign` for what the layer did not write, or `damaged`; by `encrypt`: `unknown_key`, `plain`, or `damaged`, which may also be out of place",
-    },
-    LabelSpec {
-        name: "to",
-        meaning: "`closed`, `half_open` or `open`",
-    },
-    LabelSpec {
-        name: "role",
-        meaning: "`asked` or `joined`",
-    },
-    LabelSpec {
-        name: "stage",
-        meaning: "`plain` for what callers wrote, `stored` for what became of it",
-    },
-    LabelSpec {
-        name: "key_name",
-        meaning: "the name of the encryption key in the configuration, or `(plain)`, which is no name that a key can have, for a value that is let through as it is",
-    },
+    LabelSpec::new(
+        "store",
+        "the store's name in the configuration; `unnamed` for a stack made in code that gives none",
+    ),
+    LabelSpec::new(
+        "db_system_name",
+        "the provider: `memory`, `redis`, `etcd`, or one of your own",
+    ),
+    LabelSpec::new(
+        "db_operation_name",
+        "the method on `Kv`, as the command table lists it, or `watch` for beginning one",
+    ),
+    LabelSpec::new(
+        "error_type",
+        "the name of the `ErrorKind`, as in `unavailable`, or `cancelled` for a call that was dropped; left out where nothing failed",
+    ),
+    LabelSpec::new(
+        "outcome",
+        "of a call: `ok`, `hit` or `miss` for reads of one thing, `refused` for a condition that did not hold or a limit that was reached, `partial` for a batch some items of which failed, or a move some bodies of which could not be read, `cancelled`, or the name of the `ErrorKind`; of a fallback: `hit`, `miss` or `failed`",
+    ),
+    LabelSpec::new("result", "`hit` or `miss`"),
+    LabelSpec::new("event", "`put`, `delete`, `message`, `resync` or `error`"),
+    LabelSpec::new(
+        "reason",
+        "of giving up: `attempts`, `time` or `budget`; of a refusal by `concurrency_limit`: `full` or `waited`; of a fallback: `error` or `miss`; of what left a near cache: `touched` by a write or an event, `cleared` with all others when the watch was lost or missed something, a prefix was cleared, or the store was closed, `expired`, or `room`; of a refusal by `compress`: `too_long` to be written, `bomb` for what would unpack to more than is allowed, `foreign` for what the layer did not write, or `damaged`; by `encrypt`: `unknown_key`, `plain`, or `damaged`, which may also be out of place",
+    ),
+    LabelSpec::new("to", "`closed`, `half_open` or `open`"),
+    LabelSpec::new("role", "`asked` or `joined`"),
+    LabelSpec::new(
+        "stage",
+        "`plain` for what callers wrote, `stored` for what became of it",
+    ),
+    LabelSpec::new(
+        "key_name",
+        "the name of the encryption key in the configuration, or `(plain)`, which is no name that a key can have, for a value that is let through as it is",
+    ),
 ];
-
-/// Bounds of the histogram's buckets in seconds: those that OpenTelemetry recommends and finer ones
-/// between, since a store in memory or nearby answers within less than the lowest of them.
-pub const DURATION_BUCKETS: &[f64] = &[
-    0.000_01, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
-    1.0, 2.5, 5.0, 10.0,
-];
-
-impl MetricUnit {
-    pub(super) fn of_recorder(self) -> metrics::Unit {
-        match self {
-            Count | State => metrics::Unit::Count,
-            Seconds => metrics::Unit::Seconds,
-            Bytes => metrics::Unit::Bytes,
-        }
-    }
-}

@@ -4,7 +4,10 @@ use kv_core::{
 };
 use parking_lot::Mutex;
 use serde::Deserialize;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 /// The band that lifetimes are kept in. At least one of its fields is set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
@@ -86,7 +89,26 @@ pub struct TtlClamp {
     missing: Option<Lifetime>,
     jitter: f64,
     clock: Arc<dyn Clock>,
-    random: Arc<Mutex<fastrand::Rng>>,
+    random: Random,
+}
+
+/// Where jitter comes from.
+#[derive(Clone, Debug)]
+enum Random {
+    /// Each thread's own: no call waits for another.
+    Any,
+    /// One for all, the same in every run.
+    Seeded(Arc<Mutex<fastrand::Rng>>),
+}
+
+impl Random {
+    /// From 0 to 1.
+    fn share(&self) -> f64 {
+        match self {
+            Self::Any => fastrand::f64(),
+            Self::Seeded(random) => random.lock().f64(),
+        }
+    }
 }
 
 impl TtlClamp {
@@ -119,7 +141,7 @@ impl TtlClamp {
             missing: lifetime("missing_ttl", missing_ttl)?,
             jitter,
             clock: Arc::new(SystemClock),
-            random: Arc::new(Mutex::new(fastrand::Rng::new())),
+            random: Random::Any,
         })
     }
 
@@ -133,7 +155,7 @@ impl TtlClamp {
     /// With jitter that is the same in every run.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
-        self.random = Arc::new(Mutex::new(fastrand::Rng::with_seed(seed)));
+        self.random = Random::Seeded(Arc::new(Mutex::new(fastrand::Rng::with_seed(seed))));
         self
     }
 
@@ -169,6 +191,7 @@ impl Layer for TtlClamp {
         Arc::new(TtlClampService {
             inner,
             layer: self.clone(),
+            granularity: OnceLock::new(),
         })
     }
 }
@@ -176,6 +199,8 @@ impl Layer for TtlClamp {
 struct TtlClampService {
     inner: Arc<dyn Service>,
     layer: TtlClamp,
+    /// The store's, asked for once: it never changes, and the answer passes through all layers.
+    granularity: OnceLock<Duration>,
 }
 
 impl Service for TtlClampService {
@@ -224,12 +249,16 @@ impl TtlClampService {
         if layer.jitter == 0.0 {
             return Ok(whole);
         }
-        let share = 1.0 - layer.jitter * layer.random.lock().f64();
-        let shorter = whole.as_duration().mul_f64(share);
-        let least = self.inner.capabilities().ttl_granularity;
+        let whole = whole.as_duration();
+        // A thousand years at most, which a float can count in milliseconds.
+        let millis = whole.as_secs() * 1000 + u64::from(whole.subsec_millis());
+        let cut = millis as f64 * (layer.jitter * layer.random.share());
+        let shorter = whole.saturating_sub(Duration::from_millis(cut as u64));
+        let granularity = || self.inner.capabilities().ttl_granularity;
+        let least = *self.granularity.get_or_init(granularity);
         let least = layer.min.map_or(least, |min| least.max(min.as_duration()));
         // What was asked for can itself be below the granularity.
-        Lifetime::new(shorter.max(least).min(whole.as_duration()))
+        Lifetime::new(shorter.max(least).min(whole))
     }
 }
 

@@ -4,6 +4,7 @@ use crate::{Factory, FactoryBuilder};
 use boon::{Compiler, SchemaIndex, Schemas};
 use serde_json::Value;
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -116,6 +117,59 @@ fn faults_are_seen() {
     ] {
         editor.check(good).unwrap();
     }
+}
+
+/// What another crate reads of its section.
+#[derive(schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+struct Section {
+    /// How many.
+    #[schemars(range(min = 1))]
+    count: u32,
+    /// By their names.
+    parts: BTreeMap<String, Part>,
+}
+
+#[derive(Default, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Part {
+    /// How large.
+    #[expect(dead_code, reason = "described only")]
+    size: u32,
+}
+
+impl Default for Section {
+    fn default() -> Self {
+        let parts = BTreeMap::new();
+        Self { count: 7, parts }
+    }
+}
+
+#[test]
+fn a_section_of_another_crate_is_described() {
+    let mut builder = Factory::builder();
+    builder.describe_section::<Section>("other").unwrap();
+    let page = builder.reference();
+    for row in [
+        "### `[default.other]`",
+        "| `count` | integer | `7` | at least 1 | How many. |",
+        "| `parts.NAME.size` | integer | required | | How large. |",
+    ] {
+        assert!(page.contains(row), "{row}: {page}");
+    }
+    let editor = Editor::of(&builder);
+    editor
+        .check("[default.other]\ncount = 1\nparts.a.size = \"${SIZE}\"")
+        .unwrap();
+    for bad in ["count = 0", "cnt = 1", "parts.a.sise = 1"] {
+        assert!(
+            editor.check(&format!("[test.other]\n{bad}")).is_err(),
+            "{bad}"
+        );
+    }
+    let error = builder.describe_section::<Section>("other").unwrap_err();
+    assert!(error.to_string().contains("section `other`"), "{error}");
+    assert!(builder.describe_section::<Section>("context").is_err());
 }
 
 #[test]

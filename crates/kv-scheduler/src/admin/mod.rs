@@ -1,20 +1,19 @@
 //! What operators do with a queue.
 
+mod overview;
+
 use crate::{
-    Handle, Scheduler, Status, Task, TaskId,
-    queue::{PAUSED, Queue},
+    Cursor, Handle, Scheduler, Status, TaskId, Untyped,
+    pages::{self, PAGE, page},
+    queue::Queue,
     record::Record,
     status,
     transitions::{self, Place},
 };
-use kv_core::{
-    Context, Key, Member, Op, OpReply, RangeOptions, Read, RelativeRange, RelativeScore, Result,
-    Score, ScoreRange, ScoredMember, Scores, Txn,
-};
+use kv_core::{Context, Key, Member, Result, ScoredMember};
 use std::{fmt, sync::Arc};
 
-/// So many tasks are on a page at most.
-const PAGE: u32 = 100;
+pub use self::overview::{Counts, Overview};
 
 /// What operators do with a queue: [`Scheduler::admin`] makes one.
 ///
@@ -23,22 +22,6 @@ const PAGE: u32 = 100;
 pub struct Admin {
     scheduler: Scheduler,
     queue: Arc<Queue>,
-}
-
-/// How many tasks of a queue are where, of all tenants.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Counts {
-    /// Waiting, due or not.
-    pub pending: u64,
-    /// Waiting, and due by now.
-    pub due: u64,
-    /// Claimed by a worker.
-    pub running: u64,
-    /// Succeeded, and kept.
-    pub done: u64,
-    /// Failed for good, and kept.
-    pub dead: u64,
 }
 
 /// Which tasks to list.
@@ -62,13 +45,6 @@ pub struct Page {
     pub tasks: Vec<TaskInfo>,
     /// Behind what to go on; `None` at the end.
     pub next: Option<Cursor>,
-}
-
-/// A place in a list of tasks.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Cursor {
-    score: Score,
-    member: Member,
 }
 
 /// A task in a list.
@@ -111,53 +87,20 @@ impl Admin {
         self.scheduler.store().commit(txn).await.map(drop)
     }
 
-    /// Whether the queue is paused.
-    pub async fn is_paused(&self) -> Result<bool> {
-        let read = Read::HGetMark {
-            key: self.queue.control.clone(),
-            field: PAUSED.into(),
-        };
-        let txn = Txn::new().then(Op::Read(read));
-        let mut reply = self.scheduler.store().commit(txn).await?;
-        Ok(reply.mark(0)?.is_some())
-    }
-
-    /// How many tasks are where.
-    pub async fn counts(&self) -> Result<Counts> {
-        let queue = &self.queue;
-        let count = |key: &Key, range| {
-            Op::Read(Read::ZCount {
-                key: key.clone(),
-                range,
-            })
-        };
-        let due = RelativeRange::up_to(RelativeScore::NOW);
-        let mut txn = Txn::new();
-        for set in &queue.due {
-            txn = txn
-                .then(count(set, RelativeRange::ALL))
-                .then(count(set, due));
-        }
-        for set in [&queue.lease, &queue.done, &queue.dead] {
-            txn = txn.then(count(set, RelativeRange::ALL));
-        }
-        let reply = self.scheduler.store().commit(txn).await?;
-        let count = |step: usize| match reply.answers.get(step) {
-            Some(OpReply::Count(count)) => *count,
-            _ => 0,
-        };
-        Ok(Counts {
-            pending: count(0) + count(2) + count(4),
-            due: count(1) + count(3) + count(5),
-            running: count(6),
-            done: count(7),
-            dead: count(8),
-        })
-    }
-
     /// Lists tasks, 100 at a time. A task that moves meanwhile may be missed or come twice.
     pub async fn list(&self, stage: Stage, after: Option<&Cursor>) -> Result<Page> {
-        let (shown, next) = self.page(self.set(stage), after).await?;
+        self.list_at_most(PAGE, stage, after).await
+    }
+
+    /// Lists tasks, so many at a time: 1 to 100.
+    pub async fn list_at_most(
+        &self,
+        limit: u32,
+        stage: Stage,
+        after: Option<&Cursor>,
+    ) -> Result<Page> {
+        let limit = limit.clamp(1, PAGE);
+        let (shown, next) = self.page(self.set(stage), after, limit).await?;
         let finds = shown
             .iter()
             .map(|member| transitions::find(&self.queue, member))
@@ -176,9 +119,49 @@ impl Admin {
         Ok(Page { tasks, next })
     }
 
+    /// A task of the queue by its id, of whatever kind, in the context of the caller: without a tenant
+    /// it is one that has none.
+    ///
+    /// ```
+    /// # use kv_scheduler::{Cancelled, Scheduler, Task};
+    /// # #[derive(serde::Serialize, serde::Deserialize)]
+    /// # struct Mail { to: String }
+    /// # impl Task for Mail { const KIND: &'static str = "mail"; type Output = (); }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> kv_core::Result<()> {
+    /// # let kv = kv_core::Kv::builder(kv_memory::MemoryStore::default()).connect().await?;
+    /// # let scheduler = Scheduler::new(&kv)?;
+    /// scheduler.enqueue(Mail { to: "ann".into() }).id("welcome").await?;
+    ///
+    /// let task = scheduler.admin("default")?.task("welcome")?;
+    /// let details = task.details().await?.expect("it waits");
+    /// assert_eq!(details.payload_as::<serde_json::Value>()?["to"], "ann");
+    /// assert_eq!(task.cancel().await?, Cancelled::Pending);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](kv_core::ErrorKind::InvalidArgument) if it is no id. That there is no such
+    /// task shows when something is done with it.
+    pub fn task(&self, id: &str) -> Result<Handle<Untyped>> {
+        let member = TaskId::new(id)?.member(Context::current().as_ref());
+        Ok(self.handle(member))
+    }
+
+    /// A task that was listed, whoever's it is.
+    pub fn listed(&self, task: &TaskInfo) -> Handle<Untyped> {
+        let context = task.tenant.clone().map(Context::tenant);
+        self.handle(task.id.member(context.as_ref()))
+    }
+
+    fn handle(&self, member: Member) -> Handle<Untyped> {
+        Handle::new(self.scheduler.clone(), self.queue.clone(), member)
+    }
+
     /// Has a task that failed for good tried again, as if it were new; `false` if it is not among the
     /// dead. Its unique key, if it had one, is not taken again.
-    pub async fn requeue<T: Task>(&self, handle: &Handle<T>) -> Result<bool> {
+    pub async fn requeue<T>(&self, handle: &Handle<T>) -> Result<bool> {
         self.requeue_member(handle.member()).await
     }
 
@@ -189,19 +172,10 @@ impl Admin {
     /// Dropped, it has requeued some of them.
     pub async fn requeue_all(&self) -> Result<u64> {
         // All are found first: one that dies again meanwhile is not to be met again.
-        let (mut after, mut dead) = (None, Vec::new());
-        loop {
-            let members = self.members(&self.queue.dead, after.as_ref()).await?;
-            let Some(last) = members.last() else { break };
-            after = last.score.map(|score| Cursor {
-                score,
-                member: last.member.clone(),
-            });
-            dead.extend(members.into_iter().map(|it| it.member));
-        }
+        let dead = pages::all(self.scheduler.store(), &self.queue.dead).await?;
         let context = Context::current();
         let mut requeued = 0;
-        for member in dead {
+        for ScoredMember { member, .. } in dead {
             let (_, tenant) = TaskId::parse_member(&member)?;
             if is_shown(context.as_ref(), tenant.as_deref()) {
                 requeued += u64::from(self.requeue_member(&member).await?);
@@ -223,9 +197,10 @@ impl Admin {
         &self,
         set: &Key,
         after: Option<&Cursor>,
+        limit: u32,
     ) -> Result<(Vec<Member>, Option<Cursor>)> {
-        let members = self.members(set, after).await?;
-        let next = behind(&members);
+        let members = page(self.scheduler.store(), set, after, limit).await?;
+        let next = Cursor::behind(&members, limit);
         let context = Context::current();
         let mut shown = Vec::with_capacity(members.len());
         for it in members {
@@ -235,6 +210,22 @@ impl Admin {
             }
         }
         Ok((shown, next))
+    }
+
+    /// Has the queue listed no more by [`Scheduler::queues`], if nothing is in it and it is not paused;
+    /// `false` if something is. It is listed again with the next task that is scheduled to it: at once by
+    /// this process, within ten minutes by others.
+    ///
+    /// What is scheduled meanwhile is not touched: only the list is.
+    pub async fn forget(&self) -> Result<bool> {
+        let now = self.overview().await?;
+        if now.counts != Counts::default() || now.is_paused {
+            return Ok(false);
+        }
+        let txn = transitions::unregister(self.scheduler.registry(), &self.queue.name);
+        self.scheduler.store().commit(txn).await?;
+        self.queue.announcement.reset();
+        Ok(true)
     }
 
     async fn requeue_member(&self, member: &Member) -> Result<bool> {
@@ -266,44 +257,12 @@ impl Admin {
             Stage::Dead => &self.queue.dead,
         }
     }
-
-    /// The next members behind a place. Members of one score are in the order of their bytes.
-    async fn members(&self, set: &Key, after: Option<&Cursor>) -> Result<Vec<ScoredMember>> {
-        let kv = self.scheduler.store().kv();
-        let from = after.map_or(Score::MIN, |it| it.score);
-        let mut options = RangeOptions::default().limit(PAGE).scores(Scores::Include);
-        loop {
-            let range = ScoreRange::new(from, Score::MAX);
-            let found = kv.zrangebyscore_with(set, range, options).await?;
-            let is_last = found.len() < PAGE as usize;
-            let is_behind = |it: &ScoredMember| {
-                after.is_none_or(|after| it.score != Some(after.score) || it.member > after.member)
-            };
-            let is_all_behind = found.first().is_none_or(is_behind);
-            let behind: Vec<_> = found.into_iter().filter(is_behind).collect();
-            // Only a whole page tells that more may follow.
-            if is_last || is_all_behind {
-                return Ok(behind);
-            }
-            let before = PAGE - behind.len() as u32;
-            options.offset += before;
-        }
-    }
 }
 
 impl fmt::Debug for Admin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Admin({})", self.queue.name)
     }
-}
-
-/// Where to go on behind a page; nowhere if it is not full.
-fn behind(members: &[ScoredMember]) -> Option<Cursor> {
-    let last = members.last().filter(|_| members.len() == PAGE as usize)?;
-    Some(Cursor {
-        score: last.score?,
-        member: last.member.clone(),
-    })
 }
 
 /// Whether somebody in this context may see tasks of this tenant.

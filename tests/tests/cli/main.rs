@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod tasks;
+
 use kv_cli::Exit;
 use kv_core::{Key, Kv};
 use kv_redis::RedisStore;
@@ -27,9 +29,12 @@ impl Answer {
 }
 
 async fn kv(server: &Redis, args: &[&str]) -> Answer {
+    kv_at(&server.url(), args).await
+}
+
+async fn kv_at(url: &str, args: &[&str]) -> Answer {
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let url = server.url();
-    let all = [&["kv", "--url", &url], args].concat();
+    let all = [&["kv", "--url", url], args].concat();
     let exit = kv_cli::run(all, &mut out, &mut err).await;
     Answer {
         exit,
