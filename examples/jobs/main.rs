@@ -1,5 +1,5 @@
 //! Tasks that are done later, by whoever has time: mails of which some fail at first, a report that
-//! tells how far it is, a task that nobody can do, and one that is cancelled.
+//! tells how far it is, a task that nobody can do, one that is cancelled, and one that comes again and again.
 //!
 //! ```text
 //! cargo run --example jobs                               # in memory
@@ -13,7 +13,7 @@ mod tasks;
 use clap::Parser;
 use kv_core::{Clock, SystemClock};
 use kv_factory::Factory;
-use kv_scheduler::{Cancelled, Handle, Report, Scheduler, State, Worker};
+use kv_scheduler::{Cancelled, Every, Handle, Report, Scheduler, State, Worker};
 use std::{
     error::Error,
     path::{Path, PathBuf},
@@ -21,7 +21,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tasks::{Mail, Outbox, Poison, Summary, do_report, poison, send_mail};
+use tasks::{Mail, Outbox, Poison, Summary, Sweep, do_report, poison, send_mail, sweep};
 use tokio::sync::oneshot;
 
 /// The store in memory, which no two processes share.
@@ -83,8 +83,11 @@ async fn work(scheduler: &Scheduler, mails: u32) -> Result<bool, Failure> {
     let broken = scheduler.enqueue(Poison).await?;
     let later = scheduler.schedule_in(Duration::from_secs(3600), Mail { number: mails });
     let later = later.await?;
+    let often = Every::fixed_rate(Duration::from_millis(100));
+    scheduler.every("sweep", often, Sweep).upsert().await?;
     println!(
-        "scheduled {mails} mails, a report, a task that cannot be done, and a mail in an hour"
+        "scheduled {mails} mails, a report, a task that cannot be done, a mail in an hour, and a sweep \
+         ten times a second"
     );
 
     let outbox = Arc::<Outbox>::default();
@@ -94,6 +97,7 @@ async fn work(scheduler: &Scheduler, mails: u32) -> Result<bool, Failure> {
         .data(outbox.clone())
         .handle(send_mail)
         .handle(do_report)
+        .handle(sweep)
         .handle(poison);
     let (stop, stopped) = oneshot::channel();
     let running = tokio::spawn(worker.run_until(async { _ = stopped.await }));
@@ -110,6 +114,7 @@ async fn work(scheduler: &Scheduler, mails: u32) -> Result<bool, Failure> {
         }
         SystemClock.sleep(Duration::from_millis(20)).await;
     }
+    scheduler.admin("default")?.remove_schedule("sweep").await?;
     _ = stop.send(());
     let Report {
         succeeded,
@@ -124,8 +129,10 @@ async fn work(scheduler: &Scheduler, mails: u32) -> Result<bool, Failure> {
     }
     let is_dead = status.is_some_and(|it| matches!(it.state, State::Dead { .. }));
     let sent = outbox.sent();
-    println!("{sent} different mails are out");
-    Ok(is_gone && is_dead && sent == mails as usize && succeeded == u64::from(mails) + 1)
+    let sweeps = outbox.sweeps();
+    println!("{sent} different mails are out; {sweeps} sweeps");
+    let expected = u64::from(mails) + 1 + sweeps;
+    Ok(is_gone && is_dead && sweeps > 0 && sent == mails as usize && succeeded == expected)
 }
 
 /// Prints how far the report is until it is there.

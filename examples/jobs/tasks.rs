@@ -4,7 +4,14 @@ use crate::fleet;
 use kv_core::{Clock, SystemClock};
 use kv_scheduler::{Ctx, Data, Retention, Retry, Task, TaskError, TaskOptions};
 use serde::{Deserialize, Serialize};
-use std::{collections::HashSet, sync::Mutex, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 /// A mail that is to be sent.
 #[derive(Serialize, Deserialize)]
@@ -46,13 +53,29 @@ impl Task for Poison {
     type Output = ();
 }
 
+/// Looks after the outbox now and then.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Sweep;
+
+impl Task for Sweep {
+    const KIND: &'static str = "sweep";
+    type Output = ();
+}
+
 /// The mails that are out.
 #[derive(Default)]
-pub(crate) struct Outbox(Mutex<HashSet<u32>>);
+pub(crate) struct Outbox {
+    sent: Mutex<HashSet<u32>>,
+    sweeps: AtomicU64,
+}
 
 impl Outbox {
     pub(crate) fn sent(&self) -> usize {
-        self.0.lock().map_or(0, |it| it.len())
+        self.sent.lock().map_or(0, |it| it.len())
+    }
+
+    pub(crate) fn sweeps(&self) -> u64 {
+        self.sweeps.load(Ordering::Relaxed)
     }
 }
 
@@ -62,7 +85,7 @@ pub(crate) async fn send_mail(mail: Mail, ctx: Ctx, outbox: Data<Outbox>) -> Res
     if ctx.attempt() == 1 && mail.number % 10 == 3 {
         Err("the mail server is busy")?;
     }
-    if let Ok(mut sent) = outbox.0.lock() {
+    if let Ok(mut sent) = outbox.sent.lock() {
         sent.insert(mail.number);
     }
     Ok(())
@@ -85,6 +108,11 @@ pub(crate) async fn do_report(report: Summary, ctx: Ctx) -> Result<u32, TaskErro
         ctx.progress(&text).await?;
     }
     Ok(12 * report.chapters)
+}
+
+pub(crate) async fn sweep(_: Sweep, outbox: Data<Outbox>) -> Result<(), TaskError> {
+    outbox.sweeps.fetch_add(1, Ordering::Relaxed);
+    Ok(())
 }
 
 pub(crate) async fn poison(_: Poison) -> Result<(), TaskError> {

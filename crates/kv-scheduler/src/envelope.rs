@@ -1,6 +1,8 @@
 //! What is stored of a task when it is scheduled; it does not change any more.
 
-use crate::{Priority, Retention, Retry, TraceContext, codec::PayloadCodec, stored};
+use crate::{
+    Priority, Retention, Retry, TraceContext, codec::PayloadCodec, recurring::Tick, stored,
+};
 use bytes::Bytes;
 use kv_core::{Context, Error, ErrorKind, Result, Timestamp, Value};
 use serde::{Deserialize, Serialize};
@@ -46,6 +48,9 @@ pub(crate) struct Envelope {
     user: Option<Bytes>,
     #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
     pub(crate) trace: Option<TraceContext>,
+    /// Where it comes of a schedule.
+    #[serde(rename = "y", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tick: Option<Tick>,
 }
 
 /// How long an attempt may take where nothing else is said.
@@ -67,6 +72,7 @@ impl Envelope {
             tenant: None,
             user: None,
             trace: None,
+            tick: None,
         }
     }
 
@@ -103,6 +109,15 @@ impl Envelope {
             })
         });
         self
+    }
+
+    /// The same as a task of its own.
+    pub(crate) fn of_tick(&self, tick: Tick, scheduled: Timestamp) -> Self {
+        Self {
+            scheduled: scheduled.as_micros(),
+            tick: Some(tick),
+            ..self.clone()
+        }
     }
 
     pub(crate) fn scheduled(&self) -> Timestamp {

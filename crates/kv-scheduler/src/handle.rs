@@ -5,8 +5,8 @@ use crate::{
     envelope::Envelope,
     queue::{Owner, Queue},
     record::Record,
-    status,
-    transitions::{self, Found, Owned, Place},
+    recurring, status,
+    transitions::{self, AtEnd, Found, Owned, Place},
 };
 use futures_util::StreamExt;
 use kv_core::{Error, ErrorKind, Event, Events, Member, RelativeScore, Result, Timestamp, Watch};
@@ -124,7 +124,13 @@ impl<T> Handle<T> {
             }
             let owned = owned(&self.queue, &self.member, &envelope);
             let priority = waits_in(&found, &envelope);
-            let txns = transitions::cancel(&self.queue, &self.member, priority, owned.as_ref());
+            let [waits, runs] =
+                transitions::cancel(&self.queue, &self.member, priority, owned.as_ref());
+            let waits = match self.at_end(&envelope).await? {
+                None => waits,
+                Some(at_end) => at_end.join(&self.queue, waits),
+            };
+            let txns = [waits, runs];
             let replies = self.scheduler.store().commit_all(txns.into()).await?;
             let is_applied: Vec<bool> = replies
                 .into_iter()
@@ -165,6 +171,17 @@ impl<T> Handle<T> {
         let priority = waits_in(&found, &envelope);
         let txn = transitions::reschedule(&self.queue, &self.member, priority, at);
         Ok(self.scheduler.store().commit(txn).await?.applied)
+    }
+
+    /// What the end of the task does to the schedule that it came of.
+    async fn at_end(&self, envelope: &Envelope) -> Result<Option<AtEnd>> {
+        let Some(guess) = recurring::rearm(&self.member, Some(envelope)) else {
+            return Ok(None);
+        };
+        let txn = transitions::inspect(&self.queue, &guess.schedule);
+        let known = transitions::known(self.scheduler.store().commit(txn).await?)?;
+        let at_end = recurring::at_end(guess.schedule, &self.member, known.wait);
+        Ok(Some(at_end))
     }
 
     async fn find(&self) -> Result<Option<(Found, Envelope)>> {

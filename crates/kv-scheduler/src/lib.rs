@@ -13,6 +13,7 @@ mod options;
 mod pages;
 mod queue;
 mod record;
+mod recurring;
 mod registry;
 mod retry;
 mod scheduler;
@@ -28,6 +29,8 @@ mod trace;
 mod transitions;
 mod worker;
 
+#[cfg(feature = "cron")]
+pub use self::recurring::Cron;
 pub use self::{
     admin::{Admin, Counts, Overview, Page, Stage, TaskInfo},
     codec::PayloadCodec,
@@ -39,6 +42,7 @@ pub use self::{
     names::{QueueName, TaskId},
     options::{Priority, Retention, TaskOptions, Unique},
     pages::Cursor,
+    recurring::{Change, Every, Misfire, Overlap, Recurring, ScheduleInfo, ScheduleName, Upserted},
     registry::{KnownQueue, WorkerInfo},
     retry::{Jitter, Retry},
     scheduler::{Scheduler, SchedulerBuilder},

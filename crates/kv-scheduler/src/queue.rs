@@ -1,6 +1,6 @@
 //! Where a queue lies on the store.
 
-use crate::{Priority, QueueName, registry::Announcement, telemetry::Scheduled};
+use crate::{Priority, QueueName, recurring, registry::Announcement, telemetry::Scheduled};
 use kv_core::{Context, Key, KeyGroup, Member, Result};
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 
@@ -35,6 +35,8 @@ pub(crate) struct Queue {
     pub(crate) ended: Key,
     /// The channel on which tasks are told that are to be cancelled.
     pub(crate) cancelled: Key,
+    /// The schedules.
+    pub(crate) recurring: recurring::Keys,
     /// When this process tells the registry again that the queue is there.
     pub(crate) announcement: Announcement,
     /// How many tasks this process has scheduled.
@@ -62,6 +64,7 @@ impl Queue {
             wake: key(":wake"),
             ended: key(":ended"),
             cancelled: key(":cancelled"),
+            recurring: recurring::Keys::new(&group),
             announcement: Announcement::default(),
             scheduled: Scheduled::new(namespace, &name),
             namespace: namespace.clone(),

@@ -6,6 +6,7 @@ mod chaos;
 mod claims;
 mod control;
 mod differential;
+mod recurring;
 mod registry;
 mod site;
 mod unique;

@@ -1,6 +1,7 @@
 //! A store, and a kind of task that does what it is told.
 
 use futures_util::TryStreamExt;
+use kv_conformance::faults::{Fault, FaultSwitch, FaultsLayer, Odds, Plan};
 use kv_core::{Clock, Kv, KvBuilder, SystemClock};
 use kv_etcd::EtcdStore;
 use kv_memory::MemoryStore;
@@ -76,6 +77,8 @@ pub(crate) struct Site {
     pub(crate) kv: Kv,
     pub(crate) scheduler: Scheduler,
     pub(crate) log: Arc<Log>,
+    /// Of each three transactions one is done and not answered while this is on.
+    pub(crate) lost_answers: FaultSwitch,
     server: Server,
 }
 
@@ -123,11 +126,16 @@ impl Site {
     }
 
     async fn at(builder: KvBuilder, server: Server) -> Self {
-        let kv = builder.connect().await.unwrap();
+        let odds = Odds::none().and(Fault::ApplyThenFail, 0.33).unwrap();
+        let faults = FaultsLayer::new(Plan::random(7, odds)).only(|it| it.name == "commit");
+        let lost_answers = faults.switch();
+        lost_answers.off();
+        let kv = builder.layer(faults).connect().await.unwrap();
         Self {
             scheduler: Scheduler::new(&kv).unwrap(),
             kv,
             log: Arc::default(),
+            lost_answers,
             server,
         }
     }

@@ -99,24 +99,16 @@ impl Admin {
         stage: Stage,
         after: Option<&Cursor>,
     ) -> Result<Page> {
-        let (store, limit) = (self.scheduler.store(), limit.clamp(1, PAGE));
-        let members = page(store, self.set(stage), after, limit).await?;
-        let next = Cursor::behind(&members, limit);
-        let context = Context::current();
-        let mut shown = Vec::new();
-        for it in members {
-            let (id, of) = TaskId::parse_member(&it.member)?;
-            if is_shown(context.as_ref(), of.as_deref()) {
-                shown.push((it.member, id, of));
-            }
-        }
+        let limit = limit.clamp(1, PAGE);
+        let (shown, next) = self.page(self.set(stage), after, limit).await?;
         let finds = shown
             .iter()
-            .map(|(member, ..)| transitions::find(&self.queue, member))
+            .map(|member| transitions::find(&self.queue, member))
             .collect();
         let replies = self.scheduler.store().commit_all(finds).await?;
         let mut tasks = Vec::with_capacity(shown.len());
-        for ((_, id, tenant), reply) in shown.into_iter().zip(replies) {
+        for (member, reply) in shown.into_iter().zip(replies) {
+            let (id, tenant) = TaskId::parse_member(&member)?;
             let Some(found) = transitions::found(reply?)? else {
                 continue;
             };
@@ -190,6 +182,34 @@ impl Admin {
             }
         }
         Ok(requeued)
+    }
+
+    pub(crate) fn scheduler(&self) -> &Scheduler {
+        &self.scheduler
+    }
+
+    pub(crate) fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    /// The next members of a set that the caller may see, and where to go on.
+    pub(crate) async fn page(
+        &self,
+        set: &Key,
+        after: Option<&Cursor>,
+        limit: u32,
+    ) -> Result<(Vec<Member>, Option<Cursor>)> {
+        let members = page(self.scheduler.store(), set, after, limit).await?;
+        let next = Cursor::behind(&members, limit);
+        let context = Context::current();
+        let mut shown = Vec::with_capacity(members.len());
+        for it in members {
+            let (_, of) = TaskId::parse_member(&it.member)?;
+            if is_shown(context.as_ref(), of.as_deref()) {
+                shown.push(it.member);
+            }
+        }
+        Ok((shown, next))
     }
 
     /// Has the queue listed no more by [`Scheduler::queues`], if nothing is in it and it is not paused;

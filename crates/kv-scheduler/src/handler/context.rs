@@ -91,6 +91,17 @@ impl Ctx {
         self.0.envelope.scheduled()
     }
 
+    /// The name of the schedule that the task came of, if it came of one.
+    pub fn schedule(&self) -> Option<&str> {
+        Some(&self.0.envelope.tick.as_ref()?.schedule)
+    }
+
+    /// The tick of the [`schedule`](Self::schedule) that the task stands for, by the store's clock:
+    /// what it should do is that of this instant, however late it is.
+    pub fn tick(&self) -> Option<Timestamp> {
+        Some(self.0.envelope.tick.as_ref()?.at())
+    }
+
     /// Cancelled when the handler is to stop: it was asked to, its lease is lost, or the worker ends.
     /// What it returns counts all the same, unless the lease is lost.
     pub fn token(&self) -> &CancellationToken {

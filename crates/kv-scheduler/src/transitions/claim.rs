@@ -1,6 +1,6 @@
 //! Out of the queue, for a while: claims and their leases.
 
-use super::{field, zadd};
+use super::{AtEnd, field, zadd};
 use crate::{
     Priority,
     queue::{PAUSED, Queue},
@@ -119,10 +119,11 @@ pub(super) fn claimed(queue: &Queue, fence: &Fence) -> Txn {
     reads.fold(held(queue, fence), Txn::otherwise)
 }
 
-/// Reads the same of a claim whose end was refused.
-pub(crate) fn look(queue: &Queue, member: &Member) -> Txn {
+/// Reads the same of a claim whose end was refused, and what the schedule waits for that it came of.
+pub(crate) fn look(queue: &Queue, member: &Member, at_end: Option<&AtEnd>) -> Txn {
     let reads = look_at(queue, member).into_iter();
-    reads.fold(Txn::new(), Txn::then)
+    let waits = at_end.map(|it| it.wait_of(queue));
+    reads.chain(waits).fold(Txn::new(), Txn::then)
 }
 
 fn look_at(queue: &Queue, member: &Member) -> [Read; 3] {

@@ -35,6 +35,17 @@ pub(crate) enum Place {
     Dead(Score),
 }
 
+impl Place {
+    pub(crate) fn set(self, queue: &Queue) -> &kv_core::Key {
+        match self {
+            Self::Due(priority, _) => queue.due(priority),
+            Self::Lease(_) => &queue.lease,
+            Self::Done(_) => &queue.done,
+            Self::Dead(_) => &queue.dead,
+        }
+    }
+}
+
 /// Looks for a task wherever it may be.
 pub(crate) fn find(queue: &Queue, member: &Member) -> Txn {
     let hash = |key: &kv_core::Key| Read::HGet {
@@ -176,4 +187,5 @@ pub(crate) fn resume(queue: &Queue) -> Txn {
             fields: vec![PAUSED.into()],
         })
         .then(Op::Notify(Notice::new(&queue.wake, "")))
+        .then(Op::Notify(Notice::new(&queue.recurring.wake, "")))
 }

@@ -100,7 +100,7 @@ pub(crate) struct Owned {
 }
 
 /// What became of the end of a claim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Finished {
     /// It was written.
     Written,
@@ -108,6 +108,8 @@ pub(crate) enum Finished {
     Over,
     /// The claim holds; only the cancellation stands in the way of another attempt.
     Cancelled,
+    /// The claim holds; the schedule that the task came of waits for something else than was known.
+    Waits(Option<Mark>),
     /// The claim holds with another end of its lease, which this is.
     Renewed(kv_core::Score),
     /// Somebody else has claimed the task.
@@ -136,6 +138,10 @@ pub(crate) fn in_the_way(fence: &Fence, mut reply: TxnReply) -> Result<Finished>
             true => Finished::Renewed(score),
             false => Finished::Lost,
         });
+    }
+    // An end with this answer has no other condition.
+    if reply.answers.len() > 3 {
+        return Ok(Finished::Waits(reply.mark(3)?));
     }
     Ok(match reply.value(2)? {
         Some(_) => Finished::Cancelled,

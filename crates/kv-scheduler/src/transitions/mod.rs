@@ -4,6 +4,7 @@
 mod claim;
 mod control;
 mod finish;
+mod recurring;
 mod registry;
 mod schedule;
 
@@ -15,6 +16,10 @@ pub(crate) use self::{
     finish::{
         Finished, Owned, Recorded, ack, ack_cancelled, ack_keeping, again, bury, in_the_way, note,
         noted,
+    },
+    recurring::{
+        AtEnd, Known, Last, Next, Previous, Seen, Written, fire, inspect, known, looked,
+        next_ticks, pass, pass_taken, pause_schedule, remove, revive, time_of, write,
     },
     registry::{enter, exit, register, sweep, unregister},
     schedule::{Planned, Refusal, Wake, extend_unique, inherit, refusal, replace, schedule},

@@ -134,7 +134,7 @@ pub(crate) fn refusal(task: &Planned, mut reply: TxnReply) -> Result<Refusal> {
     })
 }
 
-fn enter(queue: &Queue, task: &Planned, txn: Txn, wake: Wake) -> Txn {
+pub(super) fn enter(queue: &Queue, task: &Planned, txn: Txn, wake: Wake) -> Txn {
     let due = queue.due(task.priority);
     let add = match wake {
         Wake::IfFirst => zadd_waking(due, &task.member, task.at, &queue.wake),

@@ -6,7 +6,10 @@ use super::{
     station::{Ends, Station},
     stop::stop,
 };
-use crate::transitions::{self, Claimed};
+use crate::{
+    recurring::fire_due,
+    transitions::{self, Claimed},
+};
 use kv_core::{Outcome, Score, Timestamp, ZMoved};
 use std::{sync::Arc, time::Duration};
 use tokio::task::{JoinError, JoinSet};
@@ -66,7 +69,12 @@ pub(crate) async fn dispatch(
             // What runs, or is being written, can still make something due.
             let was_quiet = running.is_empty() && station.claims.is_empty();
             next = match claim(&station, free.min(batch), &mut running, &ends).await {
-                Ok(Next::At(_)) if was_quiet && until.is_over(&station, &running) => return Ok(()),
+                Ok(Next::At(_)) if was_quiet && until.is_over(&station, &running) => {
+                    if fire_due(&station).await?.tasks == 0 {
+                        return Ok(());
+                    }
+                    Next::Now
+                }
                 Ok(next) => {
                     (pause, batch) = (PAUSES.0, (2 * batch).min(BATCH));
                     next

@@ -8,7 +8,8 @@ use super::{
 use crate::{
     handle::owned,
     handler::StopReason,
-    transitions::{self, Fence, Finished},
+    recurring,
+    transitions::{self, AtEnd, Fence, Finished},
 };
 use kv_core::{Error, ErrorKind, Outcome, Result, Txn, TxnReply};
 use std::{sync::Arc, time::Duration};
@@ -38,6 +39,10 @@ struct Open {
     /// Whether it was sent and perhaps written. What is found then under another end of the lease is
     /// not ours for certain.
     is_in_doubt: bool,
+    /// What becomes of the schedule that it came of.
+    at_end: Option<AtEnd>,
+    /// The store has told what to send instead, so there is nothing to wait for.
+    is_told: bool,
 }
 
 /// Sends the ends until each is answered or its lease has ended.
@@ -45,10 +50,13 @@ async fn write_all(station: &Station, ends: impl Iterator<Item = End>) {
     let mut open = Vec::with_capacity(BATCH);
     for end in ends {
         let fence = end.claim.fence.clone().lock_owned().await;
+        let (task, envelope) = (&end.claim.member, end.claim.envelope.as_deref());
         open.push(Open {
+            at_end: recurring::rearm(task, envelope),
             end,
             fence,
             is_in_doubt: false,
+            is_told: false,
         });
     }
     let mut pause = PAUSES.0;
@@ -58,11 +66,16 @@ async fn write_all(station: &Station, ends: impl Iterator<Item = End>) {
         if open.is_empty() {
             return;
         }
-        let rest = write(station, open).await;
+        let mut rest = write(station, open).await;
         if rest.is_empty() {
             return;
         }
+        let is_told = rest.iter().all(|it| it.is_told);
+        rest.iter_mut().for_each(|it| it.is_told = false);
         open = rest;
+        if is_told {
+            continue;
+        }
         station.sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
         pause = (pause * 2).min(PAUSES.1);
     }
@@ -126,7 +139,7 @@ async fn look(station: &Station, refused: Vec<Open>) -> Vec<Open> {
     }
     let looks = refused
         .iter()
-        .map(|it| transitions::look(&station.queue, &it.fence.member));
+        .map(|it| transitions::look(&station.queue, &it.fence.member, at_end(it)));
     let replies = match station.scheduler.store().commit_all(looks.collect()).await {
         Ok(replies) => replies,
         // They are refused once more, and looked for then.
@@ -191,6 +204,9 @@ fn cannot_be_written(station: &Station, mut open: Open, error: &Error) -> Option
 /// An end was written just now.
 fn written(station: &Station, mut open: Open, reply: &TxnReply) {
     station.written(&open.end);
+    if open.at_end.as_ref().is_some_and(|it| it.next.is_some()) {
+        station.ticks.notify_one();
+    }
     if let Some(told) = open.end.told.take() {
         _ = told.send(());
     }
@@ -209,6 +225,13 @@ fn not_written(station: &Station, mut open: Open, found: Finished) -> Option<Ope
         Finished::Lost => lose(station, &open.end.claim),
         Finished::Cancelled => {
             open.end.ending = Ending::Ack(Over::Cancelled);
+            return Some(open);
+        }
+        Finished::Waits(wait) => {
+            let task = &open.end.claim.member;
+            let schedule = open.at_end.take().map(|it| it.schedule);
+            open.at_end = schedule.map(|it| recurring::at_end(it, task, wait));
+            open.is_told = true;
             return Some(open);
         }
         Finished::Renewed(_) if open.is_in_doubt => lose(station, &open.end.claim),
@@ -248,24 +271,41 @@ fn leave(station: &Station, end: &End) {
     station.left.notify_one();
 }
 
+/// What becomes of the schedule with this end; an attempt that is to be repeated is none.
+fn at_end(open: &Open) -> Option<&AtEnd> {
+    let is_end = !matches!(open.end.ending, Ending::Again(..));
+    open.at_end.as_ref().filter(|_| is_end)
+}
+
 fn txn(station: &Station, open: &Open) -> Result<Txn> {
     let (queue, fence) = (&*station.queue, &*open.fence);
     let envelope = open.end.claim.envelope.as_deref();
     let owned = envelope.and_then(|it| owned(queue, &fence.member, it));
     let owned = owned.as_ref();
     let recorded = open.end.claim.recorded();
-    Ok(match &open.end.ending {
+    let txn = match &open.end.ending {
+        Ending::Again(_, at, record) => {
+            let home = open.end.claim.home;
+            return Ok(transitions::again(
+                queue,
+                fence,
+                home,
+                *at,
+                record.encode()?,
+            ));
+        }
         Ending::Ack(Over::Cancelled) => transitions::ack_cancelled(queue, fence, owned, recorded),
         Ending::Ack(_) => transitions::ack(queue, fence, owned, recorded),
         Ending::Keep(result, span) => {
             transitions::ack_keeping(queue, fence, owned, result.clone(), *span)
         }
-        Ending::Again(_, at, record) => {
-            transitions::again(queue, fence, open.end.claim.home, *at, record.encode()?)
-        }
         Ending::Bury(record) => {
             let keep = station.settings.keep_dead;
             transitions::bury(queue, fence, owned, record.encode()?, keep)
         }
+    };
+    Ok(match &open.at_end {
+        None => txn,
+        Some(at_end) => at_end.join(queue, txn),
     })
 }

@@ -13,7 +13,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub(crate) async fn listen(station: Arc<Station>) {
     let queue = &station.queue;
     loop {
-        let channels = vec![queue.wake.clone(), queue.cancelled.clone()];
+        let channels = [&queue.wake, &queue.cancelled, &queue.recurring.wake];
+        let channels = channels.map(Clone::clone).into();
         match station
             .scheduler
             .store()
@@ -24,6 +25,7 @@ pub(crate) async fn listen(station: Arc<Station>) {
             Ok(mut events) => {
                 // What was sent before is not heard.
                 station.hint.notify_one();
+                station.ticks.notify_one();
                 while let Some(Ok(event)) = events.next().await {
                     hear(&station, event);
                 }
@@ -42,6 +44,9 @@ fn hear(station: &Station, event: Event) {
             if let Some(claim) = station.claims.get(&Member::new(payload.into_bytes())) {
                 claim.stop(StopReason::Cancelled);
             }
+        }
+        Event::Message { channel, .. } if channel == station.queue.recurring.wake => {
+            station.ticks.notify_one();
         }
         // A lost cancellation comes with the next extension of the lease.
         _ => station.hint.notify_one(),

@@ -17,12 +17,13 @@ use self::{
     counts::Counts,
     dispatch::{Until, dispatch},
     presence::Attendance,
-    station::{Claims, Station},
+    station::Claims,
 };
 use crate::{
     BoxError, Scheduler, Task, TaskRequest, TaskResponse,
     handler::{Handler, Route, Router, SharedData},
     queue::Queue,
+    recurring::keep_firing,
     scheduler::DEFAULT_QUEUE,
     telemetry::QueueMeters,
 };
@@ -38,6 +39,7 @@ use tower::{Layer, Service};
 pub(crate) use self::{
     counts::Ended,
     settings::{LEASES, Settings},
+    station::Station,
 };
 pub use self::{
     counts::Report,
@@ -263,6 +265,9 @@ impl Worker {
             background.spawn(renew::renew(station.clone()));
             background.spawn(hints::listen(station.clone()));
             background.spawn(collect::collect(station.clone()));
+            if matches!(until, Until::Stopped(_)) {
+                background.spawn(keep_firing(station.clone()));
+            }
             dispatchers.spawn(dispatch(station, places, until.clone(), ends));
         }
         if matches!(until, Until::Stopped(_)) {
@@ -306,6 +311,7 @@ impl Worker {
             claims: Claims::default(),
             begun: Claims::default(),
             hint: Notify::new(),
+            ticks: Notify::new(),
             left: Notify::new(),
             crowded: Notify::new(),
             late: Notify::new(),

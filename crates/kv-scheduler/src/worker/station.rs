@@ -32,6 +32,8 @@ pub(crate) struct Station {
     pub(crate) begun: Claims,
     /// Something may be due.
     pub(crate) hint: Notify,
+    /// A tick may be due earlier than was known.
+    pub(crate) ticks: Notify,
     /// A claim has left the books.
     pub(crate) left: Notify,
     /// More is kept of ended tasks than should be.
