@@ -11,7 +11,8 @@ use crate::{
     Priority, QueueName,
     queue::{Owner, Queue},
     transitions::{
-        self, Claimed, Extended, Fence, Finished, Found, Owned, Place, Planned, Refusal, Wake,
+        self, Claimed, Extended, Fence, Finished, Found, Owned, Place, Planned, Recorded, Refusal,
+        Wake,
     },
 };
 use fastrand::Rng;
@@ -193,10 +194,13 @@ impl Tracer<'_> {
         let queue = &self.queue;
         let (way, txn) = match self.rng.u32(..8) {
             0 | 1 => return self.extend(index, fence).await,
-            2 => ("ack", transitions::ack(queue, &fence, owned)),
+            2 => (
+                "ack",
+                transitions::ack(queue, &fence, owned, Recorded::Perhaps),
+            ),
             3 => (
                 "ack cancelled",
-                transitions::ack_cancelled(queue, &fence, owned),
+                transitions::ack_cancelled(queue, &fence, owned, Recorded::Perhaps),
             ),
             4 => (
                 "keep",
@@ -215,7 +219,13 @@ impl Tracer<'_> {
         let reply = self.commit(txn).await?;
         let count = reply.answers.last().filter(|_| reply.applied).cloned();
         let count = count.filter(|it| matches!(it, kv_core::OpReply::Count(_)));
-        let finished = match transitions::finished(&fence, reply)? {
+        let finished = if reply.applied {
+            Finished::Written
+        } else {
+            let look = transitions::look(&self.queue, &fence.member, None);
+            transitions::in_the_way(&fence, self.commit(look).await?)?
+        };
+        let finished = match finished {
             Finished::Renewed(_) => "renewed".to_owned(),
             other => format!("{other:?}"),
         };
