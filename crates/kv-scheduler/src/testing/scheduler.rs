@@ -68,8 +68,8 @@ impl TestScheduler {
     }
 
     /// Does what is due now and what becomes due within this span, moving the clock from one due time
-    /// to the next and at last to the end of the span: delayed tasks, retries with their delays, tasks
-    /// whose worker was dropped and whose leases lapse.
+    /// to the next and at last to the end of the span: delayed tasks, retries with their delays, ticks of
+    /// schedules, tasks whose worker was dropped and whose leases lapse.
     ///
     /// Time passes only between tasks: however long a handler takes, to the clock it takes nothing.
     ///
@@ -112,7 +112,11 @@ impl TestScheduler {
         let range = ScoreRange::new(Score::from(after_now), Score::MAX);
         let first = RangeOptions::default().limit(1).scores(Scores::Include);
         let mut soonest = None;
-        for set in queue.due.iter().chain([&queue.lease]) {
+        for set in queue
+            .due
+            .iter()
+            .chain([&queue.lease, &queue.recurring.next])
+        {
             let found = kv.zrangebyscore_with(set, range, first).await?;
             let due = found.first().and_then(|it| it.score);
             let due = due.map(|it| Timestamp::from_micros(it.get() as i64));
@@ -136,7 +140,7 @@ mod tests {
 
     use super::TestScheduler;
     use crate::{
-        Ctx, Data, Jitter, Retry, Task, TaskError, TaskOptions, Worker, testing::scheduled,
+        Ctx, Data, Every, Jitter, Retry, Task, TaskError, TaskOptions, Worker, testing::scheduled,
     };
     use kv_conformance::faults::FaultsLayer;
     use kv_core::{Clock, Kv, Timestamp, VirtualClock};
@@ -230,6 +234,21 @@ mod tests {
         test.enqueue(Try(1)).await.unwrap();
         assert_eq!(test.drain_for(&worker, HOUR).await.unwrap().started, 0);
         assert_eq!(test.clock().now().saturating_since(begin), 31 * HOUR);
+    }
+
+    #[tokio::test]
+    async fn ticks_come_when_they_are_due() {
+        let test = memory().await;
+        let (worker, starts) = worker(&test);
+        let begin = test.clock().now();
+        let hourly = test.every("tries", Every::fixed_rate(HOUR), Try(1));
+        hourly.starting_at(begin).upsert().await.unwrap();
+        let half = HOUR / 2;
+        let report = test.drain_for(&worker, 3 * HOUR + half).await.unwrap();
+        let after = starts.1.lock();
+        let last = after.last().map(|it| it.saturating_since(begin));
+        assert_eq!(report.succeeded, after.len() as u64);
+        assert_eq!(last, Some(3 * HOUR), "{after:?}");
     }
 
     #[tokio::test]
