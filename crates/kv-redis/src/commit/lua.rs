@@ -170,6 +170,10 @@ impl Branch {
                     .is_some_and(|it| it.contains("if "))
             {
                 proven.extend(library::commands(run).next().map(str::to_owned));
+                // It looks at the head before it writes.
+                if matches!(it.step, Step::ZAdd { wakes: true, .. }) {
+                    proven.push("ZRANGE".to_owned());
+                }
             }
             for command in library::commands(run) {
                 if needed.iter().all(|(known, _)| known != command) {

@@ -75,17 +75,17 @@ impl Placed {
                 if wakes {
                     let _ = write!(out, "do local m1,s1=head({key}) ");
                 }
-                match relative && length == Length::One {
-                    true => {
+                match (relative && length == Length::One, wakes) {
+                    (true, true) => self.wake_by_score(out),
+                    (true, false) => {
                         let (offset, member) = (&args[0], &args[1]);
                         write!(out, "{answer}=call('ZADD',{key},rel({offset}),{member})")
                     }
-                    false => self.elements(out, "ZADD", length),
+                    (false, true) => self
+                        .elements(out, "ZADD", length)
+                        .and_then(|()| self.wake(out, length)),
+                    (false, false) => self.elements(out, "ZADD", length),
                 }
-                .and_then(|()| match wakes {
-                    true => self.wake(out, length),
-                    false => Ok(()),
-                })
             }
             Step::ZRemRange(min, max) => {
                 let (min, max) = (parts::text(min, &args[0]), parts::text(max, &args[1]));
@@ -133,6 +133,21 @@ impl Placed {
         write!(
             out,
             "if {count}=='0' then {answer}=0 else {answer}=call('{command}',{key},{list}) end"
+        )
+    }
+
+    /// Adds one member, and tells if it is the first now: its score shows that, unless it was the first
+    /// before or has the first one's score.
+    fn wake_by_score(&self, out: &mut String) -> Result {
+        let (key, args, answer) = (&self.key, &self.args, self.answer());
+        let (offset, member) = (&args[0], &args[1]);
+        let publish = format!("call('PUBLISH',{},{})", args[2], args[3]);
+        write!(
+            out,
+            "local z=at({offset}) {answer}=call('ZADD',{key},string.format('%.0f',z),{member}) \
+             local y=s1 and tonumber(s1) if not y or m1~={member} and z<y then {publish} \
+             elseif m1=={member} or z==y then local m2,s2=head({key}) \
+             if m2=={member} and (m1~=m2 or s1~=s2) then {publish} end end end"
         )
     }
 

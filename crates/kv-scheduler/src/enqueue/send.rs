@@ -61,7 +61,7 @@ pub(super) struct Sent {
 }
 
 pub(super) async fn one<T: Task>(plan: Plan<T>) -> Result<Handle<T>> {
-    let txn = transitions::schedule(&plan.queue, &plan.planned, transitions::Wake::IfFirst);
+    let txn = || transitions::schedule(&plan.queue, &plan.planned, transitions::Wake::IfFirst);
     let announced = plan.scheduler.announce([&*plan.queue]);
     // Told first, and so answered first.
     let ((), sent) = join(announced, send_one(&plan.scheduler, txn, Again::of(&plan))).await;
@@ -108,12 +108,13 @@ async fn send_batch<T: Task>(
 ) -> Vec<Result<Handle<T>>> {
     let good: Vec<_> = batch.iter().filter_map(|it| it.as_ref().ok()).collect();
     let heads = Heads::of(&good);
-    let txns = (0..).zip(&good).map(|(index, plan)| {
-        let txn = transitions::schedule(&plan.queue, &plan.planned, heads.wake(index));
-        (txn, Again::of(plan))
-    });
+    let txn = |index: usize| {
+        let plan = good[index];
+        transitions::schedule(&plan.queue, &plan.planned, heads.wake(index))
+    };
+    let again: Vec<_> = good.iter().map(|it| Again::of(it)).collect();
     let announced = scheduler.announce(good.iter().map(|it| &*it.queue));
-    let ((), sent) = join(announced, send(scheduler, txns.collect())).await;
+    let ((), sent) = join(announced, send(scheduler, &again, txn)).await;
     heads.tell_for_the_refused(scheduler, &good, &sent).await;
     drop(good);
     let mut sent = sent.into_iter();
@@ -128,23 +129,23 @@ async fn send_batch<T: Task>(
 }
 
 /// Sends a transaction until it is answered, or may not be sent again.
-pub(super) async fn send_one(scheduler: &Scheduler, txn: Txn, again: Again) -> Sent {
-    let mut sent = send(scheduler, vec![(txn, again)]).await;
+pub(super) async fn send_one(scheduler: &Scheduler, txn: impl Fn() -> Txn, again: Again) -> Sent {
+    let mut sent = send(scheduler, &[again], |_| txn()).await;
     sent.pop().unwrap_or_else(unanswered)
 }
 
-/// The same with many.
-async fn send(scheduler: &Scheduler, txns: Vec<(Txn, Again)>) -> Vec<Sent> {
+/// The same with many, each made anew for each sending: hardly any is sent twice.
+async fn send(scheduler: &Scheduler, again: &[Again], txn: impl Fn(usize) -> Txn) -> Vec<Sent> {
     let store = scheduler.store();
-    let mut sent: Vec<Sent> = txns.iter().map(|_| unanswered()).collect();
-    let mut open: Vec<usize> = (0..txns.len()).collect();
+    let mut sent: Vec<Sent> = again.iter().map(|_| unanswered()).collect();
+    let mut open: Vec<usize> = (0..again.len()).collect();
     for sending in 0..SENDINGS {
         if sending > 0 {
             let pause = PAUSE * (1 << (sending - 1));
             let pause = pause.mul_f64(0.5 + fastrand::f64());
             store.clock.sleep(pause).await;
         }
-        let request = open.iter().map(|&it| txns[it].0.clone()).collect();
+        let request = open.iter().map(|&it| txn(it)).collect();
         match store.commit_all(request).await {
             Ok(replies) => {
                 for (&index, reply) in open.iter().zip(replies) {
@@ -154,7 +155,7 @@ async fn send(scheduler: &Scheduler, txns: Vec<(Txn, Again)>) -> Vec<Sent> {
             // One of them is refused for itself, before anything is sent: the others are not.
             Err(error) if error.outcome() == Outcome::Final && open.len() > 1 => {
                 for &index in &open {
-                    let alone = store.commit_all(vec![txns[index].0.clone()]).await;
+                    let alone = store.commit_all(vec![txn(index)]).await;
                     let reply = alone.map(|mut it| it.pop());
                     sent[index].reply = reply.and_then(|it| it.unwrap_or_else(|| Err(no_answer())));
                 }
@@ -169,7 +170,7 @@ async fn send(scheduler: &Scheduler, txns: Vec<(Txn, Again)>) -> Vec<Sent> {
             Ok(_) => false,
             Err(error) => match error.outcome() {
                 Outcome::NotApplied => true,
-                Outcome::Unknown => txns[index].1 == Again::Harmless,
+                Outcome::Unknown => again[index] == Again::Harmless,
                 Outcome::Final => false,
             },
         });

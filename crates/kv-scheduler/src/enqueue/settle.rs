@@ -48,7 +48,7 @@ async fn settle_unnamed<T: Task>(plan: &Plan<T>, mut sent: Sent) -> Result<Handl
         if let Some(handle) = contend(plan, &owner).await? {
             return Ok(handle);
         }
-        let txn = transitions::schedule(&plan.queue, &plan.planned, Wake::IfFirst);
+        let txn = || transitions::schedule(&plan.queue, &plan.planned, Wake::IfFirst);
         let is_in_doubt = sent.is_in_doubt;
         sent = send_one(&plan.scheduler, txn, Again::of(plan)).await;
         sent.is_in_doubt |= is_in_doubt;
@@ -106,7 +106,7 @@ async fn contend<T: Task>(plan: &Plan<T>, owner: &Owner) -> Result<Option<Handle
             theirs(Disposition::Extended),
         ),
     };
-    let sent = send_one(&plan.scheduler, txn, Again::of(plan)).await;
+    let sent = send_one(&plan.scheduler, || txn.clone(), Again::of(plan)).await;
     let mut reply = sent.reply?;
     if reply.applied {
         return Ok(Some(handle));
