@@ -67,7 +67,8 @@ pub(crate) async fn run(
     loop {
         let wait = SystemClock.sleep(Duration::from_millis(20));
         tokio::select! {
-            Some(number) = sent.recv() => {
+            number = sent.recv() => {
+                let number = number.ok_or("all processes have ended; do they share the store?")?;
                 *times.entry(number).or_default() += 1;
                 if workers.len() == processes && times.len() > mails as usize / 3 {
                     let victim = workers.swap_remove(0);

@@ -105,7 +105,10 @@ impl Scheduler {
         // One that was heard of meanwhile comes twice.
         let mut queues = BTreeMap::new();
         for it in members {
-            let name = QueueName::new(it.member.to_str()?)?;
+            // What another program has put there is no queue.
+            let Ok(name) = it.member.to_str().and_then(QueueName::new) else {
+                continue;
+            };
             queues.insert(name, it.score.map(time_of).unwrap_or_default());
         }
         let queues = queues.into_iter();
@@ -136,7 +139,7 @@ impl Scheduler {
             let details = kv.hget_many(&registry.details, fields).await?;
             for ((member, gone_at), details) in page.iter().zip(details) {
                 let presence = details.as_ref().and_then(|it| stored::decode(it).ok());
-                workers.extend(presence.map(|it| told(member, it, *gone_at)).transpose()?);
+                workers.extend(presence.and_then(|it| told(member, it, *gone_at).ok()));
             }
         }
         workers.sort_by_key(|it| it.gone_at);
@@ -147,15 +150,44 @@ impl Scheduler {
     /// fails it is tried again with a later call.
     pub(crate) async fn announce(&self, queues: impl IntoIterator<Item = &Queue>) {
         let now = self.store().clock.monotonic();
-        let is_new = |it: &&Queue| it.announcement.is_due(now);
-        let new: Vec<_> = queues.into_iter().filter(is_new).collect();
-        for batch in new.chunks(BATCH) {
-            let names = batch.iter().map(|it| &it.name);
-            let txn = transitions::register(self.registry(), names);
-            if let Err(error) = self.store().commit_within(txn, PATIENCE).await {
-                tracing::debug!(%error, "the registry of queues could not be told");
-                batch.iter().for_each(|it| it.announcement.failed(now));
+        let mut new = Untold {
+            queues: BTreeMap::new(),
+            now,
+        };
+        for it in queues {
+            if !new.queues.contains_key(&it.name) && it.announcement.is_due(now) {
+                new.queues.insert(&it.name, it);
             }
+        }
+        while !new.queues.is_empty() {
+            let patience =
+                PATIENCE.saturating_sub(self.store().clock.monotonic().saturating_sub(now));
+            if patience.is_zero() {
+                return;
+            }
+            let batch: Vec<_> = new.queues.keys().copied().take(BATCH).collect();
+            let txn = transitions::register(self.registry(), batch.iter().copied());
+            if let Err(error) = self.store().commit_within(txn, patience).await {
+                tracing::debug!(%error, "the registry of queues could not be told");
+                return;
+            }
+            for name in batch {
+                new.queues.remove(name);
+            }
+        }
+    }
+}
+
+/// Queues that are to be told of. Whatever becomes of the call, those that were not are told soon.
+struct Untold<'a> {
+    queues: BTreeMap<&'a QueueName, &'a Queue>,
+    now: Duration,
+}
+
+impl Drop for Untold<'_> {
+    fn drop(&mut self) {
+        for queue in self.queues.values() {
+            queue.announcement.failed(self.now);
         }
     }
 }

@@ -8,6 +8,9 @@ use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};
 use tokio::task::AbortHandle;
 
+/// No machine is taken to be slower than this.
+const SLOWEST: Duration = Duration::from_secs(2);
+
 /// How long a probe sleeps.
 const NAP: Duration = Duration::from_millis(10);
 
@@ -41,10 +44,12 @@ impl Bench {
 }
 
 impl Machine {
-    /// By how much something of a moment was late, at most, until now.
+    /// By how much something of a moment was late, at most, until now. A store that is later than any
+    /// machine is slow itself.
     pub(crate) fn slowness(&self) -> Duration {
         let seen = self.seen.lock();
-        seen.worst.max(seen.probe.elapsed().saturating_sub(NAP))
+        let worst = seen.worst.max(seen.probe.elapsed().saturating_sub(NAP));
+        worst.min(SLOWEST)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     status,
     transitions::{self, Place},
 };
-use kv_core::{Context, Key, Member, Result, ScoredMember};
+use kv_core::{Context, Key, Member, RangeOptions, Result, ScoreRange, ScoredMember};
 use std::{fmt, sync::Arc};
 
 pub use self::overview::{Counts, Overview};
@@ -176,7 +176,9 @@ impl Admin {
         let context = Context::current();
         let mut requeued = 0;
         for ScoredMember { member, .. } in dead {
-            let (_, tenant) = TaskId::parse_member(&member)?;
+            let Ok((_, tenant)) = TaskId::parse_member(&member) else {
+                continue;
+            };
             if is_shown(context.as_ref(), tenant.as_deref()) {
                 requeued += u64::from(self.requeue_member(&member).await?);
             }
@@ -192,34 +194,56 @@ impl Admin {
         &self.queue
     }
 
-    /// The next members of a set that the caller may see, and where to go on.
+    /// The next members of a set that the caller may see, and where to go on: behind a member that the
+    /// caller may see, since a cursor names one.
     pub(crate) async fn page(
         &self,
         set: &Key,
         after: Option<&Cursor>,
         limit: u32,
     ) -> Result<(Vec<Member>, Option<Cursor>)> {
-        let members = page(self.scheduler.store(), set, after, limit).await?;
-        let next = Cursor::behind(&members, limit);
         let context = Context::current();
-        let mut shown = Vec::with_capacity(members.len());
-        for it in members {
-            let (_, of) = TaskId::parse_member(&it.member)?;
-            if is_shown(context.as_ref(), of.as_deref()) {
-                shown.push(it.member);
+        let mut shown = Vec::new();
+        let mut after = after.cloned();
+        loop {
+            let members = page(self.scheduler.store(), set, after.as_ref(), limit).await?;
+            after = Cursor::behind(&members, limit);
+            let is_last = after.is_none();
+            for it in members {
+                // What another program has put there is nobody's task.
+                let Ok((_, of)) = TaskId::parse_member(&it.member) else {
+                    continue;
+                };
+                if is_shown(context.as_ref(), of.as_deref()) {
+                    shown.push(it);
+                }
+                if shown.len() == limit as usize {
+                    let next = Cursor::behind(&shown, limit);
+                    return Ok((shown.into_iter().map(|it| it.member).collect(), next));
+                }
+            }
+            if is_last {
+                return Ok((shown.into_iter().map(|it| it.member).collect(), None));
             }
         }
-        Ok((shown, next))
     }
 
-    /// Has the queue listed no more by [`Scheduler::queues`], if nothing is in it and it is not paused;
-    /// `false` if something is. It is listed again with the next task that is scheduled to it: at once by
-    /// this process, within ten minutes by others.
+    /// Has the queue listed no more by [`Scheduler::queues`], if nothing is in it, no schedule is declared
+    /// for it, and it is not paused; else `false`. It is listed again by a worker that serves it, within
+    /// half a minute, and with the next task that is scheduled to it: at once by this process, within ten
+    /// minutes by others.
     ///
     /// What is scheduled meanwhile is not touched: only the list is.
     pub async fn forget(&self) -> Result<bool> {
         let now = self.overview().await?;
         if now.counts != Counts::default() || now.is_paused {
+            return Ok(false);
+        }
+        let schedules = self.scheduler.store().kv();
+        let first = RangeOptions::default().limit(1);
+        let schedules =
+            schedules.zrangebyscore_with(&self.queue.recurring.names, ScoreRange::ALL, first);
+        if !schedules.await?.is_empty() {
             return Ok(false);
         }
         let txn = transitions::unregister(self.scheduler.registry(), &self.queue.name);

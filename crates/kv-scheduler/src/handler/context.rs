@@ -15,7 +15,7 @@ use std::{
     fmt,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering, fence},
     },
     time::Duration,
 };
@@ -271,6 +271,8 @@ impl Claim {
                 is_worse(now).then_some(reason as u8)
             })
             .is_ok();
+        // Either we see a token that is made at the same time, or who makes it sees why it is to stop.
+        fence(Ordering::SeqCst);
         if let Some(token) = self.token.get() {
             token.cancel();
         }
@@ -281,6 +283,7 @@ impl Claim {
     pub(crate) fn token(&self) -> &CancellationToken {
         let token = self.token.get_or_init(CancellationToken::new);
         // Whoever stopped it before has found no token to cancel.
+        fence(Ordering::SeqCst);
         if self.stop_reason().is_some() {
             token.cancel();
         }

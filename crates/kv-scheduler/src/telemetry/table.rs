@@ -5,7 +5,7 @@ use kv_core::telemetry::{FieldSpec, LabelSpec};
 kv_core::metric_table! {
     SCHEDULED: Counter Count "kv_tasks_scheduled_total"
         [namespace messaging_destination_name kind] "scheduler"
-        "Tasks that were scheduled, those that replaced others included; not those whose id or unique key was there";
+        "Tasks that were scheduled by a call, those that replaced others included; not those whose id or unique key was there, nor ticks of schedules";
     CLAIMED: Counter Count "kv_tasks_claimed_total"
         [namespace messaging_destination_name kind] "scheduler"
         "Tasks that a worker got, whether it could run them or not";

@@ -68,7 +68,14 @@ pub(crate) async fn run_inline<T>(handle: &Handle<T>) -> Result<()> {
     handle.run_now().await?;
     let report = worker.drain().await?;
     let Some(status) = handle.status().await? else {
-        return Ok(());
+        // Nothing is kept of a task that is begun at most once.
+        return match report.failed {
+            0 => Ok(()),
+            _ => Err(Error::new(
+                ErrorKind::Unavailable,
+                "the task failed, and is not begun again",
+            )),
+        };
     };
     let refuse = |what: &str, why: &str| {
         let error = Error::new(ErrorKind::Unavailable, format!("{what}: {why}"));
@@ -77,13 +84,13 @@ pub(crate) async fn run_inline<T>(handle: &Handle<T>) -> Result<()> {
     match (status.state, &status.error) {
         (State::Done { .. }, _) => Ok(()),
         (_, Some(error)) => refuse("the task failed", error),
+        // Its handler has put it off.
+        _ if report.snoozed > 0 => Ok(()),
         _ if report.unable > 0 => refuse("the task was not done", "the worker has no handler"),
-        _ if report.started == 0 => refuse(
+        _ => refuse(
             "the task was not done",
             "the worker does not serve its queue, or the queue is paused",
         ),
-        // Its handler has put it off.
-        _ => Ok(()),
     }
 }
 

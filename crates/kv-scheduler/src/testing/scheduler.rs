@@ -282,12 +282,22 @@ mod tests {
             Kv::builder(store).layer(faults)
         });
         let test = test.await.unwrap();
-        let mut scheduled = 0;
-        for _ in 0..50 {
+        let mut scheduled = Vec::new();
+        for number in 0..50 {
             // Nobody knows of what failed: it may be there.
-            scheduled += usize::from(test.enqueue(Try(1)).await.is_ok());
+            let id = format!("t{number}");
+            if test.enqueue(Try(1)).id(id.clone()).await.is_ok() {
+                scheduled.push(id);
+            }
         }
-        let (worker, starts) = worker(&test);
+        assert!(scheduled.len() > 20);
+        let done = Arc::<Mutex<Vec<String>>>::default();
+        let note = async |_: Try, ctx: Ctx, done: Data<Mutex<Vec<String>>>| {
+            done.lock().push(ctx.id()?.to_string());
+            Ok::<_, TaskError>(())
+        };
+        let worker = Worker::new(&test).queue("tries", 1);
+        let worker = worker.data(done.clone()).handle(note);
         let begin = test.clock().now();
         // A claim whose answer was lost lapses, and comes back.
         for _ in 0..100 {
@@ -296,7 +306,8 @@ mod tests {
         switch.off();
         let counts = test.admin("tries").unwrap().counts().await.unwrap();
         assert_eq!((counts.pending, counts.running, counts.dead), (0, 0, 0));
-        assert!(starts.1.lock().len() >= scheduled);
+        let done = done.lock();
+        assert!(scheduled.iter().all(|it| done.contains(it)), "{done:?}");
         assert!(test.clock().now().saturating_since(begin) > HOUR / 2);
         assert!(switch.counts().apply_then_fail > 5, "{switch:?}");
     }

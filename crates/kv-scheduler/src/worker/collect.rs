@@ -2,6 +2,7 @@
 
 use super::station::Station;
 use crate::transitions;
+use futures_util::future::join;
 use kv_core::{Key, Op, OpReply, Read, RelativeRange, RelativeScore, Result, Score, Txn};
 use std::{sync::Arc, time::Duration};
 
@@ -13,14 +14,23 @@ const BATCH: u32 = 100;
 
 /// Collects until it is dropped.
 pub(crate) async fn collect(station: Arc<Station>) {
-    loop {
-        let pause = PAUSE.mul_f64(0.5 + fastrand::f64());
-        tokio::select! {
-            () = station.sleep(pause) => look(&station).await,
-            () = station.crowded.notified() => {}
-        }
-        collect_once(&station).await;
-    }
+    // A queue that keeps as much as it may is crowded all the time: that must not put off the look.
+    join(
+        async {
+            loop {
+                station.crowded.notified().await;
+                collect_once(&station).await;
+            }
+        },
+        async {
+            loop {
+                station.sleep(PAUSE.mul_f64(0.5 + fastrand::f64())).await;
+                look(&station).await;
+                collect_once(&station).await;
+            }
+        },
+    )
+    .await;
 }
 
 /// Lets go of what has had its time by now, and of what is too much.
