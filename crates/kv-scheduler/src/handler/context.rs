@@ -204,6 +204,8 @@ pub(crate) struct Claim {
     stop: AtomicU8,
     /// Whether its end is on the way.
     is_ending: AtomicBool,
+    /// Whether its end is being sent.
+    is_sent: AtomicBool,
     /// Whether there may be a record on the store.
     is_recorded: AtomicBool,
 }
@@ -239,13 +241,18 @@ impl Claim {
             until: Mutex::new(until),
             stop: AtomicU8::new(0),
             is_ending: AtomicBool::new(false),
+            is_sent: AtomicBool::new(false),
             is_recorded: AtomicBool::new(recorded == Recorded::Perhaps),
         }
     }
 
-    /// Whether its end is on the way.
-    pub(crate) fn is_ending(&self) -> bool {
-        self.is_ending.load(Ordering::Acquire)
+    /// Whether its end is being sent. Until then its lease is extended, however many ends wait.
+    pub(crate) fn is_sent(&self) -> bool {
+        self.is_sent.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn note_sending(&self) {
+        self.is_sent.store(true, Ordering::Release);
     }
 
     /// Whether the caller is the one to end it: only the first who asks is.

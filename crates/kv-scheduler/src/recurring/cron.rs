@@ -3,7 +3,10 @@
 use super::{Recurring, timing::Timing};
 use crate::{Scheduler, Task};
 use croner::parser::{CronParser, Seconds, Year};
-use jiff::{Zoned, tz::TimeZone};
+use jiff::{
+    Zoned,
+    tz::{TimeZone, TimeZoneDatabase},
+};
 use kv_core::{Error, ErrorKind, Result, Timestamp};
 use std::fmt;
 
@@ -92,7 +95,7 @@ impl Cron {
     pub fn time_zone(mut self, name: &str) -> Result<Self> {
         self.zone = match name {
             "UTC" => TimeZone::UTC,
-            _ => jiff::tz::db().get(name).map_err(|_| {
+            _ => TimeZoneDatabase::bundled().get(name).map_err(|_| {
                 let message = "no such time zone; give its name in the IANA database, such as \
                                `Europe/Berlin`";
                 Error::new(ErrorKind::InvalidArgument, message)

@@ -65,6 +65,12 @@ impl Due {
         let misfire = match (spec.overlap, spec.misfire) {
             // One waits, not all that have come meanwhile.
             (Overlap::QueueOne, Misfire::All { .. }) => Misfire::Coalesce,
+            // It has waited for the last task, and is not too late for that.
+            (Overlap::QueueOne, Misfire::Skip { .. })
+                if known.last.is_some_and(|it| it.tick == time_of(score)) =>
+            {
+                Misfire::Coalesce
+            }
             (_, misfire) => misfire,
         };
         let (tick, now) = (time_of(score), known.now);
@@ -115,6 +121,14 @@ impl Due {
         Last {
             tick: self.selected.run.unwrap_or(time_of(self.score)),
             task: self.last.and_then(|it| it.task),
+        }
+    }
+
+    /// When it is looked at next if its task is there, and perhaps over: nobody's end would tell.
+    pub(super) fn next_without_task(&self, next: Next) -> Next {
+        match self.spec.timing.delay() {
+            Some(delay) => Next::At(self.now.saturating_add(delay)),
+            None => next,
         }
     }
 

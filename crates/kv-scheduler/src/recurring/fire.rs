@@ -5,7 +5,7 @@ use crate::{
     transitions::{self, Place, Seen},
     worker::Station,
 };
-use kv_core::{Member, Result, ScoredMember, Timestamp, Txn};
+use kv_core::{Error, Member, Outcome, Result, ScoredMember, Timestamp, Txn};
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
@@ -14,6 +14,12 @@ use std::{
 
 /// How long to sleep at most: a message that a schedule has come can be lost.
 const LONGEST: Duration = Duration::from_secs(10);
+
+/// How often a tick is refused before it is left for a while: what is stored contradicts itself.
+const REFUSALS: u32 = 8;
+
+/// So many rounds go together; then whoever has waited meanwhile gets a turn.
+const ROUNDS: u32 = 64;
 
 /// The pauses after an error: the first, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
@@ -54,37 +60,48 @@ pub(crate) struct Fired {
 /// Fires the ticks that are due by now, until none is.
 pub(crate) async fn fire_due(station: &Station) -> Result<Fired> {
     let mut round = Round::new(station);
-    loop {
+    let mut behind = None;
+    for _ in 0..ROUNDS {
         let reply = station
             .scheduler
             .store()
-            .commit(transitions::next_ticks(&station.queue))
+            .commit(transitions::next_ticks(&station.queue, behind))
             .await?;
         let looked = transitions::looked(reply)?;
         if looked.is_paused {
             // The message of its end wakes us.
-            return Ok(round.end(None));
+            return round.end(None);
         }
         let is_due = |it: &&ScoredMember| it.score.is_some_and(|it| it <= looked.now.into());
         let mut due: Vec<_> = looked.ticks.iter().take_while(is_due).cloned().collect();
         due.retain(|it| !round.left.contains(&it.member));
         if due.is_empty() {
             let next = looked.ticks.iter().find(|it| !is_due(it));
+            // All of them are due and were left: others may be behind.
+            if next.is_none() && looked.end.is_some() {
+                behind = looked.end;
+                continue;
+            }
             let next = next.and_then(|it| it.score).map(transitions::time_of);
-            return Ok(round.end(next.map(|it| it.saturating_since(looked.now))));
+            return round.end(next.map(|it| it.saturating_since(looked.now)));
         }
         round.fire(due).await?;
     }
+    round.end(Some(Duration::ZERO))
 }
 
 /// One attempt to fire all that is due.
 struct Round<'a> {
     station: &'a Station,
     tasks: u64,
-    /// What this program cannot fire.
+    /// What is not fired in this attempt.
     left: HashSet<Member>,
-    /// What was refused: another was faster, or the task is there.
-    refused: HashSet<Member>,
+    /// How often each was refused: another was faster, or the task is there.
+    refused: HashMap<Member, u32>,
+    /// Why something was not fired that can be later.
+    failed: Option<Error>,
+    /// How long until the first tick by a clock that has stepped back meanwhile.
+    early: Option<Duration>,
     /// From which tick on those of a schedule are made up for.
     counted: HashMap<Member, Timestamp>,
 }
@@ -95,15 +112,20 @@ impl<'a> Round<'a> {
             station,
             tasks: 0,
             left: HashSet::new(),
-            refused: HashSet::new(),
+            refused: HashMap::new(),
+            failed: None,
+            early: None,
             counted: HashMap::new(),
         }
     }
 
-    fn end(self, next: Option<Duration>) -> Fired {
-        Fired {
-            tasks: self.tasks,
-            next,
+    fn end(self, next: Option<Duration>) -> Result<Fired> {
+        match self.failed {
+            Some(error) => Err(error),
+            None => Ok(Fired {
+                tasks: self.tasks,
+                next: [next, self.early].into_iter().flatten().min(),
+            }),
         }
     }
 
@@ -117,20 +139,20 @@ impl<'a> Round<'a> {
             let (place, is_taken) = match place.and_then(|it| Ok((it, taken?.is_some()))) {
                 Ok(found) => found,
                 Err(error) => {
-                    self.leave(due.schedule, &error);
+                    self.leave(due.schedule, error);
                     continue;
                 }
             };
             let deed = match decide(&due, place) {
                 Ok(Deed::Fire { task, next, .. }) if is_taken => Ok(Deed::PassTaken {
                     task: task.member,
-                    next,
+                    next: due.next_without_task(next),
                 }),
                 deed => deed,
             };
             match deed {
                 Ok(deed) => deeds.push((due.seen(place), deed, due.last())),
-                Err(error) => self.leave(due.schedule, &error),
+                Err(error) => self.leave(due.schedule, error),
             }
         }
         let txns = deeds
@@ -146,8 +168,14 @@ impl<'a> Round<'a> {
                     self.refused.remove(&seen.schedule);
                     self.tasks += u64::from(is_fire);
                 }
-                Ok(_) => _ = self.refused.insert(seen.schedule),
-                Err(error) => self.leave(seen.schedule, &error),
+                Ok(_) => {
+                    let times = self.refused.entry(seen.schedule.clone()).or_default();
+                    *times += 1;
+                    if *times == REFUSALS {
+                        self.left.insert(seen.schedule);
+                    }
+                }
+                Err(error) => self.leave(seen.schedule, error),
             }
         }
         if self.tasks > before {
@@ -169,7 +197,7 @@ impl<'a> Round<'a> {
             let known = match reply.and_then(transitions::known) {
                 Ok(known) => known,
                 Err(error) => {
-                    self.leave(tick.member, &error);
+                    self.leave(tick.member, error);
                     continue;
                 }
             };
@@ -177,6 +205,13 @@ impl<'a> Round<'a> {
             let Some(score) = known.next.filter(|it| Some(*it) == tick.score) else {
                 continue;
             };
+            // The clock has stepped back since the look: the tick is not due any more.
+            let early = transitions::time_of(score).saturating_since(known.now);
+            if !early.is_zero() {
+                self.early = [self.early, Some(early)].into_iter().flatten().min();
+                self.left.insert(tick.member);
+                continue;
+            }
             let counted = self.counted.get(&tick.member).copied();
             match Due::read(tick.member.clone(), score, known, counted) {
                 Ok(it) => {
@@ -185,7 +220,7 @@ impl<'a> Round<'a> {
                     }
                     due.push(it);
                 }
-                Err(error) => self.leave(tick.member, &error),
+                Err(error) => self.leave(tick.member, error),
             }
         }
         Ok(due)
@@ -198,9 +233,10 @@ impl<'a> Round<'a> {
 
     /// Where the tasks are already, of those schedules that were refused.
     async fn find_taken(&self, due: &[Due]) -> Result<Vec<Result<Option<Place>>>> {
-        let refused = due
-            .iter()
-            .map(|it| it.task().filter(|_| self.refused.contains(&it.schedule)));
+        let refused = due.iter().map(|it| {
+            it.task()
+                .filter(|_| self.refused.contains_key(&it.schedule))
+        });
         self.find(refused.collect()).await
     }
 
@@ -242,9 +278,13 @@ impl<'a> Round<'a> {
         }
     }
 
-    fn leave(&mut self, schedule: Member, error: &kv_core::Error) {
+    /// What cannot be fired here is left to others; what the store has failed at is tried again soon.
+    fn leave(&mut self, schedule: Member, error: Error) {
         let queue = &self.station.queue.name;
         tracing::warn!(%queue, ?schedule, %error, "a tick cannot become a task here");
         self.left.insert(schedule);
+        if error.outcome() != Outcome::Final {
+            self.failed.get_or_insert(error);
+        }
     }
 }

@@ -29,7 +29,8 @@ pub enum Misfire {
 }
 
 /// What is done if the last task of the schedule waits or runs when a tick comes. A task that failed and
-/// is to be tried again waits.
+/// is to be tried again waits. One that is begun [at most once](crate::Delivery::AtMostOnce) has left the
+/// store when it runs, and is in nobody's way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Overlap {

@@ -26,9 +26,10 @@ pub(crate) fn select(
     let is_within = |it: &Timestamp| until.is_none_or(|until| *it <= until);
     let end = until.map_or(now, |until| until.min(now));
     if tick > end {
+        // Not over, but not due: whoever asks has another clock than who said it was.
         return Selected {
             run: None,
-            next: None,
+            next: Some(tick).filter(is_within),
         };
     }
     let first = match misfire {
@@ -180,6 +181,17 @@ mod tests {
         assert_eq!(selected(all(2), Some(125), 139), (Some(110), Some(120)));
         let counted = select(&RULE, None, all(1), at(110), at(139), Some(at(100)));
         assert_eq!(counted.run, Some(at(110)));
+    }
+
+    #[test]
+    fn a_tick_that_is_not_due_stays_where_it_is() {
+        let skip = Misfire::Skip {
+            grace: Duration::ZERO,
+        };
+        for misfire in [Misfire::Coalesce, Misfire::All { max: 3 }, skip] {
+            assert_eq!(selected(misfire, None, 99), (None, Some(100)));
+            assert_eq!(selected(misfire, Some(99), 99), (None, None));
+        }
     }
 
     #[test]

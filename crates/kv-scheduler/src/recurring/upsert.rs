@@ -4,7 +4,7 @@ use super::{
     Recurring, ScheduleName,
     policy::{Misfire, Overlap},
     rearm::Wait,
-    spec::{Spec, is_later},
+    spec::{Spec, Tick, is_later},
     timing::{Rule, Timing},
 };
 use crate::{
@@ -92,7 +92,9 @@ impl<T: Task> Recurring<T> {
         envelope.retention = options.retention;
         envelope.trace = self.trace;
         // What is too long shall say so now, not at each tick.
-        envelope.encode()?;
+        let longest = Timestamp::from_micros(i64::MAX);
+        let tick = Tick::new(name.as_str(), longest, self.timing.delay());
+        envelope.of_tick(tick, longest).encode()?;
         let rule = Rule::parse(&self.timing)
             .map_err(|_| Error::new(ErrorKind::Unexpected, "a rule that was parsed cannot be"))?;
         let mut spec = Spec::new(self.timing, envelope)
@@ -129,7 +131,7 @@ impl Plan {
             let known = inspect(&self.scheduler, &self.queue, &self.schedule).await?;
             let (change, next) = match &known.print {
                 None => (Change::Created, Some(self.first(&known)?)),
-                Some(print) if *print == self.print => {
+                Some(print) if *print == self.print && is_readable(&known) => {
                     let next = match self.revived(&known).await? {
                         None => None,
                         Some(next) => {
@@ -156,7 +158,7 @@ impl Plan {
                         next: known.next.map(transitions::time_of),
                     });
                 }
-                Some(_) => (Change::Changed, Some(self.first(&known)?)),
+                Some(_) => (Change::Changed, Some(self.kept_or_first(&known)?)),
             };
             let written = Written {
                 spec: self.spec.encode()?,
@@ -176,6 +178,19 @@ impl Plan {
         Err(changed_again())
     }
 
+    /// The next tick: the one that is there, due or not, if only other things have changed.
+    fn kept_or_first(&self, known: &Known) -> Result<Timestamp> {
+        let is_same =
+            |spec: &Spec| spec.timing == self.spec.timing && spec.start() == self.spec.start();
+        let before = known.spec.as_ref().and_then(|it| Spec::decode(it).ok());
+        let next = known.next.map(transitions::time_of);
+        let kept = next.filter(|it| self.spec.until().is_none_or(|until| *it <= until));
+        match (before.filter(is_same), kept) {
+            (Some(_), Some(next)) => Ok(next),
+            _ => self.first(known),
+        }
+    }
+
     /// The first tick from now on. One that was before does not come again, whatever the clocks say.
     fn first(&self, known: &Known) -> Result<Timestamp> {
         first(&self.rule, &self.spec, known).ok_or_else(|| {
@@ -185,14 +200,15 @@ impl Plan {
         })
     }
 
-    /// The next tick of a schedule that waits for a task that is over: its end did not know.
+    /// The next tick of a schedule that has none: it waits for a task that is over and whose end did not
+    /// know, or was given up for what a clock said then.
     async fn revived(&self, known: &Known) -> Result<Option<Timestamp>> {
         if known.next.is_some() || known.is_paused {
             return Ok(None);
         }
         let task = known.wait.as_ref().and_then(Wait::decode);
         let Some(Wait { task, .. }) = task else {
-            return Ok(None);
+            return Ok(first(&self.rule, &self.spec, known));
         };
         let found = self.scheduler.find(&self.queue, &task).await?;
         Ok(match found.map(|it| it.place) {
@@ -200,6 +216,12 @@ impl Plan {
             _ => first(&self.rule, &self.spec, known),
         })
     }
+}
+
+/// Whether the spec is not damaged; one that is has to be written anew.
+fn is_readable(known: &Known) -> bool {
+    let spec = known.spec.as_ref().map(Spec::decode);
+    matches!(spec, Some(Ok(_) | Err(Unreadable::Later)))
 }
 
 /// The first tick of a schedule from now on.

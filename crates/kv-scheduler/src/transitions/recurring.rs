@@ -11,12 +11,12 @@ use kv_core::{
 /// So many ticks are looked at together.
 const LOOK: u32 = 200;
 
-/// Looks for the next ticks.
-pub(crate) fn next_ticks(queue: &Queue) -> Txn {
+/// Looks for the next ticks; behind this one, if it is given.
+pub(crate) fn next_ticks(queue: &Queue, behind: Option<Score>) -> Txn {
     Txn::new()
         .then(Read::ZRange {
             key: queue.recurring.next.clone(),
-            range: RelativeRange::ALL,
+            range: behind.map_or(RelativeRange::ALL, |it| RelativeRange::above(it.into())),
             limit: LOOK,
         })
         .then(Read::HGetMark {
@@ -30,6 +30,8 @@ pub(crate) fn next_ticks(queue: &Queue) -> Txn {
 #[derive(Debug)]
 pub(crate) struct Looked {
     pub(crate) ticks: Vec<ScoredMember>,
+    /// Behind which tick there may be more.
+    pub(crate) end: Option<Score>,
     /// The queue is paused.
     pub(crate) is_paused: bool,
     pub(crate) now: Timestamp,
@@ -37,8 +39,11 @@ pub(crate) struct Looked {
 
 /// Reads the answer.
 pub(crate) fn looked(mut reply: TxnReply) -> Result<Looked> {
+    let ticks = reply.members(0)?;
+    let last = ticks.last().filter(|_| ticks.len() == LOOK as usize);
     Ok(Looked {
-        ticks: reply.members(0)?,
+        end: last.and_then(|it| it.score),
+        ticks,
         is_paused: reply.mark(1)?.is_some(),
         now: reply.time(2)?,
     })
@@ -74,6 +79,8 @@ pub(crate) struct Known {
     pub(crate) next: Option<Score>,
     pub(crate) print: Option<Mark>,
     pub(crate) last: Option<Last>,
+    /// The same as it is stored.
+    stored_last: Option<Mark>,
     pub(crate) wait: Option<Mark>,
     pub(crate) is_paused: bool,
     pub(crate) now: Timestamp,
@@ -81,11 +88,13 @@ pub(crate) struct Known {
 
 /// Reads the answer.
 pub(crate) fn known(mut reply: TxnReply) -> Result<Known> {
+    let stored_last = reply.mark(3)?;
     Ok(Known {
         spec: reply.value(0)?,
         next: reply.score(1)?,
         print: reply.mark(2)?,
-        last: reply.mark(3)?.and_then(|it| Last::decode(&it)),
+        last: stored_last.as_ref().and_then(Last::decode),
+        stored_last,
         wait: reply.mark(4)?,
         is_paused: reply.mark(5)?.is_some(),
         now: reply.time(6)?,
@@ -312,13 +321,15 @@ impl AtEnd {
     }
 }
 
-/// The schedule is what was seen of it.
+/// The schedule is what was seen of it, and no tick has come since: the next one was computed from the
+/// last.
 fn as_seen(queue: &Queue, schedule: &Member, seen: &Known) -> Txn {
     let keys = &queue.recurring;
     let paused = seen.is_paused.then(|| "1".into());
     Txn::new()
         .when(mark_is(&keys.print, schedule, seen.print.clone()))
         .when(mark_is(&keys.paused, schedule, paused))
+        .when(mark_is(&keys.last, schedule, seen.stored_last.clone()))
 }
 
 fn arm(queue: &Queue, schedule: &Member, next: Option<Timestamp>, txn: Txn) -> Txn {

@@ -50,6 +50,7 @@ async fn write_all(station: &Station, ends: impl Iterator<Item = End>) {
     let mut open = Vec::with_capacity(BATCH);
     for end in ends {
         let fence = end.claim.fence.clone().lock_owned().await;
+        end.claim.note_sending();
         let (task, envelope) = (&end.claim.member, end.claim.envelope.as_deref());
         open.push(Open {
             at_end: recurring::rearm(task, envelope),
@@ -221,7 +222,12 @@ fn written(station: &Station, mut open: Open, reply: &TxnReply) {
 fn not_written(station: &Station, mut open: Open, found: Finished) -> Option<Open> {
     match found {
         // The answer to an earlier sending was lost, or somebody else took the task away.
-        Finished::Written | Finished::Over => station.written(&open.end),
+        Finished::Written | Finished::Over => {
+            station.written(&open.end);
+            if open.at_end.as_ref().is_some_and(|it| it.next.is_some()) {
+                station.ticks.notify_one();
+            }
+        }
         Finished::Lost => lose(station, &open.end.claim),
         Finished::Cancelled => {
             open.end.ending = Ending::Ack(Over::Cancelled);

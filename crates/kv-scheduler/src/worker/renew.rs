@@ -91,10 +91,10 @@ async fn extend_all(station: &Station) -> kv_core::Result<All> {
     let young = station.now() + station.settings.lease * 5 / 6;
     let now = station.now();
     let mut claims = station.claims.all();
-    // What has ended may be another's by now; and an end that is on its way needs no extension.
+    // What has ended may be another's by now; and an end that is being sent needs no extension.
     claims.retain(|it| {
         let until = it.until();
-        !is_lost(it) && !it.is_ending() && (now..=young).contains(&until)
+        !is_lost(it) && !it.is_sent() && (now..=young).contains(&until)
     });
     let mut all = Ok(All::Extended);
     for batch in claims.chunks(BATCH) {

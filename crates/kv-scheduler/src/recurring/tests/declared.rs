@@ -1,8 +1,11 @@
 //! What is declared is what there is.
 
 use super::{NONE, Ping, SECOND, Site};
-use crate::{Change, Every, Misfire, Overlap, Upserted};
-use kv_core::{Context, ErrorKind};
+use crate::{
+    Change, Every, Misfire, Overlap, Retention, Upserted,
+    transitions::{self, Written},
+};
+use kv_core::{Context, ErrorKind, Member};
 use std::time::Duration;
 
 #[tokio::test]
@@ -26,7 +29,7 @@ async fn each_tick_is_a_task_and_none_is_early() {
 }
 
 #[tokio::test]
-async fn what_is_unchanged_keeps_its_next_tick_and_what_is_changed_gets_a_new_one() {
+async fn the_next_tick_stays_unless_the_timing_is_another() {
     let site = Site::new().await;
     site.every_ten(Ping::Succeed).upsert().await.unwrap();
     site.clock.advance(4 * SECOND);
@@ -42,12 +45,61 @@ async fn what_is_unchanged_keeps_its_next_tick_and_what_is_changed_gets_a_new_on
     let payload = site.every_ten(Ping::Cancel).upsert().await.unwrap();
     assert_eq!(
         (payload.change, payload.next),
-        (Change::Changed, Some(site.at(14)))
+        (Change::Changed, Some(site.at(10)))
     );
     let policy = site.every_ten(Ping::Cancel).overlap(Overlap::Skip);
     assert_eq!(policy.upsert().await.unwrap().change, Change::Changed);
+    // One that is due already stays, too.
+    site.clock.advance(7 * SECOND);
+    let retention = Retention::keep(SECOND);
+    let kept = site.every_ten(Ping::Cancel).retention(retention);
+    assert_eq!(kept.upsert().await.unwrap().next, Some(site.at(10)));
+    assert_eq!(site.after(0).await, [10]);
+    let every = Every::fixed_rate(5 * SECOND);
+    let faster = site.scheduler.every("ping", every, Ping::Cancel);
+    let faster = faster.upsert().await.unwrap();
+    assert_eq!(
+        (faster.change, faster.next),
+        (Change::Changed, Some(site.at(16)))
+    );
+}
+
+/// A tick that came between the look and the deed must not come again.
+#[tokio::test]
+async fn a_schedule_that_is_declared_while_it_ticks_keeps_the_tick_that_was() {
+    let site = Site::new().await;
+    site.every_ten(Ping::Succeed).upsert().await.unwrap();
+    let queue = site.scheduler.queue("default").unwrap();
+    let schedule = Member::from("ping");
+    let store = site.scheduler.store();
+    site.clock.advance(9 * SECOND);
+    let reply = store.commit(transitions::inspect(&queue, &schedule)).await;
+    let known = transitions::known(reply.unwrap()).unwrap();
+    assert_eq!(site.after(1).await, [10]);
+    let written = Written {
+        spec: known.spec.clone().unwrap(),
+        print: "another".into(),
+        next: Some(site.at(10)),
+    };
+    let write = transitions::write(&queue, &schedule, &known, &written);
+    assert!(!store.commit(write).await.unwrap().applied);
     assert_eq!(site.after(9).await, NONE);
-    assert_eq!(site.after(1).await, [14]);
+    assert_eq!(site.after(1).await, [20]);
+}
+
+#[tokio::test]
+async fn a_damaged_spec_is_mended_by_declaring_it_again() {
+    let site = Site::new().await;
+    site.every_ten(Ping::Succeed).upsert().await.unwrap();
+    let queue = site.scheduler.queue("default").unwrap();
+    let kv = site.scheduler.store().kv();
+    kv.hset(&queue.recurring.spec, "ping", "\u{1}?")
+        .await
+        .unwrap();
+    assert_eq!(site.after(10).await, NONE);
+    let again = site.every_ten(Ping::Succeed).upsert().await.unwrap();
+    assert_eq!(again.change, Change::Changed);
+    assert_eq!(site.after(10).await, [20]);
 }
 
 #[tokio::test]

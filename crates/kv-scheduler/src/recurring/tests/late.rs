@@ -2,6 +2,11 @@
 
 use super::{NONE, Ping, SECOND, Site};
 use crate::Misfire;
+use kv_core::{Command, Error, ErrorKind, Op, Reply, layer_fn};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 #[tokio::test]
 async fn of_many_the_last_is_a_task() {
@@ -20,9 +25,9 @@ async fn those_that_are_too_late_are_dropped() {
     assert_eq!(site.after(51).await, [40, 50]);
     let strict = Misfire::Skip { grace: SECOND };
     let ten = site.every_ten(Ping::Succeed).misfire(strict);
-    assert_eq!(ten.upsert().await.unwrap().next, Some(site.at(61)));
+    assert_eq!(ten.upsert().await.unwrap().next, Some(site.at(60)));
     assert_eq!(site.after(15).await, NONE);
-    assert_eq!(site.after(6).await, [71]);
+    assert_eq!(site.after(4).await, [70]);
 }
 
 #[tokio::test]
@@ -34,6 +39,36 @@ async fn each_is_a_task_up_to_a_number() {
     assert_eq!(site.after(35).await, [10, 20, 30]);
     assert_eq!(site.after(100).await, [110, 120, 130]);
     assert_eq!(site.after(5).await, [140]);
+}
+
+/// What the store has failed at is no fault of the schedule: it is not left for later.
+#[tokio::test]
+async fn a_tick_whose_transaction_was_not_taken_is_tried_again() {
+    let fails = Arc::new(AtomicBool::new(false));
+    let failing = fails.clone();
+    let layer = layer_fn("fails", move |request, next| {
+        let is_fire = matches!(&request.command, Command::Commit { txns }
+            if txns.iter().any(|it| it.then.iter().any(|op| matches!(op, Op::ZAdd { .. }))));
+        let fails = is_fire && failing.swap(false, Ordering::Relaxed);
+        let reply = next.call(request);
+        Box::pin(async move {
+            match reply.await? {
+                Reply::Commit(answers) if fails => Ok(Reply::Commit(
+                    answers
+                        .into_iter()
+                        .map(|_| Err(Error::new(ErrorKind::Unavailable, "gone")))
+                        .collect(),
+                )),
+                reply => Ok(reply),
+            }
+        })
+    });
+    let site = Site::over(|kv| kv.layer(layer)).await;
+    site.every_ten(Ping::Succeed).upsert().await.unwrap();
+    site.clock.advance(10 * SECOND);
+    fails.store(true, Ordering::Relaxed);
+    assert!(site.worker().drain().await.is_err());
+    assert_eq!(site.after(0).await, [10]);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ mod late;
 mod overlaps;
 
 use crate::{Ctx, Data, Every, Recurring, Report, Scheduler, Task, TaskError, TaskOptions, Worker};
-use kv_core::{Context, Kv, Timestamp, VirtualClock};
+use kv_core::{Context, Kv, KvBuilder, Timestamp, VirtualClock};
 use kv_memory::{MemoryConfig, MemoryStore};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -71,9 +71,14 @@ pub(super) struct Site {
 
 impl Site {
     pub(super) async fn new() -> Self {
+        Self::over(|kv| kv).await
+    }
+
+    /// With layers.
+    pub(super) async fn over(layers: impl FnOnce(KvBuilder) -> KvBuilder) -> Self {
         let clock = Arc::new(VirtualClock::at(Timestamp::from_micros(BEGIN * 1_000_000)));
         let store = MemoryStore::with_clock(MemoryConfig::default(), clock.clone());
-        let kv = Kv::builder(store).connect().await.unwrap();
+        let kv = layers(Kv::builder(store)).connect().await.unwrap();
         let scheduler = Scheduler::builder(&kv).clock(clock.clone()).build();
         Self {
             clock,

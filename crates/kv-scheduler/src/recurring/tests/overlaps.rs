@@ -117,6 +117,21 @@ async fn one_tick_waits_while_one_runs() {
 }
 
 #[tokio::test]
+async fn the_tick_that_waits_is_not_too_late_for_that() {
+    let (site, running) = hanging(Overlap::QueueOne).await;
+    let grace = super::SECOND;
+    let strict = site.every_ten(Ping::Hang).overlap(Overlap::QueueOne);
+    let strict = strict.misfire(Misfire::Skip { grace });
+    strict.upsert().await.unwrap();
+    site.pass(19).await;
+    assert_eq!((site.ticks(), site.pending().await), (vec![], 0));
+    site.cancel(10).await;
+    assert_eq!(site.ticks(), [20]);
+    site.cancel(20).await;
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn the_one_that_runs_is_asked_to_stop() {
     let (site, running) = hanging(Overlap::CancelRunning).await;
     site.pass(10).await;
