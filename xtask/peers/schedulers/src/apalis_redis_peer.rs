@@ -101,7 +101,7 @@ async fn drain(storage: RedisStorage<Noop>, name: String, tasks: u64) -> Outcome
         let _ = stopped.await;
         Ok::<_, std::io::Error>(())
     }));
-    done.reached.notified().await;
+    done.all().await?;
     let _ = stop.send(());
     drop(working);
     Ok(())

@@ -78,7 +78,8 @@ fn install() -> Outcome<PathBuf> {
     let place = PathBuf::from(target).join("bullmq-node");
     fs::create_dir_all(&place)?;
     fs::write(place.join("drain.mjs"), SCRIPT)?;
-    let package = r#"{"private":true,"type":"module","dependencies":{"bullmq":"6.7.0"}}"#;
+    let package =
+        r#"{"private":true,"type":"module","dependencies":{"bullmq":"6.7.0","ioredis":"5.8.2"}}"#;
     fs::write(place.join("package.json"), package)?;
     let npm = Command::new("npm")
         .current_dir(&place)

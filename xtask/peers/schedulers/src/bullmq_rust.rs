@@ -8,6 +8,9 @@ use kv_tests::{
 };
 use std::{cell::RefCell, rc::Rc};
 
+/// A worker that is told to end.
+type Ending = tokio::task::JoinHandle<Result<(), bullmq::Error>>;
+
 pub(crate) fn rows(suite: &mut Suite) {
     for (claim, backlog, many) in drains("bullmq_rust", 20_000) {
         let backlog = suite.amount(backlog);
@@ -33,13 +36,14 @@ pub(crate) fn rows(suite: &mut Suite) {
 }
 
 fn theirs(stage: &Stage, many: u64) -> Outcome<Side<'_>> {
-    let working: Rc<RefCell<Vec<Worker>>> = Rc::default();
+    let working: Rc<RefCell<Vec<Ending>>> = Rc::default();
     let ended = working.clone();
     let side = Side::new(move |tasks| {
         stage.run.block_on(async {
             for number in 0..many {
                 let worker = drain(stage, format!("q{number}"), tasks / many).await?;
-                working.borrow_mut().push(worker);
+                let ending = tokio::spawn(async move { worker.close(10_000).await });
+                working.borrow_mut().push(ending);
             }
             Ok(())
         })
@@ -47,8 +51,8 @@ fn theirs(stage: &Stage, many: u64) -> Outcome<Side<'_>> {
     Ok(side.prepared_by(move |tasks| {
         let last: Vec<_> = ended.borrow_mut().drain(..).collect();
         stage.run.block_on(async {
-            for worker in last {
-                worker.close(10_000).await?;
+            for ending in last {
+                ending.await??;
             }
             Outcome::Ok(())
         })?;
@@ -93,6 +97,6 @@ async fn drain(stage: &Stage, queue: String, tasks: u64) -> Outcome<Worker> {
         }
     };
     let worker = Worker::with_options(&queue, work, options).await?;
-    done.reached.notified().await;
+    done.all().await?;
     Ok(worker)
 }
