@@ -102,7 +102,11 @@ async fn what_is_declared_again_keeps_its_tick(site: Site) {
     let again = hourly().upsert().await.unwrap();
     assert_eq!(again.change, Change::Unchanged);
     assert_eq!(again.next, first.next);
-    let changed = hourly().misfire(ALL).upsert().await.unwrap();
+    let policy = hourly().misfire(ALL).upsert().await.unwrap();
+    assert_eq!((policy.change, policy.next), (Change::Changed, first.next));
+    let every = kv_scheduler::Every::fixed_rate(2 * crate::site::HOUR);
+    let changed = site.scheduler.every("beat", every, Beat::Once);
+    let changed = changed.upsert().await.unwrap();
     assert_eq!(changed.change, Change::Changed);
     assert!(changed.next > first.next);
     let admin = site.scheduler.admin("default").unwrap();
