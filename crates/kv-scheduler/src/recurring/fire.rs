@@ -18,6 +18,9 @@ const LONGEST: Duration = Duration::from_secs(10);
 /// How often a tick is refused before it is left for a while: what is stored contradicts itself.
 const REFUSALS: u32 = 8;
 
+/// When it is tried again.
+const AFTER_REFUSALS: Duration = Duration::from_secs(1);
+
 /// So many rounds go together; then whoever has waited meanwhile gets a turn.
 const ROUNDS: u32 = 64;
 
@@ -100,8 +103,8 @@ struct Round<'a> {
     refused: HashMap<Member, u32>,
     /// Why something was not fired that can be later.
     failed: Option<Error>,
-    /// How long until the first tick by a clock that has stepped back meanwhile.
-    early: Option<Duration>,
+    /// When to look again for what was left.
+    again: Option<Duration>,
     /// From which tick on those of a schedule are made up for.
     counted: HashMap<Member, Timestamp>,
 }
@@ -114,7 +117,7 @@ impl<'a> Round<'a> {
             left: HashSet::new(),
             refused: HashMap::new(),
             failed: None,
-            early: None,
+            again: None,
             counted: HashMap::new(),
         }
     }
@@ -124,7 +127,7 @@ impl<'a> Round<'a> {
             Some(error) => Err(error),
             None => Ok(Fired {
                 tasks: self.tasks,
-                next: [next, self.early].into_iter().flatten().min(),
+                next: [next, self.again].into_iter().flatten().min(),
             }),
         }
     }
@@ -172,6 +175,8 @@ impl<'a> Round<'a> {
                     let times = self.refused.entry(seen.schedule.clone()).or_default();
                     *times += 1;
                     if *times == REFUSALS {
+                        // Perhaps others are only faster, and one of them dies now.
+                        self.look_again_in(AFTER_REFUSALS);
                         self.left.insert(seen.schedule);
                     }
                 }
@@ -208,7 +213,7 @@ impl<'a> Round<'a> {
             // The clock has stepped back since the look: the tick is not due any more.
             let early = transitions::time_of(score).saturating_since(known.now);
             if !early.is_zero() {
-                self.early = [self.early, Some(early)].into_iter().flatten().min();
+                self.look_again_in(early);
                 self.left.insert(tick.member);
                 continue;
             }
@@ -276,6 +281,10 @@ impl<'a> Round<'a> {
                 transitions::pass_taken(queue, seen, task, last, next)
             }
         }
+    }
+
+    fn look_again_in(&mut self, span: Duration) {
+        self.again = Some(self.again.map_or(span, |it| it.min(span)));
     }
 
     /// What cannot be fired here is left to others; what the store has failed at is tried again soon.

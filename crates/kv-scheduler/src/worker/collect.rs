@@ -14,19 +14,23 @@ const BATCH: u32 = 100;
 
 /// Collects until it is dropped.
 pub(crate) async fn collect(station: Arc<Station>) {
-    // A queue that keeps as much as it may is crowded all the time: that must not put off the look.
+    let pause = || station.sleep(PAUSE.mul_f64(0.5 + fastrand::f64()));
+    // A queue that keeps as much as it may is crowded all the time: that must not put off the look. And
+    // two that let go of the same surplus would let go of twice as much.
     join(
         async {
             loop {
-                station.crowded.notified().await;
+                tokio::select! {
+                    () = pause() => {}
+                    () = station.crowded.notified() => {}
+                }
                 collect_once(&station).await;
             }
         },
         async {
             loop {
-                station.sleep(PAUSE.mul_f64(0.5 + fastrand::f64())).await;
+                pause().await;
                 look(&station).await;
-                collect_once(&station).await;
             }
         },
     )
