@@ -2,7 +2,6 @@
 
 mod check;
 mod listen;
-mod machine;
 mod wait;
 
 use crate::{
