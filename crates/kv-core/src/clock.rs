@@ -1,10 +1,10 @@
 //! Time, injected: nothing else in the workspace reads a clock or sleeps.
 
-use crate::BoxFuture;
+use crate::{BoxFuture, uptime::uptime};
 use parking_lot::Mutex;
 use std::{
     fmt,
-    sync::{Arc, LazyLock},
+    sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use tokio::sync::Notify;
@@ -51,11 +51,13 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     fn sleep_until(&self, deadline: Timestamp) -> BoxFuture<'static, ()>;
 
     /// The time since some moment in the past, the same one for the life of the process. It only
-    /// grows, whatever steps the clock makes: for measuring spans.
+    /// grows, whatever steps the clock makes: for measuring spans. The time that the machine sleeps
+    /// counts where the system can tell: with [`SystemClock`] on Linux, Android, Windows and Apple's.
     fn monotonic(&self) -> Duration;
 
     /// Ends when this much time has passed, never before, whatever steps the clock makes. The span
-    /// is counted from the call, not from the first poll.
+    /// is counted from the call, not from the first poll. The time that the machine sleeps may come on
+    /// top: who must know of it looks at [`monotonic`](Self::monotonic) now and then.
     fn sleep(&self, span: Duration) -> BoxFuture<'static, ()>;
 
     /// Whether spans pass as they do for the Tokio runtime, so that its timers can stand in for
@@ -97,8 +99,7 @@ impl Clock for SystemClock {
     }
 
     fn monotonic(&self) -> Duration {
-        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-        START.elapsed()
+        uptime()
     }
 
     fn sleep(&self, span: Duration) -> BoxFuture<'static, ()> {

@@ -23,6 +23,7 @@ pub mod telemetry;
 mod throttle;
 mod timers;
 mod ttl;
+mod uptime;
 mod value;
 mod watch;
 

@@ -4,7 +4,7 @@ use kv_core::{
     Result, Service, SystemClock, Timers, Watch,
 };
 use serde::{Deserialize, Deserializer};
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 /// How long a call may take.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -125,13 +125,16 @@ impl Service for TimeoutService {
         let operation = request.command.spec().name;
         let timers = self.timers_of(operation);
         let key = request.command.key().cloned();
-        let call = self.inner.call(request);
-        Box::pin(async move {
-            match timers.timeout(call).await {
-                Some(answer) => answer,
-                None => Err(late(timers.limit(), operation, key.as_ref())),
+        let mut call = self.inner.call(request);
+        let mut limit = timers.limit_one();
+        // By hand: an answer is large, and is moved once less.
+        Box::pin(poll_fn(move |task| match call.as_mut().poll(task) {
+            Poll::Ready(answer) => Poll::Ready(answer),
+            Poll::Pending => {
+                let late = |()| Err(late(timers.limit(), operation, key.as_ref()));
+                limit.poll(task).map(late)
             }
-        })
+        }))
     }
 
     fn watch(&self, watch: Watch, context: Option<Context>) -> BoxFuture<'_, Result<Events>> {

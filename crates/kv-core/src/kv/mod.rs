@@ -186,7 +186,9 @@ impl Kv {
         Ok(PhysicalKey::new(physical))
     }
 
-    pub(crate) fn caller(&self) -> Option<Context> {
+    /// For whom a call would be made now: the bound context, else the calling task's. Whoever goes on
+    /// in the background binds this one.
+    pub fn caller(&self) -> Option<Context> {
         self.context.clone().or_else(Context::current)
     }
 }
