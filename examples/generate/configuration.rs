@@ -1,6 +1,7 @@
 //! The reference of all settings, and the JSON schema that editors take.
 
 use kv_factory::{Factory, FactoryBuilder};
+use kv_lock::LockSettings;
 use kv_scheduler::SchedulerSettings;
 use std::error::Error;
 
@@ -23,5 +24,6 @@ pub(crate) fn schema() -> Result<String, Box<dyn Error>> {
 fn builder() -> Result<FactoryBuilder, Box<dyn Error>> {
     let mut builder = Factory::builder();
     builder.describe_section::<SchedulerSettings>("scheduler")?;
+    builder.describe_section::<LockSettings>("lock")?;
     Ok(builder)
 }

@@ -1,5 +1,6 @@
-//! The page about what the layers and the scheduler tell.
+//! The page about what the layers, the scheduler and locks tell.
 
+use kv_lock::telemetry as lock;
 use kv_scheduler::telemetry as scheduler;
 use kv_wrappers::telemetry::{FIELDS, FieldSpec, LABELS, LabelSpec, METRICS, MetricSpec, TARGET};
 use std::fmt::{self, Write};
@@ -9,8 +10,8 @@ pub(crate) const PATH: &str = "docs/metrics.md";
 
 pub(crate) fn page() -> Result<String, fmt::Error> {
     let mut out = String::from(
-        "<!-- generated from the telemetry of kv-wrappers and kv-scheduler (cargo xtask example generate); do not edit -->\n\
-         # What the layers and the scheduler tell\n\n\
+        "<!-- generated from the telemetry of kv-wrappers, kv-scheduler and kv-lock (cargo xtask example generate); do not edit -->\n\
+         # What the layers, the scheduler and locks tell\n\n\
          Metrics go to the recorder of the crate `metrics`, spans and events to the subscriber of `tracing`;\n\
          both are the program's, installed before a stack is put together. `cargo xtask example observed`\n\
          exports them to Prometheus and OpenTelemetry and has a dashboard.\n\n\
@@ -45,6 +46,20 @@ pub(crate) fn page() -> Result<String, fmt::Error> {
          task was scheduled as `TraceContext::current()`; a bridge to OpenTelemetry adds it to the span as a link.\n",
     );
     write_fields(&mut out, scheduler::FIELDS)?;
+    out.push_str(
+        "\n## Locks\n\n\
+         Install recorder and subscriber before a manager of locks is made. The name of a lock is no label, since\n\
+         there is no end of them.\n",
+    );
+    write_metrics(&mut out, lock::METRICS)?;
+    write_labels(&mut out, "### Labels of locks", lock::LABELS)?;
+    out.push_str(
+        "\n### Spans of locks\n\n\
+         `acquire`, until a lock is granted or not, and `hold`, until it is released or lost: what `run` is given runs\n\
+         in it. Both are at the level `INFO` and in the span of who acquires. Names are not told unless that is\n\
+         switched on, and then only their beginning. A loss is an event at the level `WARN` in `hold`, with the fence.\n",
+    );
+    write_fields(&mut out, lock::FIELDS)?;
     Ok(out)
 }
 

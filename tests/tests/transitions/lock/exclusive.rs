@@ -105,6 +105,8 @@ async fn a_leader_publishes_and_resigns(site: Site) {
     assert!(site.commit(renew_leader(&lock, "ann")).await.applied);
     assert!(lives_on(&site, &lock, "holder").await && lives_on(&site, &lock, "leader").await);
     assert!(!site.commit(proclaim(&lock, "bob", "host-b")).await.applied);
+    // Also where the value before was lost.
+    site.kv.delete(lock.key("leader")).await.unwrap();
     assert!(site.commit(proclaim(&lock, "ann", "host-c")).await.applied);
     heard(&mut events).await;
     assert_eq!(

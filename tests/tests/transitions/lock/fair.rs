@@ -8,7 +8,7 @@ use crate::site::{Site, heard};
 use kv_core::{ScoreBound, TxnReply};
 
 /// What a waiter learns: its ticket, who holds the lock, its fence and for how long, who is first,
-/// who is silent.
+/// who falls silent next.
 pub(super) fn outlook(lock: &Lock, nonce: &str) -> [Read; 6] {
     let (queue, alive, holder) = (lock.key("queue"), lock.key("alive"), lock.key("holder"));
     [
@@ -30,7 +30,7 @@ pub(super) fn outlook(lock: &Lock, nonce: &str) -> [Read; 6] {
         },
         Read::ZRange {
             key: alive,
-            range: lapsed(),
+            range: RelativeRange::ALL,
             limit: 8,
         },
     ]
@@ -64,16 +64,20 @@ pub(super) fn take_place(lock: &Lock, nonce: &str) -> Txn {
         .then(set(holder, mark(nonce), held(LEASE)))
         .then(next_token(lock.key("fence")))
         .then(zrem(lock.key("queue"), nonce))
-        .then(zrem(lock.key("alive"), nonce));
+        .then(zrem(lock.key("alive"), nonce))
+        .then(Read::ZRange {
+            key: lock.key("queue"),
+            range: RelativeRange::ALL,
+            limit: 1,
+        });
     outlook(lock, nonce).into_iter().fold(txn, Txn::otherwise)
 }
 
 /// Says that a waiter still waits. One that was taken for dead is told that it has no place.
 pub(super) fn stay(lock: &Lock, nonce: &str) -> Txn {
-    let txn = Txn::new()
+    Txn::new()
         .when(Guard::member_exists(lock.key("queue"), nonce))
-        .then(zadd(lock.key("alive"), nonce, seconds(WAITER)));
-    outlook(lock, nonce).into_iter().fold(txn, Txn::then)
+        .then(zadd(lock.key("alive"), nonce, seconds(WAITER)))
 }
 
 /// Takes a silent waiter out of the queue, unless it has spoken up meanwhile.
@@ -153,11 +157,9 @@ async fn a_fair_lock_goes_by_arrival(site: Site) {
     let mut early = site.commit(acquire_in_turn(&lock, "cid", cid)).await;
     assert!(!early.applied);
     assert_eq!(early.members(4).unwrap()[0].member, "bob");
-    assert!(
-        site.commit(acquire_in_turn(&lock, "bob", bob))
-            .await
-            .applied
-    );
+    let mut in_turn = site.commit(acquire_in_turn(&lock, "bob", bob)).await;
+    assert!(in_turn.applied);
+    assert_eq!(in_turn.members(4).unwrap()[0].member, "cid", "the next");
     let mut again = site.commit(acquire_in_turn(&lock, "bob", bob)).await;
     assert_eq!(again.mark(1).unwrap(), mark_of("bob"));
     assert!(again.token(3).unwrap() > 0);

@@ -47,6 +47,7 @@ fn renew(lock: &Lock, nonce: &str) -> Txn {
     Txn::new()
         .when(Guard::value_is(&holder, nonce))
         .then(hold(holder.clone(), LEASE))
+        .then(expire(lock.key("fence"), DAY))
         .otherwise(Read::GetMark { key: holder })
 }
 
@@ -89,13 +90,19 @@ fn read_lock(lock: &Lock, nonce: &str, lease: impl Into<RelativeScore>) -> Txn {
             key: readers,
             member: nonce.into(),
         })
-        .otherwise(Read::GetMark { key: writer })
+        .otherwise(Read::Ttl { key: writer })
+        .otherwise(Read::ZRange {
+            key: lock.key("intents"),
+            range: live(),
+            limit: 1,
+        })
 }
 
 /// A lease that has lapsed cannot be renewed: a writer may have come since.
 fn read_renew(lock: &Lock, nonce: &str) -> Txn {
     let readers = lock.key("readers");
     Txn::new()
+        .when(Guard::absent(lock.key("writer")))
         .when(Guard::score_within(&readers, nonce, live()))
         .then(zadd(readers, nonce, seconds(LEASE)))
 }
@@ -105,7 +112,7 @@ fn read_unlock(lock: &Lock, nonce: &str) -> Txn {
     Txn::new()
         .when(Guard::member_exists(&readers, nonce))
         .then(zrem(readers, nonce))
-        .then(notify(lock.key("free"), ""))
+        .then(notify(lock.key("write"), ""))
 }
 
 /// Says that a writer waits, and takes the lock if nobody reads. A crash ends the intent in time.
@@ -136,7 +143,8 @@ fn write_unlock(lock: &Lock, nonce: &str) -> Txn {
         .when(Guard::value_is(&writer, nonce))
         .then(delete(writer.clone()))
         .then(zrem(lock.key("intents"), nonce))
-        .then(notify(lock.key("free"), ""))
+        .then(notify(lock.key("read"), ""))
+        .then(notify(lock.key("write"), ""))
         .otherwise(Read::GetMark { key: writer })
 }
 
@@ -177,9 +185,11 @@ fn give_permits(lock: &Lock, nonce: &str, weight: u64) -> Txn {
     let members = (0..weight)
         .map(|place| format!("{nonce}#{place}").into())
         .collect();
+    let holders = lock.key("holders");
     Txn::new()
+        .when(Guard::member_exists(&holders, format!("{nonce}#0")))
         .then(Op::ZRem {
-            key: lock.key("holders"),
+            key: holders,
             members,
         })
         .then(notify(lock.key("free"), ""))
@@ -205,10 +215,11 @@ fn renew_leader(lock: &Lock, nonce: &str) -> Txn {
     renew(lock, nonce).then(hold(lock.key("leader"), LEASE))
 }
 
+/// With a lease of its own: what keeps the time to live of nothing would stay for ever.
 fn proclaim(lock: &Lock, nonce: &str, address: &str) -> Txn {
     Txn::new()
         .when(Guard::value_is(lock.key("holder"), nonce))
-        .then(set(lock.key("leader"), value(address), Ttl::Keep))
+        .then(set(lock.key("leader"), value(address), held(LEASE)))
         .then(notify(lock.key("elected"), ""))
 }
 
@@ -218,16 +229,30 @@ fn resign(lock: &Lock, nonce: &str) -> Txn {
         .then(notify(lock.key("elected"), ""))
 }
 
-/// A latch and a barrier: each participant counts once, however often it says so.
-fn arrive(lock: &Lock, participant: &str) -> Txn {
-    let arrived = lock.key("arrived");
-    Txn::new()
+/// A latch and a barrier: the first says how many are needed, each participant counts once, however often
+/// it says so, and all of it ends some time after the last.
+fn arrive(lock: &Lock, participant: &str, needed: u32) -> [Txn; 2] {
+    let (count, arrived) = (lock.key("count"), lock.key("arrived"));
+    let begin = Txn::new()
+        .when(Guard::absent(&count))
+        .then(set(
+            count.clone(),
+            mark(needed.to_string()),
+            Ttl::In(lifetime(DAY)),
+        ))
+        .then(delete(arrived.clone()));
+    let arrive = Txn::new()
+        .when(Guard::value_is(&count, needed.to_string()))
         .then(zadd(arrived.clone(), participant, 0))
         .then(Read::ZCount {
-            key: arrived,
+            key: arrived.clone(),
             range: RelativeRange::ALL,
         })
-        .then(notify(lock.key("arrivals"), participant))
+        .then(expire(count.clone(), DAY))
+        .then(expire(arrived, DAY))
+        .then(notify(lock.key("arrivals"), ""))
+        .otherwise(Read::GetMark { key: count });
+    [begin, arrive]
 }
 
 /// At the resource, in its own group: a later holder's write is never undone by an earlier one.
@@ -307,7 +332,7 @@ pub(crate) fn rows() -> Vec<Row> {
         row("election: renew", renew_leader(&lock("g"), "n")),
         row("election: proclaim", proclaim(&lock("g"), "n", "host")),
         row("election: resign", resign(&lock("g"), "n")),
-        row("latch, barrier: arrive", arrive(&lock("h"), "p")),
+        row("latch, barrier: arrive", arrive(&lock("h"), "p", 3)),
         row("fenced put", fenced_put(resource, 7, "v")),
         row("fenced delete", fenced_delete(resource, 7)),
     ]

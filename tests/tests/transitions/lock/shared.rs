@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::site::{Site, heard};
+use kv_core::{Expiry, TimeToLive};
+use std::time::Duration;
 
 async fn readers_share_and_a_writer_waits_for_them(site: Site) {
     let lock = Lock::new("a");
@@ -26,6 +28,7 @@ async fn readers_share_and_a_writer_waits_for_them(site: Site) {
     let mut late = site.commit(read_lock(&lock, "dan", seconds(LEASE))).await;
     assert!(!late.applied);
     assert_eq!(late.score(0).unwrap(), None);
+    assert_eq!(late.members(2).unwrap()[0].member, "cid");
     let mut resent = site.commit(read_lock(&lock, "ann", seconds(LEASE))).await;
     assert!(resent.score(0).unwrap().is_some());
     let before = site.kv.zscore(lock.key("readers"), "ann").await.unwrap();
@@ -34,9 +37,10 @@ async fn readers_share_and_a_writer_waits_for_them(site: Site) {
 
     assert!(site.commit(read_unlock(&lock, "ann")).await.applied);
     assert!(!site.commit(read_unlock(&lock, "ann")).await.applied);
-    let mut events = site.listen(lock.key("free")).await;
+    let mut writers = site.listen(lock.key("write")).await;
+    let mut readers = site.listen(lock.key("read")).await;
     site.commit(read_unlock(&lock, "bob")).await;
-    heard(&mut events).await;
+    heard(&mut writers).await;
 
     let [_, mut writer] = site
         .commit_all(write_lock(&lock, "cid", seconds(WAITER)))
@@ -57,12 +61,20 @@ async fn readers_share_and_a_writer_waits_for_them(site: Site) {
     site.kv.zrem(lock.key("intents"), ["cid"]).await.unwrap();
     let mut late = site.commit(read_lock(&lock, "dan", seconds(LEASE))).await;
     assert!(!late.applied);
-    assert_eq!(late.mark(1).unwrap(), Some("cid".into()));
+    assert!(matches!(late.ttl(1).unwrap(), TimeToLive::In(_)));
+    // Nor is a reader renewed that is there, for whatever reason.
+    site.kv
+        .zadd(lock.key("readers"), [("ann", f64::MAX)])
+        .await
+        .unwrap();
+    assert!(!site.commit(read_renew(&lock, "ann")).await.applied);
+    site.kv.zrem(lock.key("readers"), ["ann"]).await.unwrap();
     site.commit_all(write_lock(&lock, "cid", seconds(WAITER)))
         .await;
     assert!(site.commit(write_unlock(&lock, "cid")).await.applied);
 
-    heard(&mut events).await;
+    heard(&mut writers).await;
+    heard(&mut readers).await;
 
     assert!(
         site.commit(read_lock(&lock, "dan", seconds(LEASE)))
@@ -151,10 +163,10 @@ async fn permits_are_weighed_resized_and_come_back_after_a_crash(site: Site) {
             .await
             .applied
     );
-    site.commit(give_permits(&lock, "bob", 2)).await;
+    assert!(site.commit(give_permits(&lock, "bob", 2)).await.applied);
     heard(&mut events).await;
 
-    site.commit(give_permits(&lock, "bob", 2)).await;
+    assert!(!site.commit(give_permits(&lock, "bob", 2)).await.applied);
     assert!(
         site.commit(permits(&lock, "dead", 1, 4, LAPSED))
             .await
@@ -173,11 +185,30 @@ const RANGE: kv_core::ScoreRange = kv_core::ScoreRange::ALL;
 async fn participants_are_counted_once(site: Site) {
     let lock = Lock::new("a");
     let mut events = site.listen(lock.key("arrivals")).await;
+    // What an earlier time has left.
+    site.kv
+        .zadd(lock.key("arrived"), [("old", 0)])
+        .await
+        .unwrap();
     for (participant, count) in [("x", 1), ("y", 2), ("y", 2), ("z", 3)] {
-        let mut reply = site.commit(arrive(&lock, participant)).await;
+        let [_, mut reply] = site.commit_all(arrive(&lock, participant, 3)).await;
         assert_eq!(reply.count(1).unwrap(), count);
-        assert_eq!(heard(&mut events).await, participant);
+        heard(&mut events).await;
+        for name in ["count", "arrived"] {
+            let left = site.kv.time_to_live(lock.key(name)).await.unwrap();
+            let hour = Duration::from_secs(3600);
+            assert!(matches!(left, TimeToLive::In(left) if left > hour));
+            site.kv
+                .expire(lock.key(name), Expiry::In(lifetime(60)))
+                .await
+                .unwrap();
+        }
     }
+    let [_, mut other] = site.commit_all(arrive(&lock, "w", 4)).await;
+    assert!(!other.applied);
+    assert_eq!(other.mark(0).unwrap(), Some("3".into()));
+    let arrived = site.kv.zcount(lock.key("arrived"), RANGE).await.unwrap();
+    assert_eq!(arrived, 3);
 }
 
 crate::on_each_store! {

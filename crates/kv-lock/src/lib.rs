@@ -1,0 +1,56 @@
+#![doc = include_str!("../README.md")]
+
+mod admin;
+mod attempt;
+mod claim;
+mod election;
+mod error;
+mod exclusive;
+mod fair;
+mod fence;
+mod guard;
+mod hall;
+mod hold;
+mod keeper;
+mod latch;
+mod lease;
+mod lock;
+mod lock_settings;
+mod lost;
+mod manager;
+mod multi;
+mod news;
+mod place;
+mod run;
+mod rw;
+mod semaphore;
+mod settings;
+mod standing;
+mod store;
+pub mod telemetry;
+mod template;
+mod terms;
+mod transitions;
+mod waiting;
+
+pub use self::{
+    admin::{ForcedRelease, HolderName, LockCursor, LockInfo, LockPage},
+    claim::Kind,
+    election::{Election, Leader, Leaders, Leadership},
+    error::{LockError, SizeMismatch, TooManyPermits},
+    exclusive::Exclusive,
+    fair::Fair,
+    fence::{Fence, FenceGate, Stale},
+    guard::{LockGuard, PermitGuard, ReadGuard, WriteGuard},
+    latch::{Barrier, Latch, LatchError, Progress},
+    lease::{Lease, Release},
+    lock::Lock,
+    lost::{Lost, LostReason},
+    manager::{LockManager, LockManagerBuilder},
+    multi::{MultiGuard, MultiLock},
+    run::RunError,
+    rw::{Read, RwLock, Write},
+    semaphore::{Permits, Semaphore},
+    settings::LockSettings,
+    template::{Keyed, NameTemplate, TemplateError},
+};

@@ -1,0 +1,112 @@
+//! The store as locks use it: every call has a deadline, and is made for one caller.
+
+use crate::telemetry::Telemetry;
+use kv_core::{
+    CallOptions, Capability, Clock, Context, Deadline, DeadlineClock, Error, ErrorKind, Events, Kv,
+    Outcome, Result, ScanFrom, ScanPage, Txn, TxnReply, Watch,
+};
+use std::{sync::Arc, time::Duration};
+
+/// How long one call to the store may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What locks cannot do without. What they compare are marks, which layers that change values leave alone.
+const NEEDS: [Capability; 3] = [
+    Capability::HeldExpiry,
+    Capability::Commit,
+    Capability::Channels,
+];
+
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    pub(crate) kv: Kv,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// For whom: what is done in the background must meet the same keys.
+    pub(crate) caller: Option<Context>,
+    pub(crate) telemetry: Arc<Telemetry>,
+}
+
+impl Store {
+    pub(crate) fn new(kv: &Kv, clock: Arc<dyn Clock>) -> Result<Self> {
+        let capabilities = kv.capabilities();
+        if let Some(missing) = NEEDS.into_iter().find(|&it| !capabilities.has(it)) {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "locks need what this store, or a layer on it, cannot do",
+            )
+            .with_context("missing", missing));
+        }
+        Ok(Self {
+            kv: kv.clone(),
+            clock,
+            caller: None,
+            telemetry: Arc::default(),
+        })
+    }
+
+    /// How far the clocks that judge deadlines may be apart.
+    pub(crate) fn skew(&self) -> Duration {
+        match self.kv.capabilities().deadline_clock {
+            DeadlineClock::Client { skew } => skew,
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// The same for who calls now, also where it is used in the background.
+    pub(crate) fn for_caller(&self) -> Self {
+        let caller = self.kv.caller();
+        let kv = match &caller {
+            Some(caller) => self.kv.bind(caller.clone()),
+            None => self.kv.clone(),
+        };
+        Self {
+            kv,
+            clock: self.clock.clone(),
+            caller,
+            telemetry: self.telemetry.clone(),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
+    /// With its own re-sends, so that the time of each is known.
+    pub(crate) async fn commit(&self, txn: Txn, patience: Duration) -> Result<TxnReply> {
+        self.within(patience).commit_one(txn).await
+    }
+
+    /// For what does no harm when it is done twice: sent again while it may not have been done.
+    pub(crate) async fn commit_again(&self, txns: &[Txn]) -> Result<Vec<TxnReply>> {
+        let mut tries = 1..3;
+        loop {
+            let replies = self.commit_all(txns.to_vec(), PATIENCE).await;
+            match replies.and_then(|it| it.into_iter().collect()) {
+                Err(error) if error.outcome() != Outcome::Final && tries.next().is_some() => {}
+                done => return done,
+            }
+        }
+    }
+
+    pub(crate) async fn commit_all(
+        &self,
+        txns: Vec<Txn>,
+        patience: Duration,
+    ) -> Result<Vec<Result<TxnReply>>> {
+        self.within(patience).commit(txns).await
+    }
+
+    pub(crate) async fn watch(&self, watch: Watch) -> Result<Events> {
+        self.within(PATIENCE).watch(watch).await
+    }
+
+    pub(crate) async fn scan(&self, prefix: &str, from: ScanFrom, limit: u32) -> Result<ScanPage> {
+        self.within(PATIENCE).scan_page(prefix, from, limit).await
+    }
+
+    fn within(&self, patience: Duration) -> Kv {
+        let deadline = Deadline::on(self.clock.clone(), patience.min(PATIENCE));
+        self.kv
+            .with(CallOptions::new().with_deadline(deadline).without_retry())
+    }
+}
