@@ -1,5 +1,6 @@
 //! What can be typed.
 
+pub(crate) mod locks;
 pub(crate) mod tasks;
 
 use clap::{
@@ -34,6 +35,8 @@ pub(crate) enum Invocation {
     Store(Verb),
     /// Look at the queues of a scheduler, and do something about their tasks.
     Tasks(tasks::Tasks),
+    /// Look at the locks that are held, and free one whose holder is no good.
+    Locks(locks::Locks),
     /// Print a completion script: `kv completions bash > …/bash-completion/completions/kv`.
     Completions { shell: clap_complete::Shell },
 }
@@ -48,8 +51,8 @@ pub(crate) struct StoreArgs {
     /// The environment in it; else the variable KV_ENV, else `default`.
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) env: Option<String>,
-    /// The store in it; else the variable KV_STORE, for `tasks` else the scheduler's. May be left out
-    /// where there is one only.
+    /// The store in it; else the variable KV_STORE, for `tasks` and `locks` else that of their section.
+    /// May be left out where there is one only.
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) store: Option<String>,
     /// The tenant in whose name to call.
@@ -229,6 +232,6 @@ impl Raw {
     }
 }
 
-fn raw() -> impl TypedValueParser<Value = Raw> {
+pub(super) fn raw() -> impl TypedValueParser<Value = Raw> {
     OsStringValueParser::new().map(|typed| Raw(typed.into_encoded_bytes()))
 }

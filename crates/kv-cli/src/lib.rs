@@ -76,6 +76,13 @@ async fn execute(args: Args, out: &mut dyn Write, err: &mut dyn Write) -> Result
             kv.close().await;
             return done;
         }
+        Invocation::Locks(locks) => {
+            store::keys_can_be_named(&args.store)?;
+            let kv = store::open_locks(&args.store, &mut out).await?;
+            let done = command::locks(&kv, locks.verb, &mut out).await;
+            kv.close().await;
+            return done;
+        }
         Invocation::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "kv", &mut script);

@@ -3,6 +3,7 @@
 use crate::{args::StoreArgs, exit::Failure, output::Output};
 use kv_core::{Context, Kv};
 use kv_factory::Factory;
+use kv_lock::LockSettings;
 use kv_scheduler::SchedulerSettings;
 use std::{env, path::PathBuf};
 
@@ -33,6 +34,20 @@ pub(crate) async fn open_scheduler(
         }
     };
     Ok((ready(kv, choice, out), settings))
+}
+
+/// The store that locks are on. What else the configuration says of them is for who acquires them.
+pub(crate) async fn open_locks(choice: &StoreArgs, out: &mut Output<'_>) -> Result<Kv, Failure> {
+    let kv = match &choice.url {
+        Some(url) => bare(url).await?,
+        None => {
+            let factory = factory(choice)?;
+            let settings = factory.find_section::<LockSettings>("lock")?;
+            let usual = settings.and_then(|it| it.store);
+            configured(choice, &factory, usual.as_deref()).await?
+        }
+    };
+    Ok(ready(kv, choice, out))
 }
 
 async fn bare(url: &str) -> Result<Kv, Failure> {

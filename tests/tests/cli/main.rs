@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod locks;
 mod tasks;
 
 use kv_cli::Exit;

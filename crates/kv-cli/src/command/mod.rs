@@ -1,6 +1,8 @@
 //! One function for each verb.
 
 mod live;
+mod locks;
+mod span;
 mod strings;
 mod structures;
 mod tasks;
@@ -12,7 +14,7 @@ use crate::{
 };
 use kv_core::Kv;
 
-pub(crate) use self::tasks::run as tasks;
+pub(crate) use self::{locks::run as locks, tasks::run as tasks};
 
 pub(crate) async fn run(kv: &Kv, verb: Verb, out: &mut Output<'_>) -> Result<Exit, Failure> {
     match verb {

@@ -1,8 +1,8 @@
 //! What is done to tasks and queues.
 
-use super::when;
 use crate::{
     args::tasks::{Named, Retry},
+    command::span::span,
     exit::{Exit, Failure},
     output::Output,
 };
@@ -60,7 +60,7 @@ pub(super) async fn run(
     let text = || match (is_moved, delay) {
         (false, _) => "it does not wait".to_owned(),
         (true, None) => "due now".to_owned(),
-        (true, Some(delay)) => format!("due in {}", when::span(delay)),
+        (true, Some(delay)) => format!("due in {}", span(delay)),
     };
     let json = json!({ "queue": task.queue, "id": task.id, "moved": is_moved });
     out.result(text, json)?;

@@ -3,6 +3,7 @@
 use super::when::{self, Told};
 use crate::{
     args::tasks::{List, State},
+    command::span::span,
     exit::{Exit, Failure},
     output::Output,
     text,
@@ -35,7 +36,7 @@ pub(super) async fn queues(scheduler: &Scheduler, out: &mut Output<'_>) -> Resul
             queue.name.to_string(),
             counts.pending.to_string(),
             counts.due.to_string(),
-            late.map(when::span).unwrap_or_default(),
+            late.map(span).unwrap_or_default(),
             counts.running.to_string(),
             counts.done.to_string(),
             counts.dead.to_string(),

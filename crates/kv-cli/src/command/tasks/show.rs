@@ -3,6 +3,7 @@
 use super::when::{self, Told};
 use crate::{
     args::tasks::Named,
+    command::span::span,
     exit::{Exit, Failure},
     output::Output,
     text,
@@ -83,13 +84,9 @@ fn page(queue: &str, details: &Details, payload: Payload, now: Timestamp) -> Str
         ("deadline", details.deadline.map(|at| when::line(at, now))),
         (
             "timeout",
-            Some(
-                details
-                    .timeout
-                    .map_or_else(|| "none".to_owned(), when::span),
-            ),
+            Some(details.timeout.map_or_else(|| "none".to_owned(), span)),
         ),
-        ("kept when done", details.retention.map(when::span)),
+        ("kept when done", details.retention.map(span)),
         (
             "unique key",
             details

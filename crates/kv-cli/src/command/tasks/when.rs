@@ -1,5 +1,6 @@
 //! Instants: for people as seen from now, for programs as RFC 3339 has them.
 
+use crate::command::span::span;
 use kv_core::Timestamp;
 use kv_scheduler::State;
 use serde_json::{Value as Json, json};
@@ -26,18 +27,6 @@ pub(super) fn line(at: Timestamp, now: Timestamp) -> String {
         true => format!("in {}", span(at.saturating_since(now))),
         false => format!("{} ago", span(now.saturating_since(at))),
     }
-}
-
-/// As exact as one wants to read it.
-pub(super) fn span(span: Duration) -> String {
-    let seconds = span.as_secs();
-    let shown = match seconds {
-        0 => Duration::from_millis(span.as_millis() as u64),
-        1..3_600 => Duration::from_secs(seconds),
-        3_600..86_400 => Duration::from_secs(seconds - seconds % 60),
-        _ => Duration::from_secs(seconds - seconds % 3_600),
-    };
-    humantime::format_duration(shown).to_string()
 }
 
 /// The name of a state, and what its time means.
@@ -98,7 +87,7 @@ impl Told {
 
 #[cfg(test)]
 mod tests {
-    use super::{json, line, span};
+    use super::{json, line};
     use kv_core::Timestamp;
     use std::time::Duration;
 
@@ -108,8 +97,6 @@ mod tests {
         let in_an_hour = now.saturating_add(Duration::from_secs(3_599));
         assert_eq!(line(in_an_hour, now), "in 59m 59s");
         assert_eq!(line(now, in_an_hour), "59m 59s ago");
-        assert_eq!(span(Duration::from_micros(1_500)), "1ms");
-        assert_eq!(span(Duration::from_secs(90_061)), "1day 1h");
         assert_eq!(json(now), "2023-11-14T22:13:20.000000Z");
         assert_eq!(json(Timestamp::from_micros(-7)), -7);
         assert_eq!(json(Timestamp::from_micros(i64::MAX)), i64::MAX);
