@@ -1,6 +1,7 @@
 //! What the workspace's tests and benchmarks share.
 
 pub mod bench;
+pub mod contended;
 pub mod job;
 pub mod noop;
 pub mod patience;

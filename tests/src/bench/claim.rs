@@ -28,6 +28,8 @@ pub enum Figure {
     Megabytes,
     /// Allocations an operation, counted elsewhere than in turns.
     Allocations,
+    /// Calls to the server an operation, counted elsewhere than in turns.
+    Calls,
 }
 
 /// What is compared with the target, and which way.

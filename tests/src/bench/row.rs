@@ -54,7 +54,7 @@ impl Row {
     pub fn of(claim: &Claim, pairs: &Pairs) -> Option<Self> {
         let figure = |turn: &Turn| match claim.figure {
             Figure::Rate => turn.rate(),
-            Figure::Nanos | Figure::Megabytes | Figure::Allocations => turn.nanos(),
+            Figure::Nanos | Figure::Megabytes | Figure::Allocations | Figure::Calls => turn.nanos(),
             Figure::ClientMicros => turn.client_micros(),
             Figure::ServerMicros => turn.server_micros().unwrap_or(f64::NAN),
         };
@@ -90,6 +90,7 @@ impl Row {
                 Figure::ClientMicros | Figure::ServerMicros => "us",
                 Figure::Megabytes => "MB",
                 Figure::Allocations => "allocations",
+                Figure::Calls => "calls",
             },
             ratio: median,
             lo,

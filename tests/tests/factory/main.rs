@@ -9,6 +9,7 @@ mod atomic_tenants;
 mod configuration;
 mod forwarding;
 mod lifecycle;
+mod lock;
 mod prefixes;
 mod recorder;
 mod samples;

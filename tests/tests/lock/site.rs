@@ -1,0 +1,203 @@
+//! A store, and programs that lock on it.
+
+use kv_conformance::faults::{Fault, FaultSwitch, FaultsLayer, Odds, Plan};
+use kv_core::{Kv, KvBuilder, layer_fn};
+use kv_etcd::EtcdStore;
+use kv_lock::LockManager;
+use kv_memory::MemoryStore;
+use kv_redis::RedisStore;
+use kv_tests::server::{Etcd, Redis};
+use kv_wrappers::{
+    Compress, CompressConfig, DefaultTtl, Encrypt, EncryptConfig, EncryptionKey, KeyResolver,
+    KeySettings, Observe, ObserveConfig, Retry, RetryConfig, Timeout, TimeoutConfig,
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+/// For how long a test waits for what must happen.
+pub(crate) const LONG: Duration = Duration::from_secs(30);
+
+pub(crate) struct Site {
+    pub(crate) kv: Kv,
+    pub(crate) locks: LockManager,
+    /// Of each three transactions one is done and not answered while this is on.
+    pub(crate) lost_answers: FaultSwitch,
+    server: Server,
+}
+
+/// What the store needs to live as long.
+enum Server {
+    None(MemoryStore),
+    Layered(MemoryStore),
+    Redis(Redis),
+    Etcd(Etcd),
+}
+
+impl Site {
+    pub(crate) async fn memory() -> Self {
+        Self::at(Server::None(MemoryStore::default())).await
+    }
+
+    /// The layers that a service has, and those that change what is stored.
+    pub(crate) async fn layered() -> Self {
+        Self::at(Server::Layered(MemoryStore::default())).await
+    }
+
+    pub(crate) async fn redis() -> Self {
+        Self::at(Server::Redis(Redis::start())).await
+    }
+
+    pub(crate) async fn etcd() -> Self {
+        Self::at(Server::Etcd(Etcd::start())).await
+    }
+
+    async fn at(server: Server) -> Self {
+        let odds = Odds::none().and(Fault::ApplyThenFail, 0.33).unwrap();
+        let faults = FaultsLayer::new(Plan::random(7, odds)).only(|it| it.name == "commit");
+        let lost_answers = faults.switch();
+        lost_answers.off();
+        let kv = server.builder().layer(faults).connect().await.unwrap();
+        Self {
+            locks: LockManager::new(&kv).unwrap(),
+            kv,
+            lost_answers,
+            server,
+        }
+    }
+
+    /// The locks of another process: nothing is shared but the store.
+    pub(crate) async fn another(&self) -> LockManager {
+        LockManager::new(&self.builder().connect().await.unwrap()).unwrap()
+    }
+
+    /// A connection of another process.
+    pub(crate) fn builder(&self) -> KvBuilder {
+        self.server.builder()
+    }
+}
+
+/// A process that can be made to die: no call of it arrives any more.
+pub(crate) struct Mortal {
+    pub(crate) locks: LockManager,
+    pub(crate) dies: FaultSwitch,
+}
+
+/// How many calls with transactions a process has made.
+pub(crate) struct Counted(Arc<AtomicU64>);
+
+impl Counted {
+    pub(crate) fn commits(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Site {
+    pub(crate) async fn mortal(&self) -> Mortal {
+        let always = Odds::none().and(Fault::FailBefore, 1.0).unwrap();
+        let faults = FaultsLayer::new(Plan::random(7, always));
+        let dies = faults.switch();
+        dies.off();
+        let kv = self.server.builder().layer(faults).connect().await.unwrap();
+        let locks = LockManager::new(&kv).unwrap();
+        Mortal { locks, dies }
+    }
+
+    pub(crate) async fn counted(&self) -> (LockManager, Counted) {
+        let calls = Arc::<AtomicU64>::default();
+        let count = calls.clone();
+        let layer = layer_fn("count", move |request, next| {
+            if request.command.spec().name == "commit" {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+            next.call(request)
+        });
+        let kv = self.server.builder().layer(layer).connect().await.unwrap();
+        (LockManager::new(&kv).unwrap(), Counted(calls))
+    }
+}
+
+impl Server {
+    fn builder(&self) -> KvBuilder {
+        match self {
+            Self::None(store) => Kv::builder(store.clone()),
+            Self::Layered(store) => layered(store.clone()),
+            Self::Redis(server) => Kv::builder(RedisStore::from_url(&server.url()).unwrap()),
+            Self::Etcd(server) => Kv::builder(EtcdStore::from_url(&server.url()).unwrap()),
+        }
+    }
+}
+
+/// What another process held when it died: nobody renews or releases it. Forget it in the end.
+pub(crate) async fn died_holding<T, F, W>(site: &Site, hold: W) -> T
+where
+    T: Send + 'static,
+    F: Future<Output = T>,
+    W: FnOnce(LockManager) -> F + Send + 'static,
+{
+    let builder = site.server.builder();
+    let process = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = { runtime }.enable_all().build().unwrap();
+        runtime.block_on(async {
+            let locks = LockManager::new(&builder.connect().await.unwrap()).unwrap();
+            hold(locks).await
+        })
+    };
+    tokio::task::spawn_blocking(process).await.unwrap()
+}
+
+fn layered(store: MemoryStore) -> KvBuilder {
+    let keys = EncryptConfig::new("2026", EncryptionKey::new([7; 32]));
+    let prefix = KeyResolver::new(KeySettings {
+        namespace: "app".to_owned(),
+        ..KeySettings::default()
+    })
+    .unwrap();
+    Kv::builder(store)
+        .layer(Timeout::new(TimeoutConfig::new(LONG)).unwrap())
+        .layer(Retry::new(RetryConfig::default()).unwrap())
+        .layer(Encrypt::new(keys).unwrap())
+        .layer(Compress::new(CompressConfig::default()).unwrap())
+        .layer(DefaultTtl::new(Duration::from_millis(1)).unwrap())
+        .layer(prefix)
+        .layer(Observe::new(ObserveConfig::default()).unwrap())
+}
+
+/// Makes each `async fn(Site)` a test per store.
+#[macro_export]
+macro_rules! on_each_store {
+    ($($name:ident)*) => {
+        mod memory {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name($crate::site::Site::memory().await).await;
+            })*
+        }
+
+        mod layered {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name($crate::site::Site::layered().await).await;
+            })*
+        }
+
+        mod redis {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name($crate::site::Site::redis().await).await;
+            })*
+        }
+
+        mod etcd {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name($crate::site::Site::etcd().await).await;
+            })*
+        }
+    };
+}
