@@ -1,13 +1,14 @@
 //! One guarded write, and a lock that is taken and given back.
 
 use crate::{
-    contest,
+    TURN, contest,
     load::{Load, Share},
     reference,
     stage::{Lazy, Stage, key},
 };
 use kv_core::{Guard, Kv, Lifetime, Mark, Op, OpReply, SetOptions, Ttl, Txn, When};
-use kv_tests::bench::{Claim, Outcome, Suite};
+use kv_lock::{LockManager, Release};
+use kv_tests::bench::{Claim, Contest, Outcome, Side, Suite};
 use std::time::Duration;
 
 pub(crate) fn rows(suite: &mut Suite) {
@@ -28,6 +29,24 @@ pub(crate) fn rows(suite: &mut Suite) {
         stage.runtime.block_on(reference::grant(stage.address()))?;
         contest(stage, (&load, 1), nothing, lock, reference::lock)
     });
+    let granted = Lazy::default();
+    for (tasks, target) in [(1, 1.0), (64, 1.0)] {
+        let claims = [Claim::ratio(format!("etcd/lock/cycle/{tasks}"), target)];
+        suite.hold(&claims, || {
+            let stage = granted.get()?;
+            let (run, locks) = (&stage.runtime, LockManager::new(&stage.kv)?);
+            let theirs = run.block_on(reference::lock_client(stage.address()))?;
+            let load = &load;
+            Ok(Contest {
+                ours: Side::new(move |ops| load.spread((run, &locks), (tasks, ops), cycle)),
+                reference: Side::new(move |ops| {
+                    load.spread((run, &theirs), (tasks, ops), reference::lock_by_rpc)
+                }),
+                size: TURN,
+                meter: Some(Box::new(stage)),
+            })
+        });
+    }
 }
 
 /// Writes a key as long as it holds what it was given last.
@@ -63,6 +82,16 @@ async fn lock(kv: Kv, share: Share) -> Outcome {
             mark: nonce.into(),
         });
         check(kv.commit_one(txn).await?.answers == [OpReply::Flag(true)])?;
+    }
+    Ok(())
+}
+
+/// The same with all that a lock is.
+async fn cycle(locks: LockManager, share: Share) -> Outcome {
+    let lock = locks.lock(share.own("lock"));
+    for _ in 0..share.count() {
+        let guard = lock.acquire().await?;
+        check(guard.release().await == Release::Released)?;
     }
     Ok(())
 }

@@ -3,9 +3,12 @@
 mod atomic;
 #[path = "../reference/atomic.rs"]
 mod atomic_reference;
+mod figures;
 mod layers;
-#[expect(dead_code, reason = "shared with other benchmarks")]
 mod load;
+mod lock;
+#[path = "../reference/lock.rs"]
+mod lock_reference;
 mod ours;
 #[path = "../reference/redis.rs"]
 mod reference;
@@ -53,6 +56,7 @@ fn main() -> Outcome<ExitCode> {
     atomic::rows(&bench, &mut suite);
     watch::rows(&mut suite);
     scheduler::rows(&bench, &mut suite);
+    lock::rows(&bench, &mut suite);
     Ok(suite.end())
 }
 

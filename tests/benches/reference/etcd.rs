@@ -2,7 +2,8 @@
 
 use crate::load::Share;
 use etcd_client::{
-    Client, Compare, CompareOp, GetOptions, KvClient, PutOptions, Txn, TxnOp, WatchStream,
+    Client, Compare, CompareOp, GetOptions, KvClient, LockClient, LockOptions, PutOptions, Txn,
+    TxnOp, WatchStream,
 };
 use kv_tests::bench::Outcome;
 use std::net::SocketAddr;
@@ -96,6 +97,33 @@ pub(crate) async fn grant(address: SocketAddr) -> Outcome {
     let mut client = Client::connect([address.to_string()], None).await?;
     let options = etcd_client::LeaseGrantOptions::new().with_id(LEASE);
     client.lease_grant(3600, Some(options)).await?;
+    Ok(())
+}
+
+/// The client of etcd's own locks, and the lease of a session.
+#[derive(Clone)]
+pub(crate) struct LockRpc {
+    client: LockClient,
+    lease: i64,
+}
+
+pub(crate) async fn lock_client(address: SocketAddr) -> Outcome<LockRpc> {
+    let mut client = Client::connect([address.to_string()], None).await?;
+    let lease = client.lease_grant(3600, None).await?.id();
+    Ok(LockRpc {
+        client: client.lock_client(),
+        lease,
+    })
+}
+
+/// Takes a lock and gives it back by the server's own calls.
+pub(crate) async fn lock_by_rpc(mut locks: LockRpc, share: Share) -> Outcome {
+    let name = share.own("rpc");
+    for _ in 0..share.count() {
+        let options = LockOptions::new().with_lease(locks.lease);
+        let held = locks.client.lock(&*name, Some(options)).await?;
+        locks.client.unlock(held.key()).await?;
+    }
     Ok(())
 }
 

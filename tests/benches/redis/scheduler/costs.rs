@@ -1,7 +1,7 @@
 //! What tasks cost the server: room, scripts that hold up everybody else, and commands while nothing
 //! happens.
 
-use super::{at_most, report};
+use crate::figures::{at_most, report};
 use kv_core::{Clock, Kv, SystemClock};
 use kv_redis::{RedisConfig, RedisStore};
 use kv_tests::{

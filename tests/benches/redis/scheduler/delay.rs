@@ -1,6 +1,6 @@
 //! How late tasks begin, on a worker that has nothing else to do.
 
-use super::at_most;
+use crate::figures::at_most;
 use kv_core::{Clock, Kv, Stopwatch, SystemClock, Timestamp};
 use kv_redis::{RedisConfig, RedisStore};
 use kv_scheduler::{Data, Scheduler, Task, TaskError, Worker};
