@@ -1,8 +1,16 @@
 //! What a caller wants of a call besides the command: until when, and by which ways not.
 
-use crate::{BoxFuture, Clock, Error, ErrorKind, Key, Outcome, Result, SystemClock};
-use futures_util::future::{Either, select};
-use std::{fmt, sync::Arc, time::Duration};
+use crate::{
+    BoxFuture, Clock, Error, ErrorKind, Key, Outcome, Result, SystemClock,
+    timers::{Pools, Timer},
+};
+use std::{
+    fmt,
+    future::poll_fn,
+    sync::{Arc, LazyLock},
+    task::{Context, Poll},
+    time::Duration,
+};
 
 /// What belongs to a call and not to its command; a view of the handle gives it to each of its calls.
 ///
@@ -140,6 +148,9 @@ pub struct Deadline {
     at: Duration,
 }
 
+/// Those of calls under way.
+static TIMERS: LazyLock<Pools> = LazyLock::new(Pools::default);
+
 impl Deadline {
     /// When this much time has passed from now. What no clock reaches never comes.
     pub fn after(span: Duration) -> Self {
@@ -178,18 +189,23 @@ impl Deadline {
             let message = "the deadline of the call had passed before it began; nothing was sent";
             return Err(error(message, Outcome::Final));
         }
-        let work = begin();
-        let sleep = self.clock.sleep(left);
-        Ok(Box::pin(async move {
+        let mut work = begin();
+        let (clock, at) = (self.clock.clone(), self.at);
+        let mut timer = None;
+        let either = move |task: &mut Context<'_>| {
             // An answer that is there when the time is over still counts.
-            match select(work, sleep).await {
-                Either::Left((end, _)) => end,
-                Either::Right(_) => Err(error(
-                    "the deadline of the call came before the answer",
-                    Outcome::Unknown,
-                )),
+            if let Poll::Ready(end) = work.as_mut().poll(task) {
+                return Poll::Ready(end);
             }
-        }))
+            // Not before: what ends at once needs no timer.
+            let begin = || Timer::begin(&TIMERS, &*clock, at.saturating_sub(clock.monotonic()));
+            let over = timer.get_or_insert_with(begin).poll(task);
+            over.map(|()| {
+                let message = "the deadline of the call came before the answer";
+                Err(error(message, Outcome::Unknown))
+            })
+        };
+        Ok(Box::pin(poll_fn(either)))
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod idle;
 
-use self::idle::Pools;
+pub(crate) use self::idle::Pools;
 use crate::{BoxFuture, Clock};
 use std::{
     fmt,
@@ -89,21 +89,6 @@ impl Timers {
             timer: None,
         }
     }
-
-    fn begin(&self) -> Timer<'_> {
-        let here = self.clock.is_runtime_time().then(Handle::try_current);
-        let Some(Ok(runtime)) = here.map(|it| it.map(|it| it.id())) else {
-            return Timer::Once(self.clock.sleep(self.limit));
-        };
-        let idle = self.idle.here().lock().take(runtime);
-        let mut interval = idle.unwrap_or_else(|| interval(PERIOD));
-        interval.reset_after(self.limit);
-        Timer::Lent {
-            timers: self,
-            runtime,
-            interval: Some(interval),
-        }
-    }
 }
 
 impl fmt::Debug for Timers {
@@ -125,16 +110,17 @@ impl Limit<'_> {
     /// # Panics
     /// As [`Timers::timeout`].
     pub fn poll(&mut self, task: &mut Context<'_>) -> Poll<()> {
-        let begin = || self.timers.begin();
+        let Timers { clock, limit, idle } = self.timers;
+        let begin = || Timer::begin(idle, &**clock, *limit);
         self.timer.get_or_insert_with(begin).poll(task)
     }
 }
 
 /// A timer in use.
-enum Timer<'a> {
+pub(crate) enum Timer<'a> {
     Once(BoxFuture<'static, ()>),
     Lent {
-        timers: &'a Timers,
+        pools: &'a Pools,
         runtime: Id,
         /// None once it is dropped.
         interval: Option<Interval>,
@@ -147,8 +133,24 @@ impl fmt::Debug for Timer<'_> {
     }
 }
 
-impl Timer<'_> {
-    fn poll(&mut self, task: &mut Context<'_>) -> Poll<()> {
+impl<'a> Timer<'a> {
+    /// One that ends after this much time, by this clock.
+    pub(crate) fn begin(pools: &'a Pools, clock: &dyn Clock, after: Duration) -> Self {
+        let here = clock.is_runtime_time().then(Handle::try_current);
+        let Some(Ok(runtime)) = here.map(|it| it.map(|it| it.id())) else {
+            return Self::Once(clock.sleep(after));
+        };
+        let idle = pools.here().lock().take(runtime);
+        let mut interval = idle.unwrap_or_else(|| interval(PERIOD));
+        interval.reset_after(after);
+        Self::Lent {
+            pools,
+            runtime,
+            interval: Some(interval),
+        }
+    }
+
+    pub(crate) fn poll(&mut self, task: &mut Context<'_>) -> Poll<()> {
         match self {
             Self::Once(sleep) => sleep.as_mut().poll(task),
             Self::Lent {
@@ -163,7 +165,7 @@ impl Timer<'_> {
 impl Drop for Timer<'_> {
     fn drop(&mut self) {
         let Self::Lent {
-            timers,
+            pools,
             runtime,
             interval,
         } = self
@@ -174,7 +176,7 @@ impl Drop for Timer<'_> {
             return;
         };
         // What has to go does so once the lock is free: it takes that of the wheel it is on.
-        let surplus = timers.idle.here().lock().keep(*runtime, interval);
+        let surplus = pools.here().lock().keep(*runtime, interval);
         drop(surplus);
     }
 }

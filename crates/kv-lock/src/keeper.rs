@@ -1,10 +1,11 @@
 //! Renews the locks that are held in one runtime, all those of a caller in one call, and notices losses.
 
 use crate::{hall::Halls, hold::Hold};
+use foldhash::{HashMap, HashMapExt};
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use kv_core::{Clock, Context};
 use parking_lot::Mutex;
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::{runtime::Handle, sync::Notify};
 
 /// So many locks go with one call.

@@ -6,10 +6,12 @@ use crate::{
     waiting::Lines,
 };
 use bytes::{BufMut, Bytes, BytesMut};
+use foldhash::HashMap;
 use kv_core::{Clock, Error, ErrorKind, Kv, Mark, Result, SystemClock};
 use parking_lot::Mutex;
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::BTreeSet,
+    fmt::Write,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -204,7 +206,8 @@ impl Shared {
 /// Names of holders that are never used twice, by any process.
 #[derive(Debug)]
 pub(crate) struct Names {
-    process: u128,
+    /// A version of the format, and this process.
+    prefix: String,
     count: AtomicU64,
 }
 
@@ -219,17 +222,20 @@ impl Names {
             .with_source(source)
         })?;
         Ok(Self {
-            process: u128::from_ne_bytes(process),
+            prefix: format!("1:{:032x}", u128::from_ne_bytes(process)),
             count: AtomicU64::new(0),
         })
     }
 
     /// A version of the format, the name, and what operators are told.
     pub(crate) fn next(&self, metadata: &[u8]) -> Mark {
+        /// The longest count, and what ends it.
+        const REST: usize = 17;
         let count = self.count.fetch_add(1, Ordering::Relaxed);
-        let name = format!("1:{:032x}{count:x}:", self.process);
-        let mut mark = BytesMut::with_capacity(name.len() + metadata.len());
-        mark.put_slice(name.as_bytes());
+        let mut mark = BytesMut::with_capacity(self.prefix.len() + REST + metadata.len());
+        mark.put_slice(self.prefix.as_bytes());
+        // There is room for it.
+        let _ = write!(mark, "{count:x}:");
         mark.put_slice(metadata);
         Mark::new(mark.freeze())
     }

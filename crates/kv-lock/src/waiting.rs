@@ -2,6 +2,7 @@
 //! lock, or when the lease of its holder ends.
 
 use crate::store::Store;
+use ahash::RandomState;
 use futures_util::StreamExt;
 use kv_core::{Events, Key, PhysicalKey, Result, TimeToLive, Watch};
 use parking_lot::Mutex;
@@ -29,7 +30,7 @@ pub(crate) struct Lines(Mutex<Open>);
 
 #[derive(Default)]
 struct Open {
-    lines: HashMap<PhysicalKey, Weak<tokio::sync::Mutex<Place>>>,
+    lines: HashMap<PhysicalKey, Weak<tokio::sync::Mutex<Place>>, RandomState>,
     /// So many, and those that nobody stands in are forgotten.
     most: usize,
 }

@@ -149,7 +149,14 @@ impl Text {
 
 /// A whole number.
 pub(crate) fn digits(number: impl Into<i128>) -> Text {
-    Text::format(format_args!("{}", number.into()))
+    let mut digits = itoa::Buffer::new();
+    let digits = digits.format(number.into()).as_bytes();
+    let mut text = Text::EMPTY;
+    // Nothing that is sent is longer than a 64-bit number.
+    let length = digits.len().min(Text::ROOM);
+    text.bytes[..length].copy_from_slice(&digits[..length]);
+    text.length = length;
+    text
 }
 
 /// A whole number behind a mark that no number begins with.

@@ -13,7 +13,7 @@ const POOLS: usize = 16;
 /// A pool for each thread: one for all would be fetched from another core's cache twice a call, and
 /// its timers with it.
 #[derive(Default)]
-pub(super) struct Pools(Box<[Apart<Mutex<Idle>>; POOLS]>);
+pub(crate) struct Pools(Box<[Apart<Mutex<Idle>>; POOLS]>);
 
 impl Pools {
     /// That of this thread. A timer goes where the call that used it came to its end.

@@ -21,9 +21,10 @@ pub use self::table::{FIELDS, LABELS, METRICS};
 pub(crate) use self::{asking::Asking, holding::Holding};
 
 use self::meters::Meters;
+use foldhash::HashMap;
 use kv_core::Key;
 use parking_lot::Mutex;
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 /// What a manager tells, to whom.
 #[derive(Debug, Default)]

@@ -1,14 +1,12 @@
 //! Scripts by the shapes that they are for.
 
 use super::shape::Shape;
+use foldhash::HashMap;
 use parking_lot::Mutex;
 use redis::Script;
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
 /// How many scripts are kept. Shapes come from the program's own text, so a program that has more
