@@ -55,7 +55,7 @@ impl<'a> Output<'a> {
         let _ = writeln!(self.notes, "{text}").and_then(|()| self.notes.flush());
     }
 
-    /// Several results of the same kind: a table, or a document for each.
+    /// Several results of the same kind: a table with a row for each, or a document for each.
     pub(crate) fn rows<const N: usize>(
         &mut self,
         header: [&str; N],
@@ -63,18 +63,41 @@ impl<'a> Output<'a> {
     ) -> io::Result<()> {
         let rows = rows.into_iter();
         match self.form {
-            Form::People => {
-                let mut table = Table::new();
-                table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-                table.set_header(header);
-                table.add_rows(rows.map(|(cells, _)| cells));
-                writeln!(self.stream, "{table}")?;
-            }
-            Form::Programs => {
-                for (_, json) in rows {
-                    writeln!(self.stream, "{json}")?;
-                }
-            }
+            Form::People => self.table(header, rows.map(|(cells, _)| cells)),
+            Form::Programs => self.documents(rows.map(|(_, json)| json)),
+        }
+    }
+
+    /// The same where one result may take several rows.
+    pub(crate) fn rows_of<const N: usize, T>(
+        &mut self,
+        header: [&str; N],
+        results: &[T],
+        rows: impl Fn(&T) -> Vec<[String; N]>,
+        json: impl Fn(&T) -> Json,
+    ) -> io::Result<()> {
+        match self.form {
+            Form::People => self.table(header, results.iter().flat_map(rows)),
+            Form::Programs => self.documents(results.iter().map(json)),
+        }
+    }
+
+    fn table<const N: usize>(
+        &mut self,
+        header: [&str; N],
+        rows: impl Iterator<Item = [String; N]>,
+    ) -> io::Result<()> {
+        let mut table = Table::new();
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+        table.set_header(header);
+        table.add_rows(rows);
+        writeln!(self.stream, "{table}")?;
+        self.stream.flush()
+    }
+
+    fn documents(&mut self, documents: impl Iterator<Item = Json>) -> io::Result<()> {
+        for json in documents {
+            writeln!(self.stream, "{json}")?;
         }
         self.stream.flush()
     }

@@ -34,7 +34,10 @@ mod transitions;
 mod waiting;
 
 pub use self::{
-    admin::{ForcedRelease, HolderName, LockCursor, LockInfo, LockPage},
+    admin::{
+        ControlError, ForcedRelease, HolderInfo, HolderName, LockCursor, LockInfo, LockKind,
+        LockPage, PermitsInfo, Role, WaiterInfo,
+    },
     claim::Kind,
     election::{Election, Leader, Leaders, Leadership},
     error::{LockError, SizeMismatch, TooManyPermits},

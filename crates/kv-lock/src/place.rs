@@ -14,9 +14,6 @@ pub struct Place {
 }
 
 impl Place {
-    /// What the keys of all locks begin with.
-    pub(crate) const ALL: &str = "{lock:";
-
     /// Any bytes are a name.
     pub(crate) fn of(name: &[u8]) -> Result<Self> {
         let group = group("lock", name)?;
@@ -25,16 +22,6 @@ impl Place {
             fence: group.key(":fence"),
             free: group.key(":free"),
         })
-    }
-
-    /// The name of the lock whose holder's key this is; `None` for all other keys.
-    pub(crate) fn name_of(holder: &Key) -> Option<Vec<u8>> {
-        let rest = holder.as_bytes().strip_prefix(Self::ALL.as_bytes())?;
-        let tag = rest.strip_suffix(b"}:holder")?;
-        let name: Vec<u8> = percent_encoding::percent_decode(tag).collect();
-        // Others may write keys that look alike.
-        let is_ours = Self::of(&name).is_ok_and(|it| it.holder == *holder);
-        is_ours.then_some(name)
     }
 }
 
@@ -52,11 +39,22 @@ pub(crate) fn group(kind: &str, name: &[u8]) -> Result<KeyGroup> {
     KeyGroup::new(tag)
 }
 
+/// The name in a key of such a group; `None` for all other keys.
+pub(crate) fn name_in(key: &Key, kind: &str, part: &str) -> Option<Vec<u8>> {
+    let rest = key.as_bytes().strip_prefix(b"{")?;
+    let rest = rest.strip_prefix(kind.as_bytes())?.strip_prefix(b":")?;
+    let tag = rest.strip_suffix(part.as_bytes())?.strip_suffix(b"}")?;
+    let name: Vec<u8> = percent_encoding::percent_decode(tag).collect();
+    // Others may write keys that look alike.
+    let is_ours = group(kind, &name).is_ok_and(|it| it.key(part) == *key);
+    is_ours.then_some(name)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test")]
 
-    use super::Place;
+    use super::{Place, group, name_in};
     use kv_core::Key;
 
     #[test]
@@ -69,20 +67,19 @@ mod tests {
     }
 
     #[test]
-    fn the_key_of_a_holder_tells_the_name() {
+    fn a_key_tells_the_name() {
+        let holder = |key: &Key| name_in(key, "lock", ":holder");
         for name in ["orders/42", "", "a}b{c", "%7D%", "ü %"] {
             let place = Place::of(name.as_bytes()).unwrap();
-            assert_eq!(Place::name_of(&place.holder).unwrap(), name.as_bytes());
-            assert_eq!(Place::name_of(&place.fence), None);
+            assert_eq!(holder(&place.holder).unwrap(), name.as_bytes());
+            assert_eq!(holder(&place.fence), None);
+            let other = group("rw", name.as_bytes()).unwrap().key(":holder");
+            assert_eq!(holder(&other), None);
         }
         let bytes = Place::of(b"\xff\x00").unwrap().holder;
-        assert_eq!(Place::name_of(&bytes).unwrap(), b"\xff\x00");
+        assert_eq!(holder(&bytes).unwrap(), b"\xff\x00");
         for foreign in ["{lock:%61}:holder", "{lock:a}b}:holder", "lock:a"] {
-            assert_eq!(
-                Place::name_of(&Key::new(foreign).unwrap()),
-                None,
-                "{foreign}"
-            );
+            assert_eq!(holder(&Key::new(foreign).unwrap()), None, "{foreign}");
         }
     }
 }

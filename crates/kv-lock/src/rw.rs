@@ -84,7 +84,7 @@ pub struct Place {
 }
 
 impl Place {
-    fn of(name: &[u8]) -> Result<Self> {
+    pub(crate) fn of(name: &[u8]) -> Result<Self> {
         let group = group("rw", name)?;
         Ok(Self {
             writer: group.key(":writer"),

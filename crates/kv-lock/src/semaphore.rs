@@ -122,7 +122,7 @@ pub struct Place {
 }
 
 impl Place {
-    fn of(name: &[u8]) -> Result<Self> {
+    pub(crate) fn of(name: &[u8]) -> Result<Self> {
         let group = group("semaphore", name)?;
         Ok(Self {
             size: group.key(":size"),

@@ -2,8 +2,9 @@
 
 use crate::telemetry::Telemetry;
 use kv_core::{
-    CallOptions, Capability, Clock, Context, Deadline, DeadlineClock, Error, ErrorKind, Events, Kv,
-    Outcome, Result, ScanFrom, ScanPage, Txn, TxnReply, Watch,
+    CallOptions, Capability, Clock, Context, Deadline, DeadlineClock, Error, ErrorKind, Events,
+    Key, Kv, Outcome, Prefixes, Result, ScanFrom, ScanPage, ScoredMember, Scores, Txn, TxnReply,
+    Watch,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -100,8 +101,20 @@ impl Store {
         self.within(PATIENCE).watch(watch).await
     }
 
-    pub(crate) async fn scan(&self, prefix: &str, from: ScanFrom, limit: u32) -> Result<ScanPage> {
-        self.within(PATIENCE).scan_page(prefix, from, limit).await
+    pub(crate) async fn scan(
+        &self,
+        prefixes: Prefixes,
+        from: ScanFrom,
+        limit: u32,
+    ) -> Result<ScanPage> {
+        self.within(PATIENCE).scan_page(prefixes, from, limit).await
+    }
+
+    /// All of a sorted set.
+    pub(crate) async fn members(&self, key: &Key) -> Result<Vec<ScoredMember>> {
+        self.within(PATIENCE)
+            .zrange(key, 0, -1, Scores::Include)
+            .await
     }
 
     fn within(&self, patience: Duration) -> Kv {

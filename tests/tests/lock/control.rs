@@ -5,7 +5,9 @@ use crate::{
     site::{LONG, Site},
 };
 use kv_core::{Clock, Stopwatch, SystemClock};
-use kv_lock::{ForcedRelease, LockInfo, LockManager, LostReason, RunError};
+use kv_lock::{
+    ForcedRelease, HolderInfo, LockInfo, LockKind, LockManager, LostReason, Role, RunError,
+};
 use std::{
     future::pending,
     sync::atomic::{AtomicU64, Ordering},
@@ -20,9 +22,11 @@ async fn a_holder_is_seen_by_other_programs(site: Site) {
     let lock = site.locks.lock("a").metadata("host=a:1");
     let guard = lock.acquire().await.unwrap();
     let seen = operator.inspect("a").await.unwrap().unwrap();
+    assert_eq!((&*seen.name, seen.kind), (&b"a"[..], LockKind::Exclusive));
+    let seen = only(&seen);
     assert_eq!(
-        (&*seen.name, &*seen.metadata),
-        (&b"a"[..], &b"host=a:1"[..])
+        (&*seen.metadata, seen.role),
+        (&b"host=a:1"[..], Role::Owner)
     );
     assert_eq!(seen.fence, Some(guard.fence()));
     // The lease, the grace, the drift of clocks and, on etcd, their skew.
@@ -30,7 +34,7 @@ async fn a_holder_is_seen_by_other_programs(site: Site) {
     assert!(left > 14 * SECOND && left < 18 * SECOND, "{left:?}");
     // Renewed, or its deadline in whole seconds, it is the same holder.
     let again = operator.inspect("a").await.unwrap().unwrap();
-    assert_eq!(again.holder, seen.holder);
+    assert_eq!(only(&again).holder, seen.holder);
     guard.release().await;
     assert_eq!(operator.inspect("a").await.unwrap(), None);
 }
@@ -51,22 +55,23 @@ async fn a_holder_that_is_freed_by_force_learns_of_it(site: Site) {
     assert!(reasons.contains(&lost.reason()), "{lost}");
     next.check().unwrap();
     let seen = operator.inspect("a").await.unwrap().unwrap();
-    assert_eq!(seen.fence, Some(next.fence()));
+    assert_eq!(only(&seen).fence, Some(next.fence()));
 }
 
 async fn who_was_not_looked_at_is_spared(site: Site) {
     let operator = site.another().await;
     let first = site.locks.lock("a").acquire().await.unwrap();
     let seen = operator.inspect("a").await.unwrap().unwrap();
-    let seen = seen.holder.unwrap();
+    let seen = only(&seen).holder.unwrap();
     first.release().await;
     let forced = operator.force_release_from("a", &seen).await.unwrap();
     assert_eq!(forced, ForcedRelease::Free);
     let second = site.locks.lock("a").acquire().await.unwrap();
     let forced = operator.force_release_from("a", &seen).await.unwrap();
-    let ForcedRelease::HeldBy(other) = forced else {
+    let ForcedRelease::HeldBy(others) = forced else {
         panic!("{forced:?}");
     };
+    let other = only(&others[0]);
     assert_eq!(other.fence, Some(second.fence()));
     let holder = other.holder.unwrap();
     let forced = operator.force_release_from("a", &holder).await.unwrap();
@@ -75,8 +80,14 @@ async fn who_was_not_looked_at_is_spared(site: Site) {
     assert!(third.fence() > second.fence());
 }
 
+/// Who holds a lock that one holds.
+pub(crate) fn only(lock: &LockInfo) -> HolderInfo {
+    assert_eq!(lock.holders.len(), 1, "{lock:?}");
+    lock.holders[0].clone()
+}
+
 /// All locks, by their names.
-async fn listed(locks: &LockManager, limit: u32) -> Vec<LockInfo> {
+pub(crate) async fn listed(locks: &LockManager, limit: u32) -> Vec<LockInfo> {
     let (mut found, mut after) = (Vec::new(), None);
     loop {
         let page = locks.list(limit, after.as_ref()).await.unwrap();
@@ -88,8 +99,8 @@ async fn listed(locks: &LockManager, limit: u32) -> Vec<LockInfo> {
         }
     }
     // A store may repeat itself.
-    found.sort_by(|a, b| a.name.cmp(&b.name));
-    found.dedup_by(|a, b| a.name == b.name);
+    found.sort_by(|a, b| (&a.name, a.kind.as_str()).cmp(&(&b.name, b.kind.as_str())));
+    found.dedup_by(|a, b| (&a.name, a.kind) == (&b.name, b.kind));
     found
 }
 
@@ -113,7 +124,7 @@ async fn what_is_held_is_listed(site: Site) {
     let fences: Vec<_> = listed(&operator, 100)
         .await
         .iter()
-        .map(|it| it.fence)
+        .map(|it| only(it).fence)
         .collect();
     let expected: Vec<_> = guards.iter().map(|it| Some(it.fence())).collect();
     assert_eq!(fences, expected);
@@ -129,7 +140,7 @@ async fn work_is_done_under_a_lock(site: Site) {
         // Whoever else was in would read the same now.
         let seen = locks.inspect("orders/a%2Fb/42").await.unwrap().unwrap();
         sum.store(before + 1, Ordering::Relaxed);
-        seen.fence
+        only(&seen).fence
     };
     let by_ann = async {
         for _ in 0..20 {
@@ -166,7 +177,7 @@ async fn work_is_dropped_with_its_lock(site: Site) {
 async fn what_is_done_without_an_answer_is_not_done_again(site: Site) {
     let guard = site.locks.lock("a").acquire().await.unwrap();
     let seen = site.locks.inspect("a").await.unwrap().unwrap();
-    let seen = seen.holder.unwrap();
+    let seen = only(&seen).holder.unwrap();
     site.lost_answers.on();
     let watch = Stopwatch::start();
     let freed = loop {

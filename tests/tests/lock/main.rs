@@ -13,6 +13,7 @@ mod history;
 mod latch;
 mod multi;
 mod network;
+mod operators;
 mod rw;
 mod semaphore;
 mod site;

@@ -1,8 +1,8 @@
 //! What can be typed after `kv locks`.
 
 use super::{Raw, raw};
-use clap::{ArgGroup, Args as Group, Subcommand};
-use kv_lock::{HolderName, LockCursor};
+use clap::{ArgGroup, Args as Group, Subcommand, ValueEnum};
+use kv_lock::{HolderName, LockCursor, LockKind};
 
 #[derive(Debug, Group)]
 pub(crate) struct Locks {
@@ -12,15 +12,19 @@ pub(crate) struct Locks {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum LockVerb {
-    /// List the exclusive locks and elections that are held; with --tenant those of the tenant. On Redis it looks at all keys
-    /// of the database.
+    /// List the locks that are held, and by whom: exclusive ones, elections, read/write locks and semaphores; with --tenant
+    /// those of the tenant. On Redis it looks at all keys of the database.
     Ls(List),
-    /// Print who holds a lock, and for how long.
+    /// Print who holds a lock, as what and for how long, and who waits for it as far as the store knows. Latches and barriers
+    /// are held by nobody.
     Show {
         #[arg(value_parser = raw())]
         lock: Raw,
+        /// Of which kind, if locks of several kinds have this name.
+        #[arg(long)]
+        kind: Option<Kind>,
     },
-    /// Free a lock. Who holds it learns of it at its next renewal, and works on until then.
+    /// Free a lock of one holder or of all. Who held it learns of it at its next renewal, and works on until then.
     Release(Release),
 }
 
@@ -39,10 +43,33 @@ pub(crate) struct List {
 pub(crate) struct Release {
     #[arg(value_parser = raw())]
     pub(crate) lock: Raw,
-    /// Only if this one holds it, as `show` told.
+    /// Only of this one, as `show` told: of one reader among several, of all its permits.
     #[arg(long, group = "whose", value_name = "NAME")]
     pub(crate) holder: Option<HolderName>,
-    /// Whoever holds it by now.
+    /// Of all who hold it by now.
     #[arg(long, group = "whose")]
     pub(crate) whoever: bool,
+    /// Of which kind, if locks of several kinds have this name.
+    #[arg(long, conflicts_with = "holder")]
+    pub(crate) kind: Option<Kind>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Kind {
+    /// Locks that one at a time holds, and elections.
+    Exclusive,
+    /// Read/write locks.
+    Rw,
+    /// Semaphores.
+    Semaphore,
+}
+
+impl From<Kind> for LockKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Exclusive => Self::Exclusive,
+            Kind::Rw => Self::ReadWrite,
+            Kind::Semaphore => Self::Semaphore,
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Names of holders.
 
-use kv_core::{Error, ErrorKind, Result};
+use kv_core::{Error, ErrorKind, Mark, Result};
 use std::{fmt, str::FromStr};
 
 /// The name of one acquisition: no other, of whatever lock or process, has it. It is made of random
@@ -16,6 +16,13 @@ impl HolderName {
         let (name, metadata) = rest.split_at(end);
         let name = str::from_utf8(name).ok()?.parse().ok()?;
         Some((name, &metadata[1..]))
+    }
+
+    /// The record that this name and these metadata were [read from](Self::in_record).
+    pub(crate) fn record(&self, metadata: &[u8]) -> Mark {
+        let mut record = format!("1:{self}:").into_bytes();
+        record.extend(metadata);
+        Mark::from(record)
     }
 }
 
@@ -56,6 +63,7 @@ mod tests {
             let record = names.next(metadata);
             let (name, read) = HolderName::in_record(record.as_bytes()).unwrap();
             assert_eq!(read, metadata);
+            assert_eq!(name.record(read), record);
             assert_eq!(name.to_string().parse::<HolderName>().unwrap(), name);
             assert_ne!(before.replace(name.clone()), Some(name));
         }

@@ -1,147 +1,146 @@
 //! What operators see of locks, and do about them.
 
 mod cursor;
+mod error;
 mod holder;
+mod info;
+mod kind;
+mod seen;
 mod transitions;
 
-pub use self::{cursor::LockCursor, holder::HolderName};
+pub use self::{
+    cursor::LockCursor,
+    error::ControlError,
+    holder::HolderName,
+    info::{ForcedRelease, HolderInfo, LockInfo, LockPage, PermitsInfo, Role, WaiterInfo},
+    kind::LockKind,
+};
 
-use crate::{Fence, LockManager, place::Place, store::PATIENCE};
+use self::{kind::Part, seen::Seen, transitions::Site};
+use crate::{
+    LockManager,
+    latch::What,
+    store::{PATIENCE, Store},
+};
 use bytes::Bytes;
-use kv_core::{Result, ScanFrom};
-use std::time::Duration;
+use kv_core::{Result, ScanFrom, TxnReply};
 
 /// So many keys are looked at for a page, at most.
 const PAGE: u32 = 500;
 
-/// A lock that is held, as the store had it at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LockInfo {
-    /// The name of the lock.
-    pub name: Bytes,
-    /// Who holds it; `None` if the record was not written by this version of the library.
-    pub holder: Option<HolderName>,
-    /// What the holder tells of itself, see [`Lock::metadata`](crate::Lock::metadata). Anybody with
-    /// access to the store can have written it: escape it before it is shown.
-    pub metadata: Bytes,
-    /// The fence of the holder; `None` if the store has lost its record.
-    pub fence: Option<Fence>,
-    /// How long the store keeps others out if it is not renewed: the rest of the lease and the grace.
-    /// `None` if nothing ends it, which is nothing that a lock does.
-    pub left: Option<Duration>,
-}
-
-/// Some of the locks that are held, and where to go on.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct LockPage {
-    /// The locks; can be few, even none, while more follow.
-    pub locks: Vec<LockInfo>,
-    /// Behind what to go on; `None` at the end.
-    pub next: Option<LockCursor>,
-}
-
-/// What became of a release by force.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ForcedRelease {
-    /// It was held, and is free.
-    Released,
-    /// Nobody held it.
-    Free,
-    /// It is held by another than was expected, and was left alone.
-    HeldBy(Box<LockInfo>),
-}
-
-/// For operators. In the context of a tenant all of it is about this tenant's locks only.
+/// For operators. In the context of a tenant all of it is about this tenant's locks only. Locks of
+/// several kinds may have one name; while more than one of them is held, it must be said which is meant.
 ///
 /// ```
 /// # use kv_lock::{ForcedRelease, LockManager};
 /// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> kv_core::Result<()> {
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let kv = kv_core::Kv::builder(kv_memory::MemoryStore::default()).connect().await?;
 /// let locks = LockManager::new(&kv)?;
-/// # let guard = locks.lock("report").metadata("host=a").acquire().await.unwrap();
-/// for held in locks.list(100, None).await?.locks {
-///     println!("{:?} by {:?}, for {:?} yet", held.name, held.metadata, held.left);
+/// # let _ann = locks.rw("report").read().metadata("host=a").acquire().await?;
+/// # let _bob = locks.rw("report").read().metadata("host=b").acquire().await?;
+/// for lock in locks.list(100, None).await?.locks {
+///     for it in &lock.holders {
+///         println!("{:?}: {:?} by {:?}, for {:?} yet", lock.name, it.role, it.metadata, it.left);
+///     }
 /// }
-/// let seen = locks.inspect("report").await?.and_then(|it| it.holder).unwrap();
-/// assert_eq!(locks.force_release_from("report", &seen).await?, ForcedRelease::Released);
-/// # drop(guard);
+/// let report = locks.inspect("report").await?.expect("somebody reads it");
+/// let stuck = report.holders.iter().find(|it| it.metadata == "host=b");
+/// let stuck = stuck.and_then(|it| it.holder.clone()).expect("its name can be read");
+/// assert_eq!(locks.force_release_from("report", &stuck).await?, ForcedRelease::Released);
+/// // The other goes on reading.
+/// assert_eq!(locks.inspect("report").await?.unwrap().holders.len(), 1);
 /// # Ok(())
 /// # }
 /// ```
 impl LockManager {
-    /// Who holds a lock now; `None` if nobody does. One round trip.
+    /// Who holds what has this name now, and who waits for it; `None` if nobody holds it. One round trip, and one
+    /// more for a lock that more than 200 share.
     ///
     /// # Errors
-    /// The store's.
-    pub async fn inspect(&self, name: impl AsRef<[u8]>) -> Result<Option<LockInfo>> {
-        let (name, store) = (name.as_ref(), self.store().for_caller());
-        let txn = transitions::inspect(&Place::of(name)?);
-        let reply = store.commit(txn, PATIENCE).await?;
-        let seen = transitions::inspected(reply)?;
-        Ok(seen.map(|it| it.info(Bytes::copy_from_slice(name))))
+    /// [`ControlError::SeveralKinds`] if locks of several kinds are held under this name: then
+    /// [`inspect_as`](Self::inspect_as) tells of each. [`ControlError::Latch`] and [`ControlError::Barrier`], if
+    /// nothing else has this name; or the store's.
+    pub async fn inspect(&self, name: impl AsRef<[u8]>) -> Result<Option<LockInfo>, ControlError> {
+        self.look(name.as_ref()).await?.only()
     }
 
-    /// Frees a lock, whoever holds it by now: one round trip. Who waits for it is told.
+    /// The same of the lock of this kind.
     ///
-    /// The holder learns of it at its next renewal, within a little more than a third of its lease,
+    /// # Errors
+    /// [`ControlError::OtherKind`] if nobody holds that, but something else of this name; else as
+    /// [`inspect`](Self::inspect).
+    pub async fn inspect_as(
+        &self,
+        kind: LockKind,
+        name: impl AsRef<[u8]>,
+    ) -> Result<Option<LockInfo>, ControlError> {
+        self.look(name.as_ref()).await?.of_kind(kind)
+    }
+
+    /// Frees a lock of all who hold it by now: two round trips. Who waits for it is told.
+    ///
+    /// Each holder learns of it at its next renewal, within a little more than a third of its lease,
     /// as [`LostReason::Taken`](crate::LostReason::Taken); until then it works on beside the next one.
     /// Fences go on rising, so what is written with fences is safe.
     ///
     /// # Errors
-    /// The store's. If its [outcome](kv_core::Error::outcome) is unknown, look before this is done
+    /// As [`inspect`](Self::inspect); where several kinds are held nothing is freed. If the
+    /// [outcome](kv_core::Error::outcome) of an error of the store is unknown, look before this is done
     /// again: it would free the next holder's.
-    pub async fn force_release(&self, name: impl AsRef<[u8]>) -> Result<ForcedRelease> {
-        let txn = transitions::release_any(&Place::of(name.as_ref())?);
-        let reply = self.store().for_caller().commit(txn, PATIENCE).await?;
-        Ok(match reply.applied {
-            true => ForcedRelease::Released,
-            false => ForcedRelease::Free,
-        })
+    pub async fn force_release(
+        &self,
+        name: impl AsRef<[u8]>,
+    ) -> Result<ForcedRelease, ControlError> {
+        let looked = self.look(name.as_ref()).await?;
+        looked.free(looked.only()?).await
     }
 
-    /// Frees a lock if this one holds it, never the next one's: two round trips. Else as
-    /// [`force_release`](Self::force_release), but that it does no harm to do it again.
+    /// The same of the lock of this kind.
     ///
     /// # Errors
-    /// The store's.
+    /// As [`inspect_as`](Self::inspect_as) and [`force_release`](Self::force_release).
+    pub async fn force_release_as(
+        &self,
+        kind: LockKind,
+        name: impl AsRef<[u8]>,
+    ) -> Result<ForcedRelease, ControlError> {
+        let looked = self.look(name.as_ref()).await?;
+        looked.free(looked.of_kind(kind)?).await
+    }
+
+    /// Frees a lock of this holder: of one reader among several, of all its permits of a semaphore. It never takes
+    /// anything from others: two round trips. Else as [`force_release`](Self::force_release), but that it does no
+    /// harm to do it again, and that no kind need be said, since no two holders have the same name.
+    ///
+    /// # Errors
+    /// [`ControlError::Latch`], [`ControlError::Barrier`], or the store's.
     pub async fn force_release_from(
         &self,
         name: impl AsRef<[u8]>,
         holder: &HolderName,
-    ) -> Result<ForcedRelease> {
-        let (name, store) = (name.as_ref(), self.store().for_caller());
-        let place = Place::of(name)?;
-        let reply = store.commit(transitions::inspect(&place), PATIENCE).await?;
-        let Some(seen) = transitions::inspected(reply)? else {
-            return Ok(ForcedRelease::Free);
-        };
-        if seen.holder().as_ref() != Some(holder) {
-            let info = seen.info(Bytes::copy_from_slice(name));
-            return Ok(ForcedRelease::HeldBy(Box::new(info)));
-        }
-        // All of what is stored, which does not change as long as it is this one's.
-        let txn = transitions::release(&place, &seen.mark);
-        let reply = store.commit(txn, PATIENCE).await?;
-        let after = transitions::released(reply)?;
-        Ok(match after {
-            transitions::After::Released => ForcedRelease::Released,
-            transitions::After::Free => ForcedRelease::Free,
-            transitions::After::Held(seen) => {
-                let info = seen.info(Bytes::copy_from_slice(name));
-                ForcedRelease::HeldBy(Box::new(info))
+    ) -> Result<ForcedRelease, ControlError> {
+        let mut looked = self.look(name.as_ref()).await?;
+        if let Some(txn) = looked.free_of(holder)? {
+            if looked.store.commit(txn, PATIENCE).await?.applied {
+                return Ok(ForcedRelease::Released);
             }
+            // It has released it itself.
+            looked = self.look(name.as_ref()).await?;
+        }
+        Ok(match looked.held.is_empty() {
+            true => looked.nobody().map(|()| ForcedRelease::Free)?,
+            false => ForcedRelease::HeldBy(looked.held),
         })
     }
 
-    /// Lists the exclusive locks and the elections that are held, so many at a time: 1 to 500; no read/write
-    /// locks and no semaphores. One that is held throughout comes
-    /// at least once, where a store repeats itself twice.
+    /// Lists the locks of all kinds that are held, from so many keys at a time: 1 to 500. One that the same holder
+    /// holds throughout comes at least once, where a store repeats itself twice. Latches and
+    /// barriers are held by nobody, and not listed.
     ///
     /// It looks at keys: at those of all locks that were held during the last day, since the records
-    /// of their fences are still there, and on Redis at all keys of the database. A page is a call that
+    /// of their fences are still there, of all semaphores that there ever were, and on Redis at all keys of the
+    /// database. A page is a call that
     /// lists keys and one that inspects them: on etcd a few requests, on Redis up to a hundred where few
     /// keys are locks'. It is for people at times, not for programs often.
     ///
@@ -150,21 +149,139 @@ impl LockManager {
     pub async fn list(&self, limit: u32, after: Option<&LockCursor>) -> Result<LockPage> {
         let store = self.store().for_caller();
         let from = after.map_or(ScanFrom::Start, |it| ScanFrom::Cursor(it.0.clone()));
-        let page = store.scan(Place::ALL, from, limit.clamp(1, PAGE)).await?;
-        let names: Vec<_> = page.keys.iter().filter_map(Place::name_of).collect();
-        let mut txns = Vec::with_capacity(names.len());
-        for name in &names {
-            txns.push(transitions::inspect(&Place::of(name)?));
+        let limit = limit.clamp(1, PAGE);
+        let page = store.scan(LockKind::prefixes(), from, limit).await?;
+        let mut sites = Vec::with_capacity(page.keys.len());
+        for (part, name) in page.keys.iter().filter_map(Part::of) {
+            sites.push((part, Site::of(part.kind(), &name)?, name));
         }
-        let mut locks = Vec::with_capacity(names.len());
-        if !txns.is_empty() {
+        let mut locks = Vec::with_capacity(sites.len());
+        if !sites.is_empty() {
+            let txns = sites.iter().map(|(_, site, _)| site.look()).collect();
             let replies = store.commit_all(txns, PATIENCE).await?;
-            for (name, reply) in names.into_iter().zip(replies) {
-                let seen = transitions::inspected(reply?)?;
-                locks.extend(seen.map(|it| it.info(name.into())));
+            for ((part, site, name), reply) in sites.into_iter().zip(replies) {
+                let held = Seen::of(&site, &name, reply?)?.held();
+                locks.extend(held.filter(|it| is_found_by(part, it)));
             }
         }
         let next = page.next.map(LockCursor);
         Ok(LockPage { locks, next })
     }
+
+    async fn look(&self, name: &[u8]) -> Result<Looked> {
+        let store = self.store().for_caller();
+        let (mut sites, mut txns) = (Vec::new(), Vec::new());
+        for kind in LockKind::ALL {
+            let site = Site::of(kind, name)?;
+            txns.push(site.look());
+            sites.push(site);
+        }
+        for what in [What::Latch, What::Enter] {
+            txns.push(transitions::meeting(what, name)?);
+        }
+        let mut replies = store.commit_all(txns, PATIENCE).await?.into_iter();
+        let mut held = Vec::new();
+        for (site, reply) in sites.iter().zip(replies.by_ref()) {
+            let mut seen = Seen::of(site, name, reply?)?;
+            if let (true, Some(key)) = (seen.is_cut(), site.members()) {
+                seen.complete(store.members(key).await?);
+            }
+            held.extend(seen.held());
+        }
+        let mut is_there = || replies.next().map_or(Ok(false), is_marked);
+        Ok(Looked {
+            name: Bytes::copy_from_slice(name),
+            held,
+            is_latch: is_there()?,
+            is_barrier: is_there()?,
+            store,
+        })
+    }
+}
+
+/// All that has one name.
+struct Looked {
+    name: Bytes,
+    /// The locks, at most one of a kind.
+    held: Vec<LockInfo>,
+    is_latch: bool,
+    is_barrier: bool,
+    store: Store,
+}
+
+impl Looked {
+    fn only(&self) -> Result<Option<LockInfo>, ControlError> {
+        match &self.held[..] {
+            [] => self.nobody().map(|()| None),
+            [held] => Ok(Some(held.clone())),
+            _ => Err(ControlError::SeveralKinds {
+                name: self.name.clone(),
+                found: self.kinds(),
+            }),
+        }
+    }
+
+    fn of_kind(&self, asked: LockKind) -> Result<Option<LockInfo>, ControlError> {
+        match self.held.iter().find(|it| it.kind == asked) {
+            Some(held) => Ok(Some(held.clone())),
+            None if self.held.is_empty() => self.nobody().map(|()| None),
+            None => Err(ControlError::OtherKind {
+                name: self.name.clone(),
+                asked,
+                found: self.kinds(),
+            }),
+        }
+    }
+
+    /// Nobody holds anything, which is an error if nobody ever can.
+    fn nobody(&self) -> Result<(), ControlError> {
+        let name = self.name.clone();
+        match (self.is_latch, self.is_barrier) {
+            (true, _) => Err(ControlError::Latch { name }),
+            (_, true) => Err(ControlError::Barrier { name }),
+            _ => Ok(()),
+        }
+    }
+
+    async fn free(&self, held: Option<LockInfo>) -> Result<ForcedRelease, ControlError> {
+        let Some(held) = held else {
+            return Ok(ForcedRelease::Free);
+        };
+        let site = Site::of(held.kind, &self.name)?;
+        let reply = self.store.commit(site.free(), PATIENCE).await?;
+        Ok(match site.is_freed(reply)? {
+            true => ForcedRelease::Released,
+            false => ForcedRelease::Free,
+        })
+    }
+
+    /// What frees it of this one, if this one holds it.
+    fn free_of(&self, holder: &HolderName) -> Result<Option<kv_core::Txn>> {
+        for held in &self.held {
+            let mut holders = held.holders.iter();
+            let found = holders.find(|it| it.holder.as_ref() == Some(holder));
+            if let Some(found) = found {
+                return Ok(Site::of(held.kind, &self.name)?.free_of(found));
+            }
+        }
+        Ok(None)
+    }
+
+    fn kinds(&self) -> Vec<LockKind> {
+        self.held.iter().map(|it| it.kind).collect()
+    }
+}
+
+/// A read/write lock may have two keys; it is told by that of those who hold it.
+fn is_found_by(part: Part, held: &LockInfo) -> bool {
+    let is_written = held.holders.iter().any(|it| it.role == Role::Writer);
+    match part {
+        Part::Holder | Part::Permits => true,
+        Part::Writer => is_written,
+        Part::Readers => !is_written,
+    }
+}
+
+fn is_marked(reply: Result<TxnReply>) -> Result<bool> {
+    Ok(reply?.mark(0)?.is_some())
 }

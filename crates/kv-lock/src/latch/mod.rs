@@ -253,19 +253,25 @@ impl Latch {
                 "a latch needs at least one participant",
             ));
         }
-        let (group, part) = match self.what {
+        let place = Place::of(self.what, &self.name)?;
+        Ok((self.store.for_caller(), place))
+    }
+}
+
+impl Place {
+    pub(crate) fn of(what: What, name: &[u8]) -> Result<Self> {
+        let (group, part) = match what {
             What::Latch => ("latch", ""),
             What::Enter => ("barrier", ":enter"),
             What::Leave => ("barrier", ":leave"),
         };
-        let group = place::group(group, &self.name)?;
+        let group = place::group(group, name)?;
         let key = |name| group.key(format!("{part}:{name}"));
-        let place = Place {
+        Ok(Self {
             count: key("count"),
             arrived: key("arrived"),
             arrivals: key("arrivals"),
-        };
-        Ok((self.store.for_caller(), place))
+        })
     }
 }
 

@@ -29,7 +29,7 @@ fn exactly<const N: usize>(replies: Vec<TxnReply>) -> Result<[TxnReply; N]> {
 }
 
 /// Deadlines that are still to come.
-fn live() -> RelativeRange {
+pub(crate) fn live() -> RelativeRange {
     RelativeRange::above(RelativeScore::NOW)
 }
 
@@ -85,7 +85,7 @@ fn until_first(reply: &TxnReply, deadlines: &[ScoredMember]) -> TimeToLive {
 }
 
 /// Scores that are deadlines are microseconds.
-fn left(now: Timestamp, deadline: Score) -> Duration {
+pub(crate) fn left(now: Timestamp, deadline: Score) -> Duration {
     let micros = deadline.get() - Score::from(now).get();
     Duration::try_from_secs_f64(micros / 1e6).unwrap_or_default()
 }

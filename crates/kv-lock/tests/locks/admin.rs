@@ -2,7 +2,9 @@
 
 use crate::{ON_STORE, SECOND, Site, settle};
 use kv_core::{Context, ErrorKind, Kv};
-use kv_lock::{ForcedRelease, HolderName, LockInfo, LockManager, LostReason};
+use kv_lock::{
+    ForcedRelease, HolderInfo, HolderName, LockInfo, LockKind, LockManager, LostReason, Role,
+};
 use kv_wrappers::{KeyResolver, KeySettings};
 use std::sync::atomic::Ordering;
 
@@ -21,9 +23,11 @@ async fn an_inspection_tells_who_holds_it() {
     site.clock.advance(SECOND);
     let other = site.process().await;
     let seen = other.inspect("a").await.unwrap().unwrap();
+    assert_eq!((&*seen.name, seen.kind), (&b"a"[..], LockKind::Exclusive));
+    let seen = only(&seen);
     assert_eq!(
-        (&*seen.name, &*seen.metadata),
-        (&b"a"[..], &b"host=a:1"[..])
+        (&*seen.metadata, seen.role),
+        (&b"host=a:1"[..], Role::Owner)
     );
     assert_eq!(seen.fence, Some(guard.fence()));
     assert_eq!(seen.left, Some(ON_STORE - SECOND));
@@ -31,8 +35,8 @@ async fn an_inspection_tells_who_holds_it() {
     assert_eq!(other.inspect("a").await.unwrap(), None);
     let next = locks.lock("a").acquire().await.unwrap();
     let again = other.inspect("a").await.unwrap().unwrap();
-    assert_ne!(again.holder, seen.holder);
-    assert_eq!(again.fence, Some(next.fence()));
+    assert_ne!(only(&again).holder, seen.holder);
+    assert_eq!(only(&again).fence, Some(next.fence()));
 }
 
 #[tokio::test]
@@ -61,7 +65,7 @@ async fn who_is_released_by_force_learns_of_it_and_fences_rise() {
     drop(guard);
     settle().await;
     let held = operator.inspect("a").await.unwrap().unwrap();
-    assert_eq!(held.fence, Some(next.fence()));
+    assert_eq!(only(&held).fence, Some(next.fence()));
 }
 
 #[tokio::test]
@@ -70,15 +74,16 @@ async fn the_next_holder_is_spared() {
     let (ann, operator) = (site.process().await, site.process().await);
     let first = ann.lock("a").acquire().await.unwrap();
     let seen = operator.inspect("a").await.unwrap().unwrap();
-    let seen = seen.holder.unwrap();
+    let seen = only(&seen).holder.unwrap();
     first.release().await;
     let forced = operator.force_release_from("a", &seen).await.unwrap();
     assert_eq!(forced, ForcedRelease::Free);
     let second = ann.lock("a").metadata("second").acquire().await.unwrap();
     let forced = operator.force_release_from("a", &seen).await.unwrap();
-    let ForcedRelease::HeldBy(other) = forced else {
+    let ForcedRelease::HeldBy(others) = forced else {
         panic!("{forced:?}");
     };
+    let other = only(&others[0]);
     assert_eq!(&*other.metadata, b"second");
     site.pass(4 * SECOND).await;
     second.check().unwrap();
@@ -94,15 +99,21 @@ async fn a_record_of_others_is_shown_and_freed() {
     let site = Site::new();
     let (locks, kv) = (site.process().await, site.kv().await);
     kv.set("{lock:a}:holder", "somebody").await.unwrap();
-    let seen = locks.inspect("a").await.unwrap().unwrap();
+    let seen = only(&locks.inspect("a").await.unwrap().unwrap());
     assert_eq!((seen.holder, seen.fence, seen.left), (None, None, None));
     let forced = locks.force_release("a").await.unwrap();
     assert_eq!(forced, ForcedRelease::Released);
     assert!(locks.lock("a").try_acquire().await.unwrap().is_some());
 }
 
+/// Who holds a lock that one holds.
+pub(crate) fn only(lock: &LockInfo) -> HolderInfo {
+    assert_eq!(lock.holders.len(), 1, "{lock:?}");
+    lock.holders[0].clone()
+}
+
 /// All locks, with pages of so many keys.
-async fn listed(locks: &LockManager, limit: u32) -> Vec<LockInfo> {
+pub(crate) async fn listed(locks: &LockManager, limit: u32) -> Vec<LockInfo> {
     let (mut found, mut after) = (Vec::new(), None);
     loop {
         let page = locks.list(limit, after.as_ref()).await.unwrap();
@@ -138,7 +149,8 @@ async fn those_that_are_held_are_listed_page_by_page() {
         assert_eq!(found, names, "{limit}");
     }
     let fences: Vec<_> = guards.iter().map(|it| Some(it.fence())).collect();
-    let told: Vec<_> = listed(&locks, 9).await.iter().map(|it| it.fence).collect();
+    let told = listed(&locks, 9).await;
+    let told: Vec<_> = told.iter().map(|it| only(it).fence).collect();
     assert_eq!(told, fences);
     let error = locks.list(1, Some(&"AAAA".parse().unwrap())).await;
     assert_eq!(error.unwrap_err().kind(), ErrorKind::InvalidArgument);
@@ -169,7 +181,7 @@ async fn a_tenant_sees_and_frees_its_own() {
         assert_eq!(found.len(), count, "{name}");
     }
     let seen = tenant("ann").scope(locks.inspect("a")).await.unwrap();
-    assert_eq!(seen.unwrap().fence, Some(ann.fence()));
+    assert_eq!(only(&seen.unwrap()).fence, Some(ann.fence()));
     let forced = tenant("bob").scope(locks.force_release("a")).await.unwrap();
     assert_eq!(forced, ForcedRelease::Released);
     let forced = tenant("cyd").scope(locks.force_release("a")).await.unwrap();

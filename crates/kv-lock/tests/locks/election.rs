@@ -61,7 +61,7 @@ async fn who_leads_for_days_has_the_same_term() {
     }
     assert_eq!(ann.leader().await.unwrap().unwrap().term, leads.fence());
     let shown = site.process().await.inspect("a").await.unwrap().unwrap();
-    assert_eq!(shown.fence, Some(leads.fence()));
+    assert_eq!(shown.last_fence, Some(leads.fence()));
 }
 
 #[tokio::test]

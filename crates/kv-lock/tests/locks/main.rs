@@ -4,10 +4,12 @@
 mod admin;
 mod asleep;
 mod cancel;
+mod control;
 mod election;
 mod fair;
 mod fenced;
 mod held;
+mod kinds;
 mod latch;
 mod lost;
 mod multi;

@@ -136,7 +136,7 @@ async fn names_are_made_of_values() {
     let lock = orders.with(&[("id", &42), ("tenant", &"a/b")]).unwrap();
     let inspected = async |fence| {
         let seen = locks.inspect("orders/a%2Fb/42").await.unwrap().unwrap();
-        assert_eq!(seen.fence, Some(fence));
+        assert_eq!(seen.last_fence, Some(fence));
     };
     lock.wait(SECOND).run_with_fence(inspected).await.unwrap();
     let refused = orders.with(&[("id", &42)]).unwrap_err();

@@ -1,5 +1,25 @@
 //! `kv locks`.
 
+macro_rules! on_each_server {
+    ($($name:ident)*) => {
+        mod redis {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(super::Site::redis().await).await;
+            })*
+        }
+
+        mod etcd {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(super::Site::etcd().await).await;
+            })*
+        }
+    };
+}
+
+mod kinds;
+
 use super::{Answer, kv_at};
 use kv_cli::Exit;
 use kv_core::Kv;
@@ -64,10 +84,29 @@ impl Site {
         (answer.exit, answer.out)
     }
 
+    /// The name under which this one holds it.
+    async fn holder(&self, lock: &str, metadata: &str) -> String {
+        let shown = &self.json(&format!("show {lock}")).await[0];
+        let mut holders = shown["holders"].as_array().unwrap().iter();
+        let found = holders.find(|it| it["metadata"] == metadata).unwrap();
+        found["holder"].as_str().unwrap().to_owned()
+    }
+
+    async fn shows_nobody(&self, lock: &str) {
+        let answer = self.kv(&format!("show {lock}")).await;
+        assert_eq!((answer.exit, &*answer.out), (Exit::Absent, ""));
+        assert_eq!(
+            answer.err.trim_end(),
+            NOBODY.replace(" a;", &format!(" {lock};"))
+        );
+    }
+
     async fn json(&self, args: &str) -> Vec<Json> {
         self.kv(&format!("{args} --json")).await.json()
     }
 }
+
+const NOBODY: &str = "nobody holds a; `kv locks ls` tells what is held";
 
 fn nothing() -> (Exit, String) {
     (Exit::Absent, String::new())
@@ -94,9 +133,10 @@ async fn locks_are_listed_page_by_page(site: Site) {
     assert_eq!(names(&whole), expected);
     let fences: Vec<_> = guards.iter().map(|it| it.fence().get()).collect();
     for row in &whole {
-        assert!(fences.contains(&row["fence"].as_u64().unwrap()), "{row}");
+        let holder = &row["holders"][0];
+        assert!(fences.contains(&holder["fence"].as_u64().unwrap()), "{row}");
         // The rest of the lease and of the grace.
-        let left = row["left_ms"].as_u64().unwrap();
+        let left = holder["left_ms"].as_u64().unwrap();
         assert!((1..=18_000).contains(&left), "{row}");
     }
     let (mut after, mut paged) = (String::new(), Vec::new());
@@ -122,10 +162,15 @@ async fn locks_are_listed_page_by_page(site: Site) {
 }
 
 async fn a_lock_is_shown(site: Site) {
-    assert_eq!(site.told("show a").await, nothing());
+    site.shows_nobody("a").await;
     let guard = site.hold("a", "host=a").await;
     let shown = &site.json("show a").await[0];
-    assert_eq!(shown["metadata"], "host=a");
+    assert_eq!(shown["kind"], "exclusive");
+    let shown = &shown["holders"][0];
+    assert_eq!(
+        (&shown["metadata"], &shown["as"]),
+        (&json!("host=a"), &json!("owner"))
+    );
     assert_eq!(shown["fence"], guard.fence().get());
     let (exit, text) = site.told("show a").await;
     assert_eq!(exit, Exit::Found);
@@ -137,7 +182,9 @@ async fn a_lock_is_shown(site: Site) {
     let fence = guard.fence().to_string();
     for (name, what) in [
         ("lock", "a"),
+        ("kind", "exclusive"),
         ("holder", holder),
+        ("as", "owner"),
         ("metadata", "host=a"),
         ("fence", &*fence),
         ("ends in", "s"),
@@ -145,16 +192,15 @@ async fn a_lock_is_shown(site: Site) {
         assert!(says(name, what), "{name}: {text}");
     }
     guard.release().await;
-    assert_eq!(site.told("show a").await, nothing());
+    site.shows_nobody("a").await;
     assert!(site.json("show a").await.is_empty());
 }
 
 async fn a_lock_is_freed_for_whom_one_means(site: Site) {
-    let free = (Exit::Absent, "nobody holds it\n".to_owned());
+    let free = (Exit::Absent, format!("{NOBODY}\n"));
     assert_eq!(site.told("release a --whoever").await, free);
     let first = site.hold("a", "").await;
-    let holder = site.json("show a").await[0]["holder"].clone();
-    let expected = format!("release a --holder {}", holder.as_str().unwrap());
+    let expected = format!("release a --holder {}", site.holder("a", "").await);
     first.release().await;
     assert_eq!(site.told(&expected).await, free);
     let second = site.hold("a", "second").await;
@@ -168,16 +214,17 @@ async fn a_lock_is_freed_for_whom_one_means(site: Site) {
     );
     let refused = &site.json(&expected).await[0];
     assert_eq!(refused["released"], false);
-    assert_eq!(refused["held_by"]["metadata"], "second");
-    let holder = refused["held_by"]["holder"].as_str().unwrap();
+    let holder = &refused["held_by"][0]["holders"][0];
+    assert_eq!(holder["metadata"], "second");
+    let holder = holder["holder"].as_str().unwrap();
     let released = site.json(&format!("release a --holder {holder}")).await;
-    let expected = json!({"lock": "a", "released": true, "held_by": null});
+    let expected = json!({"lock": "a", "released": true, "held_by": []});
     assert_eq!(released, [expected]);
     let third = site.locks.lock("a").try_acquire().await.unwrap().unwrap();
     assert!(third.fence() > second.fence());
     let released = (Exit::Found, "released\n".to_owned());
     assert_eq!(site.told("release a --whoever").await, released);
-    assert_eq!(site.told("show a").await, nothing());
+    site.shows_nobody("a").await;
 }
 
 async fn what_is_meant_must_be_said(site: Site) {
@@ -186,6 +233,8 @@ async fn what_is_meant_must_be_said(site: Site) {
         "release a",
         "release a --holder x",
         "release a --whoever --holder 000000000000000000000000000000000",
+        "release a --whoever --kind latch",
+        "release a --holder 000000000000000000000000000000000 --kind rw",
         "ls --limit 0",
         "ls --after =",
         "ls --after AAAA",
@@ -195,7 +244,8 @@ async fn what_is_meant_must_be_said(site: Site) {
         assert_eq!((answer.exit, &*answer.out), (Exit::Failed, ""), "{wrong}");
         assert!(answer.err.contains("error"), "{wrong}: {}", answer.err);
     }
-    assert_eq!(site.json("show a").await[0]["fence"], guard.fence().get());
+    let shown = &site.json("show a").await[0];
+    assert_eq!(shown["holders"][0]["fence"], guard.fence().get());
 }
 
 /// A configuration with two stores: one has the locks, with tenants in its keys.
@@ -221,10 +271,13 @@ async fn the_section_names_the_store_and_tenants_are_apart() {
     let kv = factory.open("locks").await.unwrap();
     let locks = LockManager::new(&kv).unwrap();
     let tenant = |name: &str| kv_core::Context::tenant(name.to_owned());
-    let _ann = tenant("ann")
-        .scope(locks.lock("a").acquire())
-        .await
-        .unwrap();
+    let hold = async {
+        let lock = locks.lock("a").acquire().await.unwrap();
+        let reader = locks.rw("r").read().acquire().await.unwrap();
+        let permits = locks.semaphore("s", 2).acquire(1).await.unwrap();
+        (lock, reader, permits)
+    };
+    let _ann = tenant("ann").scope(hold).await;
     let run = async |args: &str| {
         let path = path.to_str().unwrap();
         let args = args.split_whitespace();
@@ -242,36 +295,21 @@ async fn the_section_names_the_store_and_tenants_are_apart() {
     };
     let (exit, out, _) = run("ls --tenant ann").await;
     assert_eq!(exit, Exit::Found);
-    assert_eq!(out.lines().count(), 1, "{out}");
-    for other in [
-        "ls --tenant bob",
-        "show a --tenant bob",
-        "release a --whoever --tenant bob",
-    ] {
-        assert_eq!(run(other).await.0, Exit::Absent, "{other}");
+    assert_eq!(out.lines().count(), 3, "{out}");
+    assert_eq!(run("ls --tenant bob").await.0, Exit::Absent);
+    for lock in ["a", "r", "s"] {
+        for other in ["show", "release --whoever"] {
+            let other = format!("{other} {lock} --tenant bob");
+            assert_eq!(run(&other).await.0, Exit::Absent, "{other}");
+        }
     }
     let (exit, _, err) = run("show a").await;
     assert_eq!(exit, Exit::Failed);
     assert!(err.contains("--tenant"), "{err}");
-    assert_eq!(run("release a --whoever --tenant ann").await.0, Exit::Found);
-}
-
-macro_rules! on_each_server {
-    ($($name:ident)*) => {
-        mod redis {
-            $(#[tokio::test]
-            async fn $name() {
-                super::$name(super::Site::redis().await).await;
-            })*
-        }
-
-        mod etcd {
-            $(#[tokio::test]
-            async fn $name() {
-                super::$name(super::Site::etcd().await).await;
-            })*
-        }
-    };
+    for lock in ["a", "r", "s"] {
+        let released = run(&format!("release {lock} --whoever --tenant ann")).await;
+        assert_eq!(released.0, Exit::Found, "{lock}");
+    }
 }
 
 on_each_server! {
