@@ -124,6 +124,7 @@ async fn what_a_writer_writes_that_was_freed_is_refused() {
     let freed = operator.force_release_from("a", &holder).await.unwrap();
     assert_eq!(freed, ForcedRelease::Released);
     settle().await;
+    assert!(waits.is_finished());
     let second = waits.await.unwrap().unwrap();
     second.fenced_put("resource", "new").await.unwrap();
     // It does not know yet.
