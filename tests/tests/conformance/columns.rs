@@ -6,6 +6,7 @@ use kv_core::{Kv, KvBuilder, Result, Store};
 use kv_etcd::{EtcdConfig, EtcdStore};
 use kv_memory::{MemoryConfig, MemoryStore};
 use kv_redis::{RedisConfig, RedisStore};
+use kv_tests::patience::PATIENCE;
 use std::time::Duration;
 
 /// Every case has a store of its own, which all of the case's handles share.
@@ -29,13 +30,15 @@ pub(crate) fn memory(stack: &Stack) -> Fixture {
         }),
     };
     // It looks at the clock whenever it is asked, so no key may be late.
-    fixture.settings(settings.slack(Duration::ZERO))
+    let settings = settings.slack(Duration::ZERO);
+    fixture.settings(settings.case_deadline(CASE_DEADLINE))
 }
 
 pub(crate) fn redis(column: &str, stack: &Stack, url: &str) -> Fixture {
     let mut config = RedisConfig::from_url(url);
     // What a busy machine does to deadlines is another test's matter.
-    config.response_timeout = Duration::from_secs(10);
+    config.connect_timeout = PATIENCE;
+    config.response_timeout = PATIENCE;
     if matches!(stack.limits, Limits::Low) {
         config.max_key_bytes = LOW_KEY.get();
         config.max_value_bytes = LOW_VALUE.get();
@@ -44,7 +47,7 @@ pub(crate) fn redis(column: &str, stack: &Stack, url: &str) -> Fixture {
     // Redis reads its clock once per turn of its loop.
     let settings = stack.settings.clone().slack(Duration::from_millis(50));
     let fixture = of_server(column, stack, move || RedisStore::new(config.clone()));
-    fixture.settings(settings)
+    fixture.settings(settings.case_deadline(CASE_DEADLINE))
 }
 
 /// Below a root of its own, so that one server does for all runs.
@@ -53,8 +56,10 @@ pub(crate) fn etcd(column: &str, stack: &Stack, url: &str) -> Fixture {
     let root = || Some(format!("conformance-{:016x}/", fastrand::u64(..)));
     config.root = root();
     // What a busy machine does to deadlines is another test's matter.
-    config.response_timeout = Duration::from_secs(10);
-    config.conflict_timeout = Duration::from_secs(30);
+    config.connect_timeout = PATIENCE;
+    config.response_timeout = PATIENCE;
+    // Where many write to one key, a slow machine lets each through late.
+    config.conflict_timeout = CASE_DEADLINE / 2;
     // There is one clock here.
     config.max_clock_skew = Duration::ZERO;
     if matches!(stack.limits, Limits::Low) {
@@ -67,8 +72,7 @@ pub(crate) fn etcd(column: &str, stack: &Stack, url: &str) -> Fixture {
     let settings = settings
         .slack(Duration::from_millis(50))
         .held_slack(HELD)
-        // Where writers meet, etcd takes more exchanges, and each writes to its log.
-        .case_deadline(Duration::from_secs(180));
+        .case_deadline(CASE_DEADLINE);
     let handles = stack.handles;
     let fixture = of_server(column, stack, move || {
         let mut config = config.clone();
@@ -83,7 +87,11 @@ pub(crate) fn etcd(column: &str, stack: &Stack, url: &str) -> Fixture {
 
 /// How late a lease may be: a bucket of two seconds, full seconds twice, and the half a second in which
 /// etcd looks for what has ended; the rest is for a busy machine.
-const HELD: Duration = Duration::from_secs(6);
+const HELD: Duration = Duration::from_secs(30);
+
+/// For a case that hangs, not for one on a busy machine: where writers meet, etcd takes more exchanges,
+/// and each writes to its log.
+const CASE_DEADLINE: Duration = Duration::from_secs(600);
 
 fn of_server<S: Store>(
     column: &str,

@@ -7,50 +7,53 @@ use kv_core::{Event, Events, Key, Kv, Value, Watch};
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// How long an event may take. It is told at once; what is waited for here is a busy machine.
-const HEARD: Duration = Duration::from_secs(10);
-
 /// A stream of changes, and the handle on which it was opened.
 pub(crate) struct Listener {
     kv: Kv,
     events: Events,
+    patience: Duration,
 }
 
 impl Bench {
     /// Starts to listen.
     pub(crate) async fn listen(&self, watch: Watch) -> Verdict<Listener> {
-        Listener::new(&self.kv, watch).await
+        self.listen_on(&self.kv, watch).await
+    }
+
+    /// Starts to listen through this handle.
+    pub(crate) async fn listen_on(&self, kv: &Kv, watch: Watch) -> Verdict<Listener> {
+        let events = kv.watch(watch).await?;
+        Ok(Listener {
+            kv: kv.clone(),
+            events,
+            patience: self.patience(),
+        })
     }
 }
 
 impl Listener {
-    /// Starts to listen through this handle.
-    pub(crate) async fn new(kv: &Kv, watch: Watch) -> Verdict<Self> {
-        let events = kv.watch(watch).await?;
-        Ok(Self {
-            kv: kv.clone(),
-            events,
-        })
-    }
-
     /// The next event, whatever it is.
     pub(crate) async fn next(&mut self) -> Verdict<Event> {
-        match timeout(HEARD, self.events.next()).await {
+        let patience = self.patience;
+        match timeout(patience, self.events.next()).await {
             Ok(Some(event)) => Ok(event?),
             Ok(None) => Err(Failure::new("the stream ended")),
-            Err(_) => Err(Failure::new(format!("nothing was told within {HEARD:?}"))),
+            Err(_) => Err(Failure::new(format!(
+                "nothing was told within {patience:?}"
+            ))),
         }
     }
 
     /// The end of the stream: its error, if it has one.
     pub(crate) async fn end(&mut self) -> Verdict<Vec<kv_core::Error>> {
+        let patience = self.patience;
         let mut errors = Vec::new();
         loop {
-            match timeout(HEARD, self.events.next()).await {
+            match timeout(patience, self.events.next()).await {
                 Ok(Some(Ok(_))) => {}
                 Ok(Some(Err(error))) => errors.push(error),
                 Ok(None) => return Ok(errors),
-                Err(_) => return Err(Failure::new(format!("no end within {HEARD:?}"))),
+                Err(_) => return Err(Failure::new(format!("no end within {patience:?}"))),
             }
         }
     }
@@ -77,19 +80,20 @@ impl Listener {
 
     /// Waits until all of this is told, in whatever order. Other events are passed over.
     pub(crate) async fn hears_all(&mut self, what: &str, news: &[(&Key, Told<'_>)]) -> Verdict {
-        let deadline = tokio::time::Instant::now() + HEARD;
+        let patience = self.patience;
+        let deadline = tokio::time::Instant::now() + patience;
         let mut open = news.to_vec();
         while let Some(&(key, told)) = open.first() {
             ensure!(
                 tokio::time::Instant::now() < deadline,
-                "{what}: `{key}` was not told to be {told:?} within {HEARD:?}"
+                "{what}: `{key}` was not told to be {told:?} within {patience:?}"
             );
-            let event = match timeout(HEARD, self.events.next()).await {
+            let event = match timeout(patience, self.events.next()).await {
                 Ok(Some(event)) => event?,
                 Ok(None) => return Err(Failure::new(format!("{what}: the stream ended"))),
                 Err(_) => {
                     return Err(Failure::new(format!(
-                        "{what}: nothing was told within {HEARD:?}"
+                        "{what}: nothing was told within {patience:?}"
                     )));
                 }
             };

@@ -64,15 +64,22 @@ impl Bench {
             .await
     }
 
-    /// Looks until something holds, for at most this long.
+    /// How long a case waits for what must come, whatever the machine does meanwhile. How soon it comes
+    /// is a benchmark's matter.
+    pub(crate) fn patience(&self) -> Duration {
+        self.settings().case_deadline / 3
+    }
+
+    /// Looks until something holds that must come to hold.
     ///
     /// # Errors
     /// A failure if it does not come to hold, or the look's own.
-    pub async fn eventually<F, Fut>(&self, what: &str, within: Duration, mut look: F) -> Verdict
+    pub async fn eventually<F, Fut>(&self, what: &str, mut look: F) -> Verdict
     where
         F: FnMut() -> Fut,
         Fut: Future<Output = Verdict<bool>>,
     {
+        let within = self.patience();
         let watch = Stopwatch::start();
         loop {
             let late = watch.elapsed() > within;

@@ -216,7 +216,8 @@ async fn ttl_if_created(b: Bench) -> Verdict {
     ensure_eq!(first, 5, "the first sum");
     let sums = parking_lot::Mutex::new(first);
     let counting = || async {
-        let sum = kv.increment_with(&quick, 5, ttl).await?;
+        // If it is created anew, then with a deadline that is there when we look, however late.
+        let sum = kv.increment_with(&quick, 5, LONG).await?;
         let goes_on = sum == *sums.lock() + 5;
         ensure!(
             goes_on || sum == 5,
@@ -230,8 +231,8 @@ async fn ttl_if_created(b: Bench) -> Verdict {
         .await?;
     let left = b.left(&quick).await?;
     ensure!(
-        left <= ttl,
-        "the second counter has {left:?} left of {ttl:?}"
+        left <= LONG && left > LONG / 2,
+        "the second counter has {left:?} left of {LONG:?}"
     );
     Ok(())
 }

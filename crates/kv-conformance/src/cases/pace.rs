@@ -8,7 +8,7 @@ use crate::{
     bench::{Bench, pause},
     failure::{Verdict, ensure, ensure_eq},
 };
-use kv_core::{LimitState, Rule, StateWrite, Stopwatch, Throttle, Timestamp};
+use kv_core::{LimitState, Rule, StateWrite, Throttle, Timestamp};
 use std::time::Duration;
 
 cases! {
@@ -72,16 +72,24 @@ impl Model {
     }
 }
 
-/// This span, or longer where fewer than some twenty calls fit.
-async fn at_pace(b: &Bench, span: Duration) -> Verdict<Duration> {
-    let request = one(&b.key("paced"), slow(9)?);
-    let watch = Stopwatch::start();
-    for _ in 0..3 {
-        b.kv.throttle(request.clone()).await?;
+/// Follows a rule for some of its spans, until it both allowed more than its burst and denied; where too
+/// few calls fit, with longer spans. The model of the last one.
+async fn at_pace(
+    b: &Bench,
+    spans: u32,
+    span: Duration,
+    rule: fn(Duration) -> kv_core::Result<Rule>,
+) -> Verdict<Model> {
+    let mut span = span;
+    loop {
+        let key = b.key(format!("paced:{}", span.as_millis()));
+        let mut model = Model::new(one(&key, rule(span)?));
+        let (allowed, denied) = model.follow(b, span * spans).await?;
+        if allowed > 5 && denied > 0 {
+            return Ok(model);
+        }
+        span *= 2;
     }
-    // Rules take whole microseconds, and a pace of milliseconds does.
-    let millis = u64::try_from(watch.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Ok(span.max(Duration::from_millis(millis.saturating_mul(7))))
 }
 
 async fn burst_and_pace(b: Bench) -> Verdict {
@@ -110,15 +118,8 @@ async fn burst_and_pace(b: Bench) -> Verdict {
     );
 
     // 3 in 100 ms do not divide evenly.
-    let span = at_pace(&b, Duration::from_millis(100)).await?;
-    let rule = Rule::gcra(3, span, 2)?;
-    let mut model = Model::new(one(&b.key("quick"), rule));
-    let (allowed, denied) = model.follow(&b, span * 4).await?;
-    ensure!(
-        allowed > 3 && denied > 0,
-        "{allowed} allowed and {denied} denied in {:?} at 3 in {span:?}",
-        span * 4
-    );
+    let quick = |span| Rule::gcra(3, span, 2);
+    let mut model = at_pace(&b, 4, Duration::from_millis(100), quick).await?;
     let promised = loop {
         let answer = model.ask(&b).await?;
         if !answer.allowed {
@@ -131,24 +132,13 @@ async fn burst_and_pace(b: Bench) -> Verdict {
 }
 
 async fn fixed_window(b: Bench) -> Verdict {
-    let length = at_pace(&b, Duration::from_millis(150)).await?;
-    let mut model = Model::new(one(&b.key("a"), Rule::fixed(5, length)?));
-    let (allowed, denied) = model.follow(&b, length * 3).await?;
-    ensure!(
-        allowed > 5 && denied > 0,
-        "{allowed} allowed and {denied} denied in three windows of 5"
-    );
+    let rule = |length| Rule::fixed(5, length);
+    at_pace(&b, 3, Duration::from_millis(150), rule).await?;
     Ok(())
 }
 
 async fn sliding_counter(b: Bench) -> Verdict {
-    let length = at_pace(&b, Duration::from_millis(150)).await?;
-    let rule = Rule::sliding_counter(5, length)?;
-    let mut model = Model::new(one(&b.key("a"), rule));
-    let (allowed, denied) = model.follow(&b, length * 4).await?;
-    ensure!(
-        allowed > 5 && denied > 0,
-        "{allowed} allowed and {denied} denied in four windows of 5"
-    );
+    let rule = |length| Rule::sliding_counter(5, length);
+    at_pace(&b, 4, Duration::from_millis(150), rule).await?;
     Ok(())
 }

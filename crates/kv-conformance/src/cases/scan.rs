@@ -3,7 +3,7 @@
 use super::cases;
 use crate::{
     bench::{Bench, pause, together},
-    failure::{Verdict, ensure, ensure_eq, ensure_error},
+    failure::{Failure, Verdict, ensure, ensure_eq, ensure_error},
     fixture::Tenancy,
 };
 use kv_core::{BoxFuture, Capability, Context, Key, Kv, Prefix, Prefixes, Ttl};
@@ -314,13 +314,31 @@ async fn delete_prefix(b: Bench) -> Verdict {
 }
 
 async fn stalls_nobody(b: Bench) -> Verdict {
+    /// One that a busy machine spoils says nothing; a store that stalls others does it in each.
+    const CLEARINGS: usize = 5;
+    let other = b.key("other");
+    b.kv.set_for(&other, "x", Ttl::Never).await?;
+    let (mut reads, mut ticks) = (0, 0);
+    for _ in 0..CLEARINGS {
+        [reads, ticks] = beside_a_clear(&b, &other).await?;
+        // One read may have been under way at the start, and one be answered at the end. Where the
+        // machine let nobody run, or clearing took no time, there is nothing to tell.
+        if reads > 2 || ticks < 50 {
+            return b.holds(&other, "x").await;
+        }
+    }
+    Err(Failure::new(format!(
+        "in each of {CLEARINGS} clearings another client was held up: in the last it read {reads} times \
+         while a bystander ran {ticks} times"
+    )))
+}
+
+/// How often another client read a key while many were cleared, and how often a bystander ran.
+async fn beside_a_clear(b: &Bench, other: &Key) -> Verdict<[u64; 2]> {
     const KEYS: usize = 50_000;
     for chunk in b.keys("many:", KEYS).chunks(5_000) {
         fill(&b.kv, chunk).await?;
     }
-    let other = b.key("other");
-    b.kv.set_for(&other, "x", Ttl::Never).await?;
-
     let counts = Arc::new(Counts::default());
     let tasks: [BoxFuture<'static, Verdict>; 3] = [
         Box::pin(read_on(b.open().await?, other.clone(), Arc::clone(&counts))),
@@ -328,16 +346,9 @@ async fn stalls_nobody(b: Bench) -> Verdict {
         Box::pin(clear_meanwhile(b.clone(), Arc::clone(&counts))),
     ];
     together(tasks).await?;
-    let [deleted, reads, ticks] =
-        [&counts.deleted, &counts.reads, &counts.ticks].map(|count| count.load(Relaxed));
-    ensure_eq!(deleted, KEYS as u64, "how many keys were deleted");
-    // One read may have been under way at the start, and one be answered at the end. Where the
-    // machine let nobody run, or clearing took no time, there is nothing to tell.
-    ensure!(
-        reads > 2 || ticks < 50,
-        "while the keys were cleared, a bystander ran {ticks} times and another client read {reads} times"
-    );
-    b.holds(&other, "x").await
+    let left = b.scan(b.prefix("many:")).await?;
+    ensure_eq!(left.len(), 0, "how many keys are left");
+    Ok([&counts.reads, &counts.ticks].map(|count| count.load(Relaxed)))
 }
 
 /// What happened while the keys were cleared.
@@ -345,7 +356,6 @@ async fn stalls_nobody(b: Bench) -> Verdict {
 struct Counts {
     reads: AtomicU64,
     ticks: AtomicU64,
-    deleted: AtomicU64,
     done: AtomicBool,
 }
 
@@ -369,16 +379,13 @@ async fn tick_on(counts: Arc<Counts>) -> Verdict {
 
 async fn clear_meanwhile(b: Bench, counts: Arc<Counts>) -> Verdict {
     let read = || async { Ok(counts.reads.load(Relaxed) > 0) };
-    let waited = b.eventually(
-        "a first read by the other client",
-        Duration::from_secs(10),
-        read,
-    );
-    waited.await?;
+    b.eventually("a first read by the other client", read)
+        .await?;
     counts.reads.store(0, Relaxed);
     counts.ticks.store(0, Relaxed);
-    let deleted = b.kv.delete_prefix(b.prefix("many:")).await;
+    // A layer that repeats a part of it counts less.
+    let cleared = b.kv.delete_prefix(b.prefix("many:")).await;
     counts.done.store(true, Relaxed);
-    counts.deleted.store(deleted?, Relaxed);
+    cleared?;
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::cases;
 use crate::{
-    bench::{Bench, Listener, Told},
+    bench::{Bench, Told},
     failure::{Verdict, ensure_eq, ensure_error},
 };
 use kv_core::{Capability, Event, Key, Watch};
@@ -68,7 +68,7 @@ async fn closed(b: Bench) -> Verdict {
     }
     let mut listeners = Vec::new();
     for watch in watches {
-        listeners.push(Listener::new(&kv, watch).await?);
+        listeners.push(b.listen_on(&kv, watch).await?);
     }
     let mut other = b.listen(keys([&key])).await?;
     kv.close().await;

@@ -2,10 +2,10 @@
 
 use super::cases;
 use crate::{
-    bench::{Bench, Listener, Told, together},
+    bench::{Bench, Told, together},
     failure::{Failure, Verdict, ensure, ensure_eq},
 };
-use kv_core::{Event, Key, Kv, Prefixes, Value, Watch};
+use kv_core::{Event, Key, Prefixes, Value, Watch};
 use std::{collections::BTreeSet, time::Duration};
 
 cases! {
@@ -130,7 +130,7 @@ async fn nothing_lost(b: Bench) -> Verdict {
         let runs = (0..AT_ONCE).map(|at| {
             let key = b.key(format!("{batch}.{at}"));
             // In some runs the last write comes when the watcher has read and does not listen yet.
-            follow(b.kv.clone(), key, at % 4 == 0)
+            follow(b.clone(), key, at % 4 == 0)
         });
         together(runs).await?;
     }
@@ -140,7 +140,8 @@ async fn nothing_lost(b: Bench) -> Verdict {
 const LAST: &str = "last";
 
 /// Watches, then reads, while somebody writes: what is known at the end is what was written last.
-async fn follow(kv: Kv, key: Key, last_after_read: bool) -> Verdict {
+async fn follow(b: Bench, key: Key, last_after_read: bool) -> Verdict {
+    let kv = &b.kv;
     let writer = {
         let (kv, key) = (kv.clone(), key.clone());
         tokio::spawn(async move {
@@ -155,7 +156,7 @@ async fn follow(kv: Kv, key: Key, last_after_read: bool) -> Verdict {
         })
     };
     others_run().await;
-    let mut listener = Listener::new(&kv, Watch::Keys(vec![key.clone()])).await?;
+    let mut listener = b.listen(Watch::Keys(vec![key.clone()])).await?;
     let mut known = kv.get(&key).await?;
     if last_after_read {
         let wrote = writer.await;
