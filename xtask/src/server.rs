@@ -36,8 +36,8 @@ use std::{
 };
 use supervised::Supervised;
 
-/// How long a server may take to start or to end.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a server may take to start or to end, on a machine however busy.
+const PATIENCE: Duration = Duration::from_secs(90);
 /// How often we look while waiting for it.
 const POLL: Duration = Duration::from_millis(5);
 /// Between our finding a free port and the server's binding it, anyone may take it.

@@ -21,7 +21,7 @@ use tokio::{
 };
 
 /// How long a member may take to say who it is.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// The longest head of a request that is read for a name.
 const LONGEST_HEAD: usize = 16 << 10;
 
