@@ -16,6 +16,9 @@ use std::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// So short that its next renewal can be waited for, so long that it outlives what a busy machine does.
+const LEASE: Duration = Duration::from_secs(9);
+
 async fn a_holder_is_seen_by_other_programs(site: Site) {
     let operator = site.another().await;
     assert_eq!(operator.inspect("a").await.unwrap(), None);
@@ -31,7 +34,7 @@ async fn a_holder_is_seen_by_other_programs(site: Site) {
     assert_eq!(seen.fence, Some(guard.fence()));
     // The lease, the grace, the drift of clocks and, on etcd, their skew.
     let left = seen.left.unwrap();
-    assert!(left > 14 * SECOND && left < 18 * SECOND, "{left:?}");
+    assert!(left > 5 * SECOND && left < 18 * SECOND, "{left:?}");
     // Renewed, or its deadline in whole seconds, it is the same holder.
     let again = operator.inspect("a").await.unwrap().unwrap();
     assert_eq!(only(&again).holder, seen.holder);
@@ -41,7 +44,7 @@ async fn a_holder_is_seen_by_other_programs(site: Site) {
 
 async fn a_holder_that_is_freed_by_force_learns_of_it(site: Site) {
     let operator = site.another().await;
-    let lock = site.locks.lock("a").lease(SECOND);
+    let lock = site.locks.lock("a").lease(LEASE);
     let guard = lock.acquire().await.unwrap();
     let other = site.another().await;
     let waits = tokio::spawn(async move { other.lock("a").acquire().await });
@@ -160,7 +163,7 @@ async fn work_is_done_under_a_lock(site: Site) {
 
 async fn work_is_dropped_with_its_lock(site: Site) {
     let operator = site.another().await;
-    let lock = site.locks.lock("a").lease(SECOND);
+    let lock = site.locks.lock("a").lease(LEASE);
     let ran = tokio::spawn(async move { lock.run(pending::<()>()).await });
     let watch = Stopwatch::start();
     while operator.force_release("a").await.unwrap() != ForcedRelease::Released {

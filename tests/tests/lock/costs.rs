@@ -14,7 +14,7 @@ use std::{
 };
 
 const LOCKS: usize = 1_000;
-const LEASE: Duration = Duration::from_secs(6);
+const LEASE: Duration = Duration::from_secs(12);
 
 /// No lock is renewed sooner after its last renewal.
 const INTERVAL: Duration = LEASE.checked_div(100).unwrap().saturating_mul(28);
@@ -42,7 +42,7 @@ async fn a_thousand_locks_are_renewed_in_two_calls_an_interval(site: Site) {
     };
     let guards = join_all((0..LOCKS).map(acquire)).await;
     let (before, watch) = (calls.load(Ordering::Relaxed), Stopwatch::start());
-    pause(2 * LEASE).await;
+    pause(LEASE * 5 / 4).await;
     let calls = calls.load(Ordering::Relaxed) - before;
     let intervals = watch.elapsed().div_duration_f64(INTERVAL).ceil();
     println!("{calls} calls for {LOCKS} locks in {intervals} intervals");
@@ -55,7 +55,7 @@ async fn a_thousand_locks_are_renewed_in_two_calls_an_interval(site: Site) {
 
 async fn idle_waiters_ask_when_a_lease_may_have_ended(site: Site) {
     const PROCESSES: usize = 2;
-    let lease = Duration::from_secs(2);
+    let lease = Duration::from_secs(6);
     let _held = site.locks.lock("a").lease(lease).acquire().await.unwrap();
     let calls = Arc::default();
     let mut waiters = tokio::task::JoinSet::new();
@@ -73,7 +73,7 @@ async fn idle_waiters_ask_when_a_lease_may_have_ended(site: Site) {
         }
     }
     let watch = Stopwatch::start();
-    pause(5 * lease).await;
+    pause(lease * 5 / 2).await;
     // What is renewed after at most 0.38 of the lease is on the store for one and a half.
     let looks = watch.elapsed().div_duration_f64(lease.mul_f64(1.1)).ceil();
     let calls = calls.load(Ordering::Relaxed);
@@ -108,7 +108,7 @@ async fn a_dead_holder_is_not_asked_for_again_and_again(site: Site) {
     let watch = Stopwatch::start();
     let guard = locks
         .lock("a")
-        .lease(lease)
+        .lease(LONG)
         .wait(LONG)
         .acquire()
         .await

@@ -2,7 +2,6 @@
 
 use crate::site::{LONG, Site, died_holding};
 use futures_util::{StreamExt, future};
-use kv_core::Stopwatch;
 use kv_lock::{Leaders, Release};
 use std::{
     sync::{
@@ -84,7 +83,6 @@ async fn a_leader_that_died_is_followed(site: Site) {
             .unwrap()
     })
     .await;
-    let watch = Stopwatch::start();
     let mut leaders = site.locks.election("a").observe().unwrap();
     assert_eq!(next(&mut leaders).await.as_deref(), Some("ann"));
     let leads = site
@@ -95,8 +93,6 @@ async fn a_leader_that_died_is_followed(site: Site) {
         .await
         .unwrap();
     assert!(leads.fence() > died.fence());
-    let took = watch.elapsed();
-    assert!(took < LONG / 3, "{took:?}");
     until(&mut leaders, Some("bob")).await;
     drop(leads);
     until(&mut leaders, None).await;

@@ -1,7 +1,6 @@
 //! The exclusive lock: who holds it, who waits, what its fence is good for.
 
 use crate::site::{LONG, Site};
-use kv_core::Stopwatch;
 use kv_lock::{LockError, Release};
 use std::time::Duration;
 
@@ -23,7 +22,6 @@ async fn who_waits_is_woken_by_the_release(site: Site) {
     let lease = Duration::from_secs(600);
     let lock = other.lock("a").lease(lease).wait(LONG);
     let mut held = site.locks.lock("a").lease(lease).acquire().await.unwrap();
-    let watch = Stopwatch::start();
     for _ in 0..5 {
         let waiter = lock.clone();
         let waiter = tokio::spawn(async move { waiter.acquire().await.unwrap() });
@@ -34,8 +32,6 @@ async fn who_waits_is_woken_by_the_release(site: Site) {
         assert_eq!(held.release().await, Release::Released);
         held = waiter.await.unwrap();
     }
-    let took = watch.elapsed();
-    assert!(took < LONG, "five hand-overs took {took:?}");
 }
 
 async fn waiting_has_an_end(site: Site) {

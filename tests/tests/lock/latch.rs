@@ -24,7 +24,6 @@ async fn arrive(latch: &Latch, who: &str) -> Progress {
 }
 
 async fn the_last_to_arrive_wakes_all(site: Site) {
-    let watch = Stopwatch::start();
     let mut waits = Vec::new();
     for _ in 0..3 {
         let latch = site.another().await.latch("a", 5).timeout(LONG);
@@ -42,8 +41,6 @@ async fn the_last_to_arrive_wakes_all(site: Site) {
     // Late comers.
     site.another().await.latch("a", 5).wait().await.unwrap();
     assert_eq!(arrive(&latch, "late").await.arrived, 6);
-    let took = watch.elapsed();
-    assert!(took < LONG, "{took:?}");
 }
 
 async fn who_counts_to_another_number_is_told(site: Site) {
@@ -72,8 +69,8 @@ async fn a_process_that_died_counts_once_when_it_comes_again(site: Site) {
 
 async fn all_of_it_ends_and_begins_from_nothing(site: Site) {
     let latch = site.locks.latch("a", 1).lifetime(Duration::from_secs(2));
-    assert!(arrive(&latch, "x").await.is_open());
     let watch = Stopwatch::start();
+    assert!(arrive(&latch, "x").await.is_open());
     while latch.progress().await.unwrap().is_open() {
         assert!(watch.elapsed() < LONG);
         SystemClock.sleep(Duration::from_millis(20)).await;

@@ -1,6 +1,7 @@
 //! Networks that lose answers or everything, servers that start anew or forget.
 
 use crate::site::LONG;
+use futures_util::future::join_all;
 use kv_conformance::proxy::{FaultProxy, Mode};
 use kv_core::{Kv, Stopwatch};
 use kv_etcd::EtcdStore;
@@ -13,7 +14,9 @@ use kv_tests::{
 use std::{net::SocketAddr, time::Duration};
 
 const SECOND: Duration = Duration::from_secs(1);
-const LEASE: Duration = Duration::from_secs(3);
+
+/// Longer than a store that does not answer holds up two calls.
+const LEASE: Duration = Duration::from_secs(8);
 
 /// The most pieces that the answers of one step come in. Only a broken test gets there.
 const MOST: u32 = 50;
@@ -85,9 +88,7 @@ impl<S: Backend> Wire<S> {
 
 /// Each answer that comes on the way to a lock is lost in turn, and all after it for a while.
 async fn an_acquisition_outlives_lost_answers<S: Backend>() {
-    for mode in FAULTS {
-        an_acquisition_in::<S>(mode).await;
-    }
+    join_all(FAULTS.map(an_acquisition_in::<S>)).await;
 }
 
 async fn an_acquisition_in<S: Backend>(mode: Mode) {
@@ -127,9 +128,7 @@ async fn an_acquisition_in<S: Backend>(mode: Mode) {
 }
 
 async fn renewals_outlive_an_outage<S: Backend>() {
-    for mode in FAULTS {
-        renewals_in::<S>(mode).await;
-    }
+    join_all(FAULTS.map(renewals_in::<S>)).await;
 }
 
 async fn renewals_in<S: Backend>(mode: Mode) {
@@ -149,9 +148,7 @@ async fn renewals_in<S: Backend>(mode: Mode) {
 }
 
 async fn a_release_outlives_lost_answers<S: Backend>() {
-    for mode in FAULTS {
-        a_release_in::<S>(mode).await;
-    }
+    join_all(FAULTS.map(a_release_in::<S>)).await;
 }
 
 async fn a_release_in<S: Backend>(mode: Mode) {
@@ -169,16 +166,17 @@ async fn a_release_in<S: Backend>(mode: Mode) {
 }
 
 async fn loss_is_told_before_another_gets_it<S: Backend>() {
-    for mode in [Mode::BlackHole, Mode::HalfOpen, Mode::Refuse] {
-        let wire = Wire::to(S::start()).await;
-        let lease = SECOND;
-        let lock = wire.far.lock("a").lease(lease);
-        let guard = lock.acquire().await.unwrap();
-        let next = wire.near.lock("a").wait(LONG);
-        let next = tokio::spawn(async move {
-            let guard = next.acquire().await.unwrap();
-            (guard, Stopwatch::start())
-        });
+    let modes = [Mode::BlackHole, Mode::HalfOpen, Mode::Refuse];
+    join_all(modes.map(a_loss_in::<S>)).await;
+}
+
+async fn a_loss_in<S: Backend>(mode: Mode) {
+    let wire = Wire::to(S::start()).await;
+    let lease = 5 * SECOND;
+    let lock = wire.far.lock("a").lease(lease);
+    let guard = lock.acquire().await.unwrap();
+    let next = wire.near.lock("a").wait(LONG);
+    let lost = async {
         pause(lease).await;
         guard.check().unwrap();
         wire.proxy.set(mode);
@@ -191,22 +189,29 @@ async fn loss_is_told_before_another_gets_it<S: Backend>() {
         assert!(guard.token().is_cancelled());
         let error = guard.fenced_put("r", "late").await;
         assert!(error.is_err());
-        let (next, granted) = next.await.unwrap();
-        let early = told.elapsed().saturating_sub(granted.elapsed());
-        println!("{mode:?}: told {early:.2?} before another held it");
-        // Half of the lease, less what a busy machine takes to tell.
-        assert!(early > lease / 8, "{mode:?}: {early:?}");
-        assert!(next.fence() > guard.fence());
-        wire.heal();
-        assert_eq!(guard.release().await, Release::Expired);
-        next.check().unwrap();
-    }
+        told
+    };
+    let followed = async {
+        let next = next.acquire().await.unwrap();
+        // By the clock of who lost it: when the machine lets anybody be told is another matter.
+        (next, Stopwatch::start(), guard.remaining())
+    };
+    let (told, (next, granted, left)) = tokio::join!(lost, followed);
+    assert_eq!(left, Duration::ZERO, "{mode:?}: held when another got it");
+    let early = told.elapsed().saturating_sub(granted.elapsed());
+    println!("{mode:?}: told {early:.2?} before another held it");
+    assert!(next.fence() > guard.fence());
+    wire.heal();
+    assert_eq!(guard.release().await, Release::Expired);
+    next.check().unwrap();
 }
 
 /// What was acknowledged survives: the lock stays held, and who waits gets it in the end.
 async fn a_restart_leaves_locks_held<S: Backend>() {
+    // Long enough for a server to start.
+    let lease = 20 * SECOND;
     let mut wire = Wire::to(S::start_durable()).await;
-    let guard = wire.far.lock("a").acquire().await.unwrap();
+    let guard = wire.far.lock("a").lease(lease).acquire().await.unwrap();
     let fence = guard.fence();
     let next = wire.near.lock("a").wait(LONG);
     let next = tokio::spawn(async move { next.acquire().await });
@@ -215,7 +220,7 @@ async fn a_restart_leaves_locks_held<S: Backend>() {
         wire.server.kill();
         wire.server.restart();
     });
-    pause(LEASE).await;
+    pause(lease).await;
     guard.check().unwrap();
     assert!(!next.is_finished());
     assert_ne!(guard.release().await, Release::Expired);
@@ -250,7 +255,8 @@ async fn what_is_forgotten_is_noticed_and_fences_rise<S: Backend>() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_forgets_all_at_a_restart_does_not_repeat_fences() {
     let mut wire = Wire::to(Redis::start()).await;
-    let guard = wire.near.lock("a").acquire().await.unwrap();
+    let lock = wire.near.lock("a").lease(20 * SECOND);
+    let guard = lock.acquire().await.unwrap();
     tokio::task::block_in_place(|| {
         wire.server.kill();
         wire.server.restart();

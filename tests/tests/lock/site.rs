@@ -2,11 +2,12 @@
 
 use kv_conformance::faults::{Fault, FaultSwitch, FaultsLayer, Odds, Plan};
 use kv_core::{Kv, KvBuilder, layer_fn};
-use kv_etcd::EtcdStore;
 use kv_lock::LockManager;
 use kv_memory::MemoryStore;
-use kv_redis::RedisStore;
-use kv_tests::server::{Etcd, Redis};
+use kv_tests::{
+    patience,
+    server::{Etcd, Redis},
+};
 use kv_wrappers::{
     Compress, CompressConfig, DefaultTtl, Encrypt, EncryptConfig, EncryptionKey, KeyResolver,
     KeySettings, Observe, ObserveConfig, Retry, RetryConfig, Timeout, TimeoutConfig,
@@ -20,7 +21,7 @@ use std::{
 };
 
 /// For how long a test waits for what must happen.
-pub(crate) const LONG: Duration = Duration::from_secs(30);
+pub(crate) const LONG: Duration = patience::PATIENCE;
 
 pub(crate) struct Site {
     pub(crate) kv: Kv,
@@ -126,8 +127,8 @@ impl Server {
         match self {
             Self::None(store) => Kv::builder(store.clone()),
             Self::Layered(store) => layered(store.clone()),
-            Self::Redis(server) => Kv::builder(RedisStore::from_url(&server.url()).unwrap()),
-            Self::Etcd(server) => Kv::builder(EtcdStore::from_url(&server.url()).unwrap()),
+            Self::Redis(server) => Kv::builder(patience::redis(&server.url())),
+            Self::Etcd(server) => Kv::builder(patience::etcd(&server.url())),
         }
     }
 }

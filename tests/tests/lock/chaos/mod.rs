@@ -7,10 +7,8 @@ mod fleet;
 use self::fleet::{Fleet, Way};
 use crate::history::History;
 use kv_core::{Kv, Stopwatch};
-use kv_etcd::EtcdStore;
-use kv_redis::RedisStore;
 use kv_tests::{
-    patience::PATIENCE,
+    patience::{self, PATIENCE},
     server::{Etcd, Redis, Server},
 };
 use std::time::Duration;
@@ -89,7 +87,7 @@ async fn nothing_is_lost(server: &mut impl Server, kv: &Kv) {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_on_redis() {
     let mut server = Redis::start_durable();
-    let store = RedisStore::from_url(&server.url()).unwrap();
+    let store = patience::redis(&server.url());
     let kv = Kv::builder(store).connect().await.unwrap();
     nothing_is_lost(&mut server, &kv).await;
 }
@@ -97,7 +95,7 @@ async fn nothing_is_lost_on_redis() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_on_etcd() {
     let mut server = Etcd::start_durable();
-    let store = EtcdStore::from_url(&server.url()).unwrap();
+    let store = patience::etcd(&server.url());
     let kv = Kv::builder(store).connect().await.unwrap();
     nothing_is_lost(&mut server, &kv).await;
 }
