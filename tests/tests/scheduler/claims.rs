@@ -10,6 +10,7 @@ use kv_scheduler::{
     BoxError, Ctx, Data, Delivery, Priority, Retention, Scheduler, State, TaskError, TaskRequest,
     TaskResponse, Unique, Worker,
 };
+use kv_tests::patience::until;
 use std::{
     sync::{
         Arc,
@@ -69,7 +70,7 @@ async fn a_deadline_ends_what_waits_and_what_runs(site: Site) {
         .now()
         .await
         .unwrap()
-        .saturating_add(Duration::from_millis(500));
+        .saturating_add(Duration::from_secs(5));
     let runs = site.scheduler.enqueue(Do::Sleep(HOUR)).deadline(soon);
     let runs = runs.await.unwrap();
     let report = site.worker().drain().await.unwrap();
@@ -179,16 +180,19 @@ where
 async fn a_worker_that_hung_cannot_write_over_the_next_one(site: Site) {
     let handle = site.scheduler.enqueue(Do::Succeed(2)).await.unwrap();
     let runs = Arc::<AtomicU32>::default();
-    let lease = Duration::from_secs(1);
+    // What is added to the runs when the one that hung goes on.
+    const OVER: u32 = 100;
+    let lease = Duration::from_secs(3);
     let hangs = async |_: Do, ctx: Ctx, runs: Data<AtomicU32>| -> Result<u32, TaskError> {
         if runs.fetch_add(1, Ordering::Relaxed) > 0 {
             return Ok(2);
         }
-        // All of this worker stands still, its extensions too.
-        std::thread::sleep(Duration::from_secs(3));
+        // All of this worker stands still, its extensions too, for three leases.
+        std::thread::sleep(Duration::from_secs(9));
         while !ctx.is_lease_lost() {
             tokio::task::yield_now().await;
         }
+        runs.fetch_add(OVER, Ordering::Relaxed);
         Ok(1)
     };
     let worker = |scheduler: &Scheduler| {
@@ -197,11 +201,16 @@ async fn a_worker_that_hung_cannot_write_over_the_next_one(site: Site) {
     };
     // As another process, as far as the store can be shared with one.
     let first = worker(&site.another().await);
+    let goes_on = runs.clone();
     let hung = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
-        runtime.unwrap().block_on(first.drain()).unwrap()
+        // Its calls may have come too late meanwhile, which it outlives.
+        let over = until("it goes on", async || {
+            goes_on.load(Ordering::Relaxed) >= OVER
+        });
+        runtime.unwrap().block_on(first.run_until(over)).unwrap()
     });
     while runs.load(Ordering::Relaxed) == 0 {
         tokio::task::yield_now().await;

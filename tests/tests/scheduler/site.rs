@@ -3,11 +3,12 @@
 use futures_util::TryStreamExt;
 use kv_conformance::faults::{Fault, FaultSwitch, FaultsLayer, Odds, Plan};
 use kv_core::{Clock, Kv, KvBuilder, SystemClock};
-use kv_etcd::EtcdStore;
 use kv_memory::MemoryStore;
-use kv_redis::RedisStore;
 use kv_scheduler::{Ctx, Data, Retention, Scheduler, Task, TaskError, TaskOptions, Worker};
-use kv_tests::server::{Etcd, Redis};
+use kv_tests::{
+    patience,
+    server::{Etcd, Redis},
+};
 use kv_wrappers::{
     Compress, CompressConfig, DefaultTtl, Encrypt, EncryptConfig, EncryptionKey, KeyResolver,
     KeySettings, Observe, ObserveConfig, Retry, RetryConfig, Timeout, TimeoutConfig,
@@ -115,13 +116,13 @@ impl Site {
 
     pub(crate) async fn redis() -> Self {
         let server = Redis::start();
-        let store = RedisStore::from_url(&server.url()).unwrap();
+        let store = patience::redis(&server.url());
         Self::at(Kv::builder(store), Server::Redis(server)).await
     }
 
     pub(crate) async fn etcd() -> Self {
         let server = Etcd::start();
-        let store = EtcdStore::from_url(&server.url()).unwrap();
+        let store = patience::etcd(&server.url());
         Self::at(Kv::builder(store), Server::Etcd(server)).await
     }
 
@@ -144,8 +145,8 @@ impl Site {
     pub(crate) async fn another(&self) -> Scheduler {
         let kv = match &self.server {
             Server::None => return self.scheduler.clone(),
-            Server::Redis(server) => Kv::builder(RedisStore::from_url(&server.url()).unwrap()),
-            Server::Etcd(server) => Kv::builder(EtcdStore::from_url(&server.url()).unwrap()),
+            Server::Redis(server) => Kv::builder(patience::redis(&server.url())),
+            Server::Etcd(server) => Kv::builder(patience::etcd(&server.url())),
         };
         Scheduler::new(&kv.connect().await.unwrap()).unwrap()
     }

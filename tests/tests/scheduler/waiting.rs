@@ -6,7 +6,7 @@ use kv_scheduler::{Cancelled, Report, State, Worker};
 use std::time::Duration;
 use tokio::{sync::oneshot, task::JoinHandle};
 
-pub(crate) const LONG: Duration = Duration::from_secs(20);
+pub(crate) const LONG: Duration = kv_tests::patience::PATIENCE;
 
 /// Runs the worker until the sender is used.
 pub(crate) fn spawn(worker: Worker) -> (oneshot::Sender<()>, JoinHandle<Report>) {
@@ -20,14 +20,20 @@ pub(crate) fn spawn(worker: Worker) -> (oneshot::Sender<()>, JoinHandle<Report>)
 
 async fn what_is_scheduled_is_started_without_being_asked_for(site: Site) {
     let (stop, running) = spawn(site.worker());
-    // Without messages a worker looks once a second, and so does who waits.
-    let watch = Stopwatch::start();
+    // Without messages a worker looks once a second, and so does who waits: each task would wait from one
+    // look to the next. On a busy machine some take as long, not all.
+    let mut shortest = LONG;
     for number in 0..30 {
+        let watch = Stopwatch::start();
         let handle = site.scheduler.enqueue(Do::Succeed(number)).await.unwrap();
         assert_eq!(handle.wait(LONG).await.unwrap(), number);
+        shortest = shortest.min(watch.elapsed());
     }
-    let took = watch.elapsed();
-    assert!(took < Duration::from_secs(12), "30 tasks took {took:?}");
+    let look = Duration::from_millis(600);
+    assert!(
+        shortest < look,
+        "each of 30 tasks took {shortest:?} or more"
+    );
     let delayed = site
         .scheduler
         .schedule_in(Duration::from_millis(30), Do::Succeed(99));
@@ -37,7 +43,7 @@ async fn what_is_scheduled_is_started_without_being_asked_for(site: Site) {
 }
 
 async fn a_running_task_keeps_its_lease_and_can_be_cancelled(site: Site) {
-    let lease = Duration::from_secs(3);
+    let lease = Duration::from_secs(9);
     let (stop, running) = spawn(site.worker().lease(lease));
     let handle = site.scheduler.enqueue(Do::WaitForToken).await.unwrap();
     let end = async || match handle.status().await.unwrap().unwrap().state {
@@ -101,7 +107,8 @@ async fn a_worker_that_ends_gives_back_what_does_not_end_in_time(site: Site) {
 
 async fn what_a_dropped_worker_had_comes_back_and_is_capped(site: Site) {
     let handle = site.scheduler.enqueue(Do::Sleep(HOUR)).await.unwrap();
-    let lease = Duration::from_millis(100);
+    // A claim must not end before it has begun.
+    let lease = Duration::from_secs(2);
     let mut lapses = 0;
     let dead = loop {
         let worker = site.worker().lease(lease);

@@ -10,9 +10,8 @@ use self::{
 use futures_util::{StreamExt, stream};
 use kv_conformance::proxy::{FaultProxy, Mode};
 use kv_core::{Clock, Kv, Stopwatch, SystemClock};
-use kv_redis::RedisStore;
-use kv_scheduler::{Handle, Scheduler};
-use kv_tests::{job::Job, server::Redis};
+use kv_scheduler::{Handle, Retry, Scheduler};
+use kv_tests::{job::Job, patience, server::Redis};
 use std::time::Duration;
 
 const TASKS: usize = 20_000;
@@ -37,13 +36,19 @@ struct Injected {
 async fn no_task_is_lost_and_none_is_done_by_two_at_once() {
     let mut server = Redis::start_durable();
     let proxy = FaultProxy::start(server.address()).await.unwrap();
-    let kv = Kv::builder(RedisStore::from_url(&server.url()).unwrap());
+    let kv = Kv::builder(patience::redis(&server.url()));
     let kv = kv.connect().await.unwrap();
     let scheduler = Scheduler::new(&kv).unwrap();
     let job = || Job {
         pad: "x".repeat(100),
     };
-    let tasks = (0..TASKS).map(|_| scheduler.enqueue(job()).queue("jobs"));
+    // The slower the machine, the more often one loses its worker.
+    let task = || {
+        scheduler
+            .enqueue(job())
+            .retry(Retry::default().lapses(1_000))
+    };
+    let tasks = (0..TASKS).map(|_| task().queue("jobs"));
     let handles: Vec<Handle<Job>> = scheduler
         .enqueue_many(tasks)
         .await

@@ -49,7 +49,8 @@ async fn a_worker_that_dies_does_not_stop_it(site: Site) {
         .upsert()
         .await
         .unwrap();
-    let lease = Duration::from_millis(100);
+    // A claim must not end before it has begun.
+    let lease = Duration::from_secs(2);
     let admin = site.scheduler.admin("default").unwrap();
     let mut dropped = 0;
     // The first run, one that is forgiven; then the task is dead, and the schedule goes on.

@@ -45,17 +45,24 @@ async fn a_lost_answer_neither_doubles_nor_drops_a_tick(site: Site) {
 }
 
 async fn a_new_schedule_wakes_who_sleeps(site: Site) {
-    let heard = Arc::new(Heard::default());
-    let nodes = nodes(&site, &heard, 1).await;
-    // It has looked, found nothing, and would look again in eight seconds or more.
-    kv_tests::patience::pause(Duration::from_secs(1)).await;
-    let first = fast(&site, Beat::Once).upsert().await.unwrap();
-    heard.until(1).await;
-    let begun = &heard.all()[0];
-    let late = begun.at.saturating_since(first.next.unwrap());
-    assert!(late < Duration::from_secs(5), "late by {late:?}");
-    remove(&site).await;
-    stop(nodes).await;
+    // A busy machine may be late once. Who is not woken is late each time.
+    let mut late = Duration::MAX;
+    for _ in 0..3 {
+        let heard = Arc::new(Heard::default());
+        let nodes = nodes(&site, &heard, 1).await;
+        // It has looked, found nothing, and would look again in eight seconds or more.
+        kv_tests::patience::pause(Duration::from_secs(1)).await;
+        let first = fast(&site, Beat::Once).upsert().await.unwrap();
+        heard.until(1).await;
+        let begun = &heard.all()[0];
+        late = begun.at.saturating_since(first.next.unwrap());
+        remove(&site).await;
+        stop(nodes).await;
+        if late < Duration::from_secs(5) {
+            return;
+        }
+    }
+    panic!("late by {late:?} at the third time, too");
 }
 
 async fn tenants_have_schedules_of_one_name(site: Site) {
