@@ -4,8 +4,7 @@
 
 use kv_core::{BoxFuture, Kv, Value};
 use kv_memory::MemoryStore;
-use kv_redis::RedisStore;
-use kv_tests::server::Redis;
+use kv_tests::{patience, server::Redis};
 use std::{
     future::Future,
     pin::pin,
@@ -28,7 +27,7 @@ fn on_both_stores(runtime: tokio::runtime::Runtime) {
     let server = Redis::start();
     runtime.block_on(async {
         let memory = Kv::builder(MemoryStore::default()).connect().await.unwrap();
-        let redis = RedisStore::from_url(&server.url()).unwrap();
+        let redis = patience::redis(&server.url());
         let redis = Kv::builder(redis).connect().await.unwrap();
         for kv in [memory, redis] {
             workers(&kv).await;

@@ -4,8 +4,8 @@
 
 use futures_util::StreamExt;
 use kv_core::{Context, ErrorKind, Event, Kv, KvBuilder, Notice, Op, Read, Ttl, Txn, Value, Watch};
-use kv_redis::{RedisStore, redis};
-use kv_tests::server::Redis;
+use kv_redis::redis;
+use kv_tests::{patience, server::Redis};
 use kv_wrappers::{
     Compress, CompressConfig, Encrypt, EncryptConfig, EncryptionKey, KeyResolver, KeySettings,
 };
@@ -20,7 +20,7 @@ fn secret(byte: u8) -> EncryptionKey {
 /// As documented: encryption first, compression around it, tenants outside.
 fn stack(server: &Redis, keys: EncryptConfig) -> KvBuilder {
     let packed = CompressConfig::default().threshold_bytes(256);
-    Kv::builder(RedisStore::from_url(&server.url()).unwrap())
+    Kv::builder(patience::redis(&server.url()))
         .layer(Encrypt::new(keys).unwrap())
         .layer(Compress::new(packed).unwrap())
         .layer(KeyResolver::new(KeySettings::default()).unwrap())

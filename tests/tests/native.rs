@@ -4,13 +4,13 @@
 
 use kv_core::{ErrorKind, Kv};
 use kv_memory::MemoryStore;
-use kv_redis::{RedisStore, redis};
-use kv_tests::server::Redis;
+use kv_redis::redis;
+use kv_tests::{patience, server::Redis};
 use kv_wrappers::{DefaultTtl, KeyResolver, KeySettings};
 use std::time::Duration;
 
 async fn stacked(server: &Redis) -> Kv {
-    Kv::builder(RedisStore::from_url(&server.url()).unwrap())
+    Kv::builder(patience::redis(&server.url()))
         .layer(DefaultTtl::new(Duration::from_secs(60)).unwrap())
         .layer(KeyResolver::new(KeySettings::default()).unwrap())
         .connect()

@@ -62,7 +62,7 @@ async fn lifecycle_and_native_clients() -> Result<()> {
 
 #[tokio::test]
 async fn etha() -> Result<()> {
-    const SOON: Duration = Duration::from_secs(5);
+    const SOON: Duration = kv_tests::patience::PATIENCE;
     let scope = memory().await?.scope("training", "workers")?;
     scope.set("a", "1").await?;
     assert_eq!(scope.get("a").await?, Some(Value::from("1")));

@@ -6,8 +6,7 @@
 use kv_core::{
     Error, ErrorKind, Key, KeyGroup, Kv, Rule, StateWrite, Throttle, ThrottleMode, Throttled,
 };
-use kv_redis::RedisStore;
-use kv_tests::server::Redis;
+use kv_tests::{patience, server::Redis};
 use redis::{Commands, Connection};
 use std::time::Duration;
 
@@ -340,7 +339,7 @@ fn server_time(redis: &mut Connection) -> kv_core::Timestamp {
 }
 
 async fn open(server: &Redis) -> Kv {
-    let store = RedisStore::from_url(&server.url()).unwrap();
+    let store = patience::redis(&server.url());
     Kv::builder(store).connect().await.unwrap()
 }
 

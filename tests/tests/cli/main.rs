@@ -7,8 +7,7 @@ mod tasks;
 
 use kv_cli::Exit;
 use kv_core::{Key, Kv};
-use kv_redis::RedisStore;
-use kv_tests::server::Redis;
+use kv_tests::{patience, server::Redis};
 use serde_json::{Value as Json, json};
 use std::{
     io::{BufRead, BufReader, Lines, Read},
@@ -45,7 +44,7 @@ async fn kv_at(url: &str, args: &[&str]) -> Answer {
 }
 
 async fn connected(server: &Redis) -> Kv {
-    let store = RedisStore::from_url(&server.url()).unwrap();
+    let store = patience::redis(&server.url());
     Kv::builder(store).connect().await.unwrap()
 }
 

@@ -3,10 +3,11 @@
 use super::{Answer, kv_at};
 use kv_cli::Exit;
 use kv_core::{Context, Kv};
-use kv_etcd::EtcdStore;
-use kv_redis::RedisStore;
 use kv_scheduler::{Priority, Retention, Scheduler, Task, TaskError, Unique, Worker};
-use kv_tests::server::{Etcd, Redis};
+use kv_tests::{
+    patience,
+    server::{Etcd, Redis},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use std::time::Duration;
@@ -52,7 +53,7 @@ impl Site {
     async fn redis() -> Self {
         let server = Redis::start();
         let url = server.url();
-        let kv = Kv::builder(RedisStore::from_url(&url).unwrap());
+        let kv = Kv::builder(patience::redis(&url));
         let kv = kv.connect().await.unwrap();
         Self::new(&kv, url, Server::Redis(server))
     }
@@ -60,7 +61,7 @@ impl Site {
     async fn etcd() -> Self {
         let server = Etcd::start();
         let url = server.url();
-        let kv = Kv::builder(EtcdStore::from_url(&url).unwrap());
+        let kv = Kv::builder(patience::etcd(&url));
         let kv = kv.connect().await.unwrap();
         Self::new(&kv, url, Server::Etcd(server))
     }

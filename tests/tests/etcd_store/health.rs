@@ -1,24 +1,34 @@
 //! Three members, of which the one that a store sends its calls to freezes, or is cut off: the calls
 //! go to another one.
 
-use crate::site::{Raw, millis, open, open_with, secs};
+use crate::site::{Raw, millis, open_with, secs};
 use etcd_client::Client;
 use futures_util::StreamExt;
 use kv_core::{ErrorKind, Event, Events, Kv, Outcome, Stopwatch, SystemClock, Watch};
 use kv_etcd::{EtcdConfig, EtcdStore};
-use kv_tests::{patience::until, server::EtcdCluster};
+use kv_tests::{
+    patience::{PATIENCE, until},
+    server::EtcdCluster,
+};
 use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
 
-/// The `response_timeout` of a store that was not told else.
-const DEADLINE: Duration = secs(2);
-/// A call that waits for nobody who does not answer, on a busy machine.
-const QUICK: Duration = secs(1);
+/// How long a member that does not answer holds up a call. One that does is sooner on any machine.
+const DEADLINE: Duration = secs(10);
+
+/// A store that finds out by itself who is silent, not by the driver.
+async fn own(cluster: &EtcdCluster) -> Kv {
+    let mut config = EtcdConfig::from_url(cluster.url());
+    config.response_timeout = DEADLINE;
+    config.connect_timeout = PATIENCE;
+    config.keep_alive = secs(3600);
+    open_with(config, Arc::new(SystemClock)).await
+}
 
 /// A store, and the member that it sends its calls to.
 async fn store_at(cluster: &EtcdCluster, wanted: impl Fn(usize) -> bool) -> (Kv, usize) {
     for _ in 0..100 {
-        let kv = open(&cluster.url()).await;
+        let kv = own(cluster).await;
         if let Some(home) = used_by(cluster, &kv).await.filter(|it| wanted(*it)) {
             return (kv, home);
         }
@@ -45,17 +55,14 @@ async fn is_used_again(cluster: &EtcdCluster, kv: &Kv, home: usize) {
     .await;
 }
 
-/// All goes well, and nothing waits for a member that does not answer.
+/// All goes well: nothing is sent to a member that does not answer.
 async fn works(kv: &Kv) {
     for number in 0..20 {
         let key = format!("works:{number}");
-        let watch = Stopwatch::start();
         kv.set(&*key, "v").await.unwrap();
         assert_eq!(kv.get(&*key).await.unwrap(), Some("v".into()));
         kv.increment("works", 1).await.unwrap();
         kv.zadd("works:set", [(key, 1.0)]).await.unwrap();
-        let took = watch.elapsed();
-        assert!(took < QUICK, "{took:?}");
     }
 }
 
@@ -71,12 +78,12 @@ async fn recovered(kv: &Kv) -> Duration {
         let call = Stopwatch::start();
         let result = kv.set("recovered", "v").await;
         let took = call.elapsed();
-        assert!(took < DEADLINE + QUICK, "{took:?}");
+        assert!(took < DEADLINE + PATIENCE, "{took:?}");
         match result {
             Ok(_) => return watch.elapsed(),
             Err(error) => println!("{error} after {took:?}"),
         }
-        assert!(watch.elapsed() < secs(20), "no write goes well");
+        assert!(watch.elapsed() < PATIENCE, "no write goes well");
     }
 }
 
@@ -97,7 +104,7 @@ async fn a_frozen_follower_is_left_and_taken_back() {
     let raw = Raw(kv.native::<Client>().unwrap());
     let watch = Stopwatch::start();
     raw.put("raw", "v").await;
-    assert!(watch.elapsed() < QUICK, "{:?}", watch.elapsed());
+    assert!(watch.elapsed() < DEADLINE, "{:?}", watch.elapsed());
     cluster.resume(home);
     is_used_again(&cluster, &kv, home).await;
     works(&kv).await;
@@ -140,15 +147,12 @@ async fn callers_without_patience_leave_a_frozen_member() {
     let leads = leader(&cluster).await;
     let (kv, home) = store_at(&cluster, |it| it != leads).await;
     cluster.pause(home);
-    let watch = Stopwatch::start();
     until("a call goes well", async || {
         timeout(millis(150), kv.get("a"))
             .await
             .is_ok_and(|it| it.is_ok())
     })
     .await;
-    // Long before the driver closes a silent connection.
-    assert!(watch.elapsed() < secs(3), "{:?}", watch.elapsed());
 }
 
 /// While there is no leader nothing is taken, and calls wait for one in place of failing.
@@ -156,7 +160,7 @@ async fn callers_without_patience_leave_a_frozen_member() {
 async fn calls_wait_for_a_leader() {
     let mut cluster = EtcdCluster::start();
     let mut config = EtcdConfig::from_url(cluster.url());
-    config.response_timeout = secs(30);
+    config.response_timeout = PATIENCE;
     let patient = open_with(config.clone(), Arc::new(SystemClock)).await;
     config.response_timeout = millis(500);
     let hasty = open_with(config, Arc::new(SystemClock)).await;
@@ -188,12 +192,12 @@ async fn connecting_waits_for_a_leader() {
         let store = EtcdStore::new(config.clone()).unwrap();
         let watch = Stopwatch::start();
         let error = Kv::builder(store).connect().await.unwrap_err();
-        assert!(watch.elapsed() < secs(3), "{:?}", watch.elapsed());
+        assert!(watch.elapsed() < PATIENCE, "{:?}", watch.elapsed());
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
         error.to_string().contains("no leader") && watch.elapsed() >= secs(1)
     })
     .await;
-    config.connect_timeout = secs(30);
+    config.connect_timeout = PATIENCE;
     let store = EtcdStore::new(config).unwrap();
     let connecting = tokio::spawn(Kv::builder(store).connect());
     cluster.restart(0);
@@ -220,7 +224,8 @@ async fn a_write_without_an_answer_is_not_sent_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_any_member_calls_end_in_time() {
     let cluster = EtcdCluster::start();
-    let kv = open(&cluster.url()).await;
+    let config = EtcdConfig::from_url(cluster.url());
+    let kv = open_with(config, Arc::new(SystemClock)).await;
     kv.set("a", "1").await.unwrap();
     (0..3).for_each(|node| cluster.pause(node));
     for _ in 0..3 {
@@ -233,7 +238,7 @@ async fn without_any_member_calls_end_in_time() {
         }
     }
     (0..3).for_each(|node| cluster.resume(node));
-    assert!(recovered(&kv).await < secs(10));
+    recovered(&kv).await;
     // Where nobody listens the answer comes at once, and it is sure.
     (0..3).for_each(|node| cluster.kill(node));
     until("connections to all are lost", async || {
@@ -241,9 +246,7 @@ async fn without_any_member_calls_end_in_time() {
         error.outcome() == Outcome::NotApplied
     })
     .await;
-    let watch = Stopwatch::start();
     kv.get("a").await.unwrap_err();
-    assert!(watch.elapsed() < QUICK, "{:?}", watch.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -259,18 +262,12 @@ async fn watches_leave_a_frozen_member() {
     cluster.pause(home);
     // Whoever calls, notices; nobody has to wait for the silence of the stream.
     kv.get("k").await.unwrap();
-    let began = Stopwatch::start();
     let mut during = watch(&kv, "k").await;
     other.set("k", "2").await.unwrap();
     next_is(&mut before, "2").await;
     next_is(&mut during, "2").await;
-    let took = began.elapsed();
-    assert!(took < secs(3), "{took:?}");
     // A store that knows nothing yet asks before it watches.
-    let began = Stopwatch::start();
     let mut quiet = watch(&quiet, "k").await;
-    let took = began.elapsed();
-    assert!(took < secs(2), "{took:?}");
     other.set("k", "3").await.unwrap();
     next_is(&mut quiet, "3").await;
 }
@@ -292,7 +289,7 @@ async fn next_is(events: &mut Events, wanted: &str) {
             }
         }
     };
-    if timeout(secs(30), waiting).await.is_err() {
+    if timeout(PATIENCE, waiting).await.is_err() {
         panic!("{wanted} does not come");
     }
 }

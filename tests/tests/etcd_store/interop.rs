@@ -1,8 +1,8 @@
 //! Strings that a client writes and reads that nobody here wrote: `etcdctl`.
 
 use crate::site::{Site, for_span, secs};
-use kv_core::{Stopwatch, TimeToLive};
-use kv_tests::patience::until;
+use kv_core::TimeToLive;
+use kv_tests::patience::{PATIENCE, until};
 use std::{env, process::Command};
 
 /// Runs `etcdctl`; answers what it prints.
@@ -65,22 +65,19 @@ async fn who_waits_for_a_key_is_woken_by_what_etcdctl_puts() {
     let prefix = written.key_str().unwrap().strip_suffix("probe").unwrap();
     let name = format!("{prefix}ready");
 
-    let waiting = scope.wait_for_key("ready", secs(20));
+    let waiting = scope.wait_for_key("ready", PATIENCE);
     let putting = async {
         let waits = async || site.watches().await > 0;
         until("somebody waits", waits).await;
-        let watch = Stopwatch::start();
         etcdctl(&site, &["put", &name, "go"]).await;
-        watch
     };
-    let (woken, watch) = tokio::join!(waiting, putting);
+    let (woken, ()) = tokio::join!(waiting, putting);
     assert_eq!(woken.unwrap(), "go");
-    assert!(watch.elapsed() < secs(5), "woken by a look, not by a watch");
 
     // It also reads what was there before.
     let value = scope.wait_for_key("ready", secs(1)).await.unwrap();
     assert_eq!(value, "go");
-    let waiting = scope.wait_for_value("ready", "on", secs(20));
+    let waiting = scope.wait_for_value("ready", "on", PATIENCE);
     let words = ["put", &name, "on"];
     let putting = etcdctl(&site, &words);
     let (woken, _) = tokio::join!(waiting, putting);

@@ -237,7 +237,7 @@ async fn a_range_that_comes_too_late_is_not_tried_again() {
     let site = Site::start().await;
     list(&site, 64).await;
     let mut config = EtcdConfig::from_url(site.server.url());
-    config.response_timeout = millis(300);
+    config.response_timeout = secs(2);
     let kv = open_with(config, Arc::new(SystemClock)).await;
     let keys = list_below(&kv, Prefix::new("k:")).await;
     site.server.pause();

@@ -6,19 +6,20 @@ use crate::site::{Raw, for_span, millis, now, open_with, secs};
 use etcd_client::Client;
 use kv_core::{Kv, Stopwatch, SystemClock, Timestamp};
 use kv_etcd::{EtcdConfig, EtcdStore};
-use kv_tests::patience::{pause, until};
+use kv_tests::patience::{PATIENCE, pause, until};
 use kv_tests::server::EtcdCluster;
 use load::Load;
 use std::{sync::Arc, time::Duration};
 
 /// One exchange.
 const EXCHANGE: Duration = Duration::from_secs(1);
-/// A command of several exchanges, while nobody gets in the way, on a busy machine.
-const CALL: Duration = Duration::from_secs(6);
+/// A command of several exchanges, on a busy machine.
+const CALL: Duration = PATIENCE;
 
 async fn connect(url: String) -> Kv {
     let mut config = EtcdConfig::from_url(url);
     config.response_timeout = EXCHANGE;
+    config.conflict_timeout = PATIENCE;
     open_with(config, Arc::new(SystemClock)).await
 }
 
@@ -26,6 +27,7 @@ async fn connect(url: String) -> Kv {
 async fn connect_between_elections(url: String) -> Kv {
     let mut config = EtcdConfig::from_url(url);
     config.response_timeout = EXCHANGE;
+    config.conflict_timeout = PATIENCE;
     let mut connected = None;
     until("the cluster takes callers", async || {
         let store = EtcdStore::new(config.clone()).unwrap();

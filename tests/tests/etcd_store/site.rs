@@ -3,7 +3,7 @@
 use etcd_client::{Client, GetOptions, KeyValue, Permission};
 use kv_core::{Clock, Key, Kv, Lifetime, SetOptions, SystemClock, Timestamp, Ttl};
 use kv_etcd::{EtcdConfig, EtcdStore};
-use kv_tests::server::Etcd;
+use kv_tests::{patience::PATIENCE, server::Etcd};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -136,7 +136,11 @@ pub(crate) fn record(key: &str) -> Vec<u8> {
 }
 
 pub(crate) async fn open(url: &str) -> Kv {
-    open_with(EtcdConfig::from_url(url), Arc::new(SystemClock)).await
+    let mut config = EtcdConfig::from_url(url);
+    config.connect_timeout = PATIENCE;
+    config.response_timeout = PATIENCE;
+    config.conflict_timeout = PATIENCE;
+    open_with(config, Arc::new(SystemClock)).await
 }
 
 pub(crate) async fn open_with(config: EtcdConfig, clock: Arc<dyn Clock>) -> Kv {

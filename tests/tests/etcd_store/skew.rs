@@ -7,7 +7,7 @@ use kv_core::{
     SetOptions, Stopwatch, SystemClock, Throttle, TimeToLive, Timestamp, Ttl, ZMove,
 };
 use kv_etcd::EtcdConfig;
-use kv_tests::patience::{pause, until};
+use kv_tests::patience::{PATIENCE, pause, until};
 use kv_tests::server::Etcd;
 use std::{sync::Arc, time::Duration};
 
@@ -88,13 +88,15 @@ async fn each_reader_goes_by_its_own_clock_and_the_lease_outlasts_the_slower_one
         let name = format!("k{number}");
         let span = millis(300 + number * 100);
         // The fast one writes: to the slow one its deadlines are further away than it thinks.
+        let since = Stopwatch::start();
         let deadline = fast.clock.now().saturating_add(span);
         let options = SetOptions::from(Ttl::At(deadline));
         fast.kv.set_with(&*name, "v", options).await.unwrap();
         let TimeToLive::In(left) = slow.kv.time_to_live(&*name).await.unwrap() else {
             panic!("no deadline");
         };
-        assert!(left > span + SKEW - secs(1), "{left:?} left of {span:?}");
+        let least = (span + SKEW).saturating_sub(since.elapsed() + millis(50));
+        assert!(left >= least, "{left:?} left of {span:?}");
         keys.push((name, deadline));
     }
     let watch = Stopwatch::start();
@@ -107,7 +109,7 @@ async fn each_reader_goes_by_its_own_clock_and_the_lease_outlasts_the_slower_one
             }
         }
         keys = left;
-        assert!(watch.elapsed() < secs(30));
+        assert!(watch.elapsed() < PATIENCE);
         pause(millis(20)).await;
     }
 }
@@ -163,7 +165,7 @@ async fn what_is_held_ends_for_all_clocks_at_once() {
             }
             _ => {}
         }
-        assert!(watch.elapsed() < secs(30));
+        assert!(watch.elapsed() < PATIENCE);
         pause(millis(20)).await;
     }
     assert!(seen > 0 && watch.elapsed() >= secs(2));
@@ -178,13 +180,13 @@ async fn rates_and_relative_scores_go_by_the_callers_clock() {
     let granted = slow.kv.throttle(request()).await.unwrap();
     assert!(granted.allowed);
     let near =
-        |one: Timestamp, other: Timestamp| one.as_micros().abs_diff(other.as_micros()) < 1_000_000;
+        |one: Timestamp, other: Timestamp| one.as_micros().abs_diff(other.as_micros()) < 3_000_000;
     assert!(near(granted.now, slow.clock.now()));
     let refused = fast.kv.throttle(request()).await.unwrap();
     assert!(!refused.allowed && near(refused.now, fast.clock.now()));
     let wait = refused.limits[0].retry_after;
     let expected = secs(60) - SKEW;
-    assert!(wait <= expected && wait > expected - secs(2), "{wait:?}");
+    assert!(wait <= expected && wait > expected - secs(30), "{wait:?}");
 
     let (ready, taken) = (group.key("ready"), group.key("taken"));
     let due = slow.clock.now().saturating_add(SKEW / 2);

@@ -3,7 +3,7 @@
 use etcd_client::Client;
 use kv_core::Kv;
 use kv_etcd::{EtcdConfig, EtcdStore};
-use kv_tests::server::Etcd;
+use kv_tests::{patience, server::Etcd};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -27,7 +27,8 @@ impl Site {
     /// The store that watches goes another way to the server than the others.
     pub(crate) async fn watching(server: Etcd, way: impl FnOnce(String) -> String) -> Self {
         let kv = open(&way(server.url())).await;
-        let other = open(&server.url()).await;
+        let other = Kv::builder(patience::etcd(&server.url()));
+        let other = other.connect().await.unwrap();
         let raw = other.native::<Client>().unwrap();
         Self {
             server,

@@ -5,18 +5,18 @@ use kv_core::{Error, ErrorKind, Kv, Layer, Result, Store};
 use kv_etcd::{EtcdConfig, EtcdStore};
 use kv_redis::{RedisConfig, RedisStore};
 use kv_tests::{
-    patience::until,
+    patience::{self, until},
     server::{Etcd, Redis, Server},
 };
 use std::{net::SocketAddr, time::Duration};
 use tokio::time::timeout;
 
 /// The deadline of every call.
-pub(crate) const RESPONSE: Duration = Duration::from_millis(500);
+pub(crate) const RESPONSE: Duration = Duration::from_millis(1500);
 /// The deadline of opening.
-pub(crate) const CONNECT: Duration = Duration::from_secs(1);
+pub(crate) const CONNECT: Duration = Duration::from_secs(3);
 /// What a busy machine may add to a deadline before we say that a call hangs.
-pub(crate) const SLACK: Duration = Duration::from_secs(10);
+pub(crate) const SLACK: Duration = patience::PATIENCE;
 /// A server with a provider.
 pub(crate) trait Backend: Server {
     /// What its addresses begin with.
@@ -24,6 +24,9 @@ pub(crate) trait Backend: Server {
 
     /// A store with our deadlines.
     fn store(uri: &str) -> impl Store + use<Self>;
+
+    /// A store that waits for a busy machine.
+    fn patient(uri: &str) -> impl Store + use<Self>;
 
     /// A store without credentials.
     fn store_at(address: SocketAddr) -> impl Store + use<Self> {
@@ -40,6 +43,10 @@ impl Backend for Redis {
         config.response_timeout = RESPONSE;
         RedisStore::new(config).unwrap()
     }
+
+    fn patient(uri: &str) -> impl Store + use<> {
+        patience::redis(uri)
+    }
 }
 
 impl Backend for Etcd {
@@ -51,6 +58,10 @@ impl Backend for Etcd {
         // A call may take several exchanges.
         config.response_timeout = RESPONSE;
         EtcdStore::new(config).unwrap()
+    }
+
+    fn patient(uri: &str) -> impl Store + use<> {
+        patience::etcd(uri)
     }
 }
 
@@ -74,7 +85,8 @@ impl<S: Backend> Site<S> {
     /// With this server.
     pub(crate) async fn of(server: S) -> Self {
         let proxy = FaultProxy::start(server.address()).await.unwrap();
-        let direct = open::<S>(server.address()).await;
+        let direct = Kv::builder(S::patient(&server.url()));
+        let direct = direct.connect().await.unwrap();
         Self {
             server,
             proxy,

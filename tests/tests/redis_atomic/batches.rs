@@ -5,7 +5,8 @@ use kv_core::{
     ErrorKind, Guard, Key, KeyGroup, Kv, Mark, Notice, Op, OpReply, Outcome, Read, RelativeRange,
     Ttl, Txn, Value,
 };
-use kv_redis::{RedisStore, redis};
+use kv_redis::redis;
+use kv_tests::patience;
 
 /// Appends to a list, so that the order and the number of transactions show.
 fn append(at: u32, other: bool) -> Txn {
@@ -202,7 +203,7 @@ async fn what_is_refused_alone_does_not_stop_a_long_list() {
         .await
         .unwrap();
     let uri = format!("redis://ann:any@{}", server.address());
-    let store = RedisStore::from_url(&uri).unwrap();
+    let store = patience::redis(&uri);
     let ann = Kv::builder(store).connect().await.unwrap();
     let long = "x".repeat(2 << 20);
     let foreign = Op::Set {

@@ -9,12 +9,11 @@ mod permissions;
 mod steps;
 
 use kv_core::{Key, KeyGroup, Kv, Op, RelativeScore, Ttl, Value};
-use kv_redis::RedisStore;
-use kv_tests::server::Redis;
+use kv_tests::{patience, server::Redis};
 
 async fn open() -> (Redis, Kv) {
     let server = Redis::start();
-    let store = RedisStore::from_url(&server.url()).unwrap();
+    let store = patience::redis(&server.url());
     let kv = Kv::builder(store).connect().await.unwrap();
     (server, kv)
 }

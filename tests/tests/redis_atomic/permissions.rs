@@ -5,8 +5,8 @@ use kv_core::{
     Error, ErrorKind, Expiry, Fate, Guard, Kv, Lifetime, Op, Outcome, Read, RelativeScore, Rule,
     Score, SetOptions, Throttle, ThrottleMode, Timestamp, Ttl, Txn, Value, When, ZMove,
 };
-use kv_redis::{RedisStore, redis};
-use kv_tests::server::Redis;
+use kv_redis::redis;
+use kv_tests::{patience, server::Redis};
 use redis::aio::MultiplexedConnection;
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ impl Site {
 
     async fn ann(&self) -> Kv {
         let uri = format!("redis://ann:any@{}", self.server.address());
-        let store = RedisStore::from_url(&uri).unwrap();
+        let store = patience::redis(&uri);
         Kv::builder(store).connect().await.unwrap()
     }
 

@@ -3,8 +3,8 @@
 use crate::{ask, names, open, server, tell};
 use futures_util::TryStreamExt;
 use kv_core::{ErrorKind, Key, Kv, Op, Outcome, Prefix, SetOptions, TimeToLive, Ttl, Txn, When};
-use kv_redis::{RedisStore, redis};
-use kv_tests::server::Cluster;
+use kv_redis::redis;
+use kv_tests::{patience, server::Cluster};
 use std::{collections::BTreeSet, time::Duration};
 
 #[tokio::test]
@@ -88,7 +88,7 @@ async fn scans_and_clears_visit_every_server_and_keep_to_their_prefix() {
     assert_eq!(kv.exists_many(all("others")).await.unwrap(), 1200);
     // A cursor of a server alone is none of a cluster.
     let lone = kv_tests::server::Redis::start();
-    let alone = Kv::builder(RedisStore::from_url(&lone.url()).unwrap());
+    let alone = Kv::builder(patience::redis(&lone.url()));
     let alone = alone.connect().await.unwrap();
     alone
         .set_many(all("own").map(|key| (key, "v")))

@@ -12,9 +12,8 @@ mod watching;
 
 use kv_core::Kv;
 use kv_redis::{RedisConfig, RedisStore, redis};
-use kv_tests::server::Cluster;
+use kv_tests::{patience::PATIENCE, server::Cluster};
 use redis::{Connection, FromRedisValue};
-use std::time::Duration;
 
 /// Keys of different slots; about half of them are on each server.
 fn names(count: usize) -> Vec<String> {
@@ -24,7 +23,8 @@ fn names(count: usize) -> Vec<String> {
 fn config(url: String) -> RedisConfig {
     let mut config = RedisConfig::from_url(url);
     // What a busy machine does to deadlines is another test's matter.
-    config.response_timeout = Duration::from_secs(5);
+    config.connect_timeout = PATIENCE;
+    config.response_timeout = PATIENCE;
     config
 }
 

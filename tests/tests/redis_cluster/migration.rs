@@ -191,7 +191,7 @@ fn migrate(
 async fn a_group_torn_between_two_servers_is_refused_unapplied_and_served_afterwards() {
     let cluster = Cluster::start();
     let mut config = crate::config(cluster.url());
-    config.response_timeout = Duration::from_millis(300);
+    config.response_timeout = Duration::from_secs(3);
     let store = kv_redis::RedisStore::new(config).unwrap();
     let kv = Kv::builder(store).connect().await.unwrap();
     let mut servers = [server(&cluster, 0), server(&cluster, 1)];

@@ -5,9 +5,8 @@ use crate::{
     watching::{is_live, next_is, reads},
 };
 use kv_core::{Capability, ErrorKind, Event, Kv, Watch};
-use kv_redis::RedisStore;
 use kv_tests::{
-    patience::{PATIENCE, pause, until},
+    patience::{self, PATIENCE, pause, until},
     server::Cluster,
     watching::{channels, keys, message, next, put, ranges},
 };
@@ -141,7 +140,7 @@ async fn a_user_without_tracking_is_told_of_keys_that_move() {
         tell(server, &words);
     }
     let url = cluster.url().replace("://", "://ann:pw@");
-    let kv = Kv::builder(RedisStore::from_url(&url).unwrap());
+    let kv = Kv::builder(patience::redis(&url));
     let kv = kv.connect().await.unwrap();
     assert!(!kv.capabilities().has(Capability::PushedChanges));
     let mut events = kv.watch(keys(["{bar}:k", "foo"])).await.unwrap();

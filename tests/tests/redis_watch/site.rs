@@ -2,7 +2,7 @@
 
 use kv_core::Kv;
 use kv_redis::{RedisConfig, RedisStore};
-use kv_tests::server::Redis;
+use kv_tests::{patience, server::Redis};
 use redis::{FromRedisValue, aio::MultiplexedConnection};
 
 pub(crate) struct Site {
@@ -19,7 +19,8 @@ impl Site {
     pub(crate) async fn start() -> Self {
         let server = Redis::start();
         let kv = open(&server.url()).await;
-        let other = open(&server.url()).await;
+        let other = Kv::builder(patience::redis(&server.url()));
+        let other = other.connect().await.unwrap();
         let client = redis::Client::open(server.url()).unwrap();
         let raw = client.get_multiplexed_async_connection().await.unwrap();
         Self {

@@ -5,13 +5,12 @@ use kv_core::{
     Result, Scope, Service, Watch,
 };
 use kv_memory::{MemoryConfig, MemoryStore};
-use kv_redis::RedisStore;
-use kv_tests::server::Redis;
+use kv_tests::{patience, server::Redis};
 use kv_wrappers::{KeyResolver, KeySettings};
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
 /// Longer than any test takes: a wait that reaches it is a failure.
-pub(crate) const LONG: Duration = Duration::from_secs(20);
+pub(crate) const LONG: Duration = patience::PATIENCE;
 
 /// Short, and reached in every test that uses it.
 pub(crate) const SHORT: Duration = Duration::from_millis(100);
@@ -54,7 +53,7 @@ pub(crate) fn memory() -> KvBuilder {
 }
 
 pub(crate) fn redis(server: &Redis) -> KvBuilder {
-    Kv::builder(RedisStore::from_url(&server.url()).unwrap())
+    Kv::builder(patience::redis(&server.url()))
 }
 
 async fn bare(name: &'static str, stack: KvBuilder) -> Site {

@@ -5,16 +5,15 @@ use kv_core::{
     Event, Events, Key, Kv, Result, Throttle, Throttled, Txn, TxnReply, Watch, ZMove, ZMoved,
     layer_fn,
 };
-use kv_etcd::EtcdStore;
 use kv_memory::MemoryStore;
-use kv_redis::{RedisStore, redis};
-use kv_tests::server::{Etcd, Redis};
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
+use kv_redis::redis;
+use kv_tests::{
+    patience,
+    server::{Etcd, Redis},
+};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
 };
 
 /// A row of the table: a transition with made-up arguments.
@@ -58,13 +57,13 @@ impl Site {
 
     pub(crate) async fn redis() -> Self {
         let server = Redis::start();
-        let store = RedisStore::from_url(&server.url()).unwrap();
+        let store = patience::redis(&server.url());
         Self::at(Kv::builder(store), Server::Redis(server)).await
     }
 
     pub(crate) async fn etcd() -> Self {
         let server = Etcd::start();
-        let store = EtcdStore::from_url(&server.url()).unwrap();
+        let store = patience::etcd(&server.url());
         Self::at(Kv::builder(store), Server::Etcd(server)).await
     }
 
@@ -147,7 +146,7 @@ impl Site {
 
 /// The payload of the next message.
 pub(crate) async fn heard(events: &mut Events) -> String {
-    let next = tokio::time::timeout(Duration::from_secs(10), events.next()).await;
+    let next = tokio::time::timeout(patience::PATIENCE, events.next()).await;
     match next.expect("a message").expect("the stream goes on") {
         Ok(Event::Message { payload, .. }) => payload.to_str().unwrap().to_owned(),
         other => panic!("not a message: {other:?}"),

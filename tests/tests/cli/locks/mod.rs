@@ -23,10 +23,11 @@ mod kinds;
 use super::{Answer, kv_at};
 use kv_cli::Exit;
 use kv_core::Kv;
-use kv_etcd::EtcdStore;
 use kv_lock::{LockGuard, LockManager};
-use kv_redis::RedisStore;
-use kv_tests::server::{Etcd, Redis};
+use kv_tests::{
+    patience,
+    server::{Etcd, Redis},
+};
 use serde_json::{Value as Json, json};
 use std::path::PathBuf;
 use tempfile::TempDir;
@@ -48,14 +49,14 @@ impl Site {
     async fn redis() -> Self {
         let server = Redis::start();
         let url = server.url();
-        let kv = Kv::builder(RedisStore::from_url(&url).unwrap());
+        let kv = Kv::builder(patience::redis(&url));
         Self::new(&kv.connect().await.unwrap(), url, Server::Redis(server))
     }
 
     async fn etcd() -> Self {
         let server = Etcd::start();
         let url = server.url();
-        let kv = Kv::builder(EtcdStore::from_url(&url).unwrap());
+        let kv = Kv::builder(patience::etcd(&url));
         Self::new(&kv.connect().await.unwrap(), url, Server::Etcd(server))
     }
 

@@ -87,10 +87,13 @@ async fn while_connections_break<S: Backend>(name: &str) {
     let site = Arc::new(Site::<S>::start().await);
     let kv = site.through().await;
     let faults = {
-        let site = Arc::clone(&site);
+        let (site, kv) = (Arc::clone(&site), kv.clone());
         tokio::spawn(async move {
             loop {
-                // Longer than it takes to connect again.
+                // Longer than it takes to connect again, on a slow machine too.
+                while kv.get("recovered").await.is_err() {
+                    pause(Duration::from_millis(5)).await;
+                }
                 pause(Duration::from_millis(fastrand::u64(70..140))).await;
                 match fastrand::bool() {
                     true => site.proxy.reset_all(),
