@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod contended;
 pub mod job;
+pub mod kinds;
 pub mod noop;
 pub mod patience;
 pub mod server;

@@ -1,5 +1,11 @@
 //! Networks that lose answers or everything, servers that start anew or forget.
 
+mod acquired;
+mod held;
+mod latch;
+mod line;
+mod released;
+
 use crate::site::LONG;
 use futures_util::future::join_all;
 use kv_conformance::proxy::{FaultProxy, Mode};
@@ -270,25 +276,7 @@ async fn a_redis_that_forgets_all_at_a_restart_does_not_repeat_fences() {
     .await;
 }
 
-macro_rules! on_each_server {
-    ($($name:ident)*) => {
-        mod redis {
-            $(#[tokio::test(flavor = "multi_thread")]
-            async fn $name() {
-                super::$name::<kv_tests::server::Redis>().await;
-            })*
-        }
-
-        mod etcd {
-            $(#[tokio::test(flavor = "multi_thread")]
-            async fn $name() {
-                super::$name::<kv_tests::server::Etcd>().await;
-            })*
-        }
-    };
-}
-
-on_each_server! {
+crate::on_each_server! {
     an_acquisition_outlives_lost_answers
     renewals_outlive_an_outage
     a_release_outlives_lost_answers

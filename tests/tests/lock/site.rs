@@ -202,3 +202,23 @@ macro_rules! on_each_store {
         }
     };
 }
+
+/// Makes each `async fn<S: Backend>()` a test per server.
+#[macro_export]
+macro_rules! on_each_server {
+    ($($name:ident)*) => {
+        mod redis {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                super::$name::<kv_tests::server::Redis>().await;
+            })*
+        }
+
+        mod etcd {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                super::$name::<kv_tests::server::Etcd>().await;
+            })*
+        }
+    };
+}
