@@ -2,6 +2,8 @@
 //!
 //! Moments are tokens of the store: all processes see the same ones, whatever their clocks show.
 
+pub(crate) mod crowd;
+
 use kv_core::{Key, Kv, Lifetime, Op, Result, Ttl, Txn};
 use std::{collections::HashSet, fmt, time::Duration};
 
@@ -66,9 +68,7 @@ impl History {
     pub(crate) fn check(&self) -> Result<Verdict, String> {
         let mut grants = self.grants.clone();
         grants.sort_unstable_by_key(|it| it.fence);
-        if let Some(it) = grants.windows(2).find(|it| it[0].fence == it[1].fence) {
-            return Err(format!("one fence twice: {it:?}"));
-        }
+        each_its_own(&grants)?;
         in_order(&grants)?;
         one_at_a_time(&grants)?;
         if let Some(it) = self.written.windows(2).find(|it| it[0] > it[1]) {
@@ -89,6 +89,14 @@ impl History {
         let there: HashSet<_> = self.written.iter().collect();
         let is_lost = |it: &&u64| !there.contains(it);
         self.acknowledged.iter().filter(is_lost).copied().collect()
+    }
+}
+
+/// No two of those who are in the order of their fences have the same.
+fn each_its_own(grants: &[Grant]) -> Result<(), String> {
+    match grants.windows(2).find(|it| it[0].fence == it[1].fence) {
+        Some(it) => Err(format!("one fence twice: {it:?}")),
+        None => Ok(()),
     }
 }
 

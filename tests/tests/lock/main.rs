@@ -5,6 +5,7 @@ mod chaos;
 mod contention;
 mod control;
 mod costs;
+mod crowd;
 mod dropped;
 mod election;
 mod exclusive;
