@@ -1,5 +1,7 @@
 //! Futures are dropped wherever they wait; what is left is given back, and nobody renews it.
 
+mod kinds;
+
 use crate::site::{LONG, Site};
 use kv_core::{Kv, layer_fn};
 use kv_lock::LockManager;
@@ -15,6 +17,11 @@ const MOST: usize = 200;
 
 /// Before and after each call there is one more place to be dropped in.
 async fn slow(site: &Site) -> LockManager {
+    let kv = slow_kv(site).await;
+    LockManager::builder(&kv).lease(LEASE).build().unwrap()
+}
+
+async fn slow_kv(site: &Site) -> Kv {
     let layer = layer_fn("slow", |request, next| {
         Box::pin(async move {
             tokio::task::yield_now().await;
@@ -23,8 +30,7 @@ async fn slow(site: &Site) -> LockManager {
             reply
         })
     });
-    let kv = site.builder().layer(layer).connect().await.unwrap();
-    LockManager::builder(&kv).lease(LEASE).build().unwrap()
+    site.builder().layer(layer).connect().await.unwrap()
 }
 
 /// What it came to, unless it was dropped after so many polls.
