@@ -1,6 +1,7 @@
 //! Programs that append to a list, and their journals.
 
 use crate::history::{Grant, History};
+use kv_tests::kinds::Kind;
 use std::{
     fs,
     io::{BufRead, BufReader},
@@ -21,6 +22,7 @@ pub(crate) enum Way {
 pub(crate) struct Fleet {
     url: String,
     way: Way,
+    kind: Kind,
     programs: Vec<Child>,
     /// Who has read the list, and thinks about it.
     pub(crate) readers: mpsc::UnboundedReceiver<usize>,
@@ -33,11 +35,12 @@ const LEASE: &str = "400";
 const WORK: &str = "30";
 
 impl Fleet {
-    pub(crate) fn start(url: String, way: Way, programs: usize) -> Self {
+    pub(crate) fn start(url: String, way: Way, kind: Kind, programs: usize) -> Self {
         let (told, readers) = mpsc::unbounded_channel();
         let mut fleet = Self {
             url,
             way,
+            kind,
             programs: Vec::new(),
             readers,
             told,
@@ -71,12 +74,13 @@ impl Fleet {
             program.kill().unwrap();
             program.wait().unwrap();
         }
-        let text = fs::read_to_string(self.directory.path().join("journal")).unwrap();
+        let text = self.journal();
         let mut history = History::default();
         // What the last were about to note when they were killed is not whole.
         for line in text.split_inclusive('\n').filter(|it| it.ends_with('\n')) {
             let words: Vec<_> = line.split_whitespace().collect();
             match words[..] {
+                ["refused", _] => {}
                 ["written", fence] => history.acknowledged.push(number(fence)),
                 ["granted", fence, asked, granted, ref held @ ..] => history.grants.push(Grant {
                     fence: number(fence),
@@ -93,6 +97,16 @@ impl Fleet {
         history
     }
 
+    /// How many writes came too late by now.
+    pub(crate) fn refused(&self) -> usize {
+        let is_refused = |it: &&str| it.starts_with("refused");
+        self.journal().lines().filter(is_refused).count()
+    }
+
+    fn journal(&self) -> String {
+        fs::read_to_string(self.directory.path().join("journal")).unwrap()
+    }
+
     fn spawn(&self, number: usize) -> Child {
         let mut program = Command::new(env!("CARGO_BIN_EXE_appender-for-tests"))
             .arg(&self.url)
@@ -102,6 +116,7 @@ impl Fleet {
                     Way::Fenced => "fenced",
                     Way::Bare => "bare",
                 },
+                self.kind.name(),
                 LEASE,
                 WORK,
             ])

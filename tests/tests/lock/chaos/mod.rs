@@ -3,11 +3,13 @@
 //! them some are, or the test finds nothing.
 
 mod fleet;
+mod kinds;
 
 use self::fleet::{Fleet, Way};
 use crate::history::History;
 use kv_core::{Kv, Stopwatch};
 use kv_tests::{
+    kinds::Kind,
     patience::{self, PATIENCE},
     server::{Etcd, Redis, Server},
 };
@@ -23,7 +25,7 @@ const STOPS: usize = 8;
 const LONGEST: Duration = Duration::from_secs(120);
 
 async fn append(server: &mut impl Server, kv: &Kv, way: Way) -> History {
-    let mut fleet = Fleet::start(server.url(), way, PROGRAMS);
+    let mut fleet = Fleet::start(server.url(), way, Kind::Exclusive, PROGRAMS);
     let begun = Stopwatch::start();
     for round in 0..STOPS {
         assert!(begun.elapsed() < LONGEST, "{round} rounds");
@@ -44,9 +46,13 @@ async fn append(server: &mut impl Server, kv: &Kv, way: Way) -> History {
         fleet.go_on(reader);
         next_reader(&mut fleet, |it| it == reader).await;
     }
+    ended(fleet, kv, Kind::Exclusive).await
+}
+
+/// What they noted, and what is there when nobody writes any more.
+async fn ended(fleet: Fleet, kv: &Kv, kind: Kind) -> History {
     let mut history = fleet.end();
-    // Nobody writes any more.
-    let list = kv.hget("list", "v").await.unwrap().unwrap();
+    let list = kv.hget(kind.name(), "v").await.unwrap().unwrap();
     let fences = list.to_str().unwrap().split_whitespace();
     history.written = fences.map(|it| it.parse().unwrap()).collect();
     history
@@ -76,7 +82,7 @@ async fn nothing_is_lost(server: &mut impl Server, kv: &Kv) {
     // Those who were stopped were refused.
     assert!(verdict.grants > acknowledged, "nobody was stopped in time");
 
-    kv.delete("list").await.unwrap();
+    kv.delete(Kind::Exclusive.name()).await.unwrap();
     let history = append(server, kv, Way::Bare).await;
     let (lost, acknowledged) = (history.lost().len(), history.acknowledged.len());
     println!("bare: {lost} of {acknowledged} acknowledged writes lost");
