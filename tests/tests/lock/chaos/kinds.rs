@@ -20,7 +20,7 @@ const KINDS: [Kind; 4] = [Kind::Fair, Kind::Write, Kind::Permits, Kind::Election
 const PROGRAMS: usize = 3;
 
 /// So many are stopped, one after the other, or more until one of them was late with its write.
-const STOPS: usize = 3;
+const STOPS: usize = 2;
 
 /// Only a broken test gets there.
 const MOST: usize = 30;

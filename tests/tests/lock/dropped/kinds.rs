@@ -97,11 +97,11 @@ async fn a_release_goes_on(site: Site) {
 async fn a_waiter_makes_room(site: Site) {
     with_each(&site, |place| async move {
         let (kind, name) = (place.kind, place.kind.name());
-        for polls in 0..16 {
+        for polls in 0..12 {
             let held = kind.rival().acquire(&place.other, name).await.unwrap();
             let first = within(polls, kind.acquire(&place.slow, name));
             // It may wait already, and is not polled any more then.
-            let first = timeout(Duration::from_millis(50), first).await;
+            let first = timeout(Duration::from_millis(30), first).await;
             assert!(!matches!(first, Ok(Some(_))), "{kind:?} is held");
             let behind = {
                 let locks = place.slow.clone();
@@ -148,7 +148,7 @@ async fn an_arrival_counts_at_most_once(site: Site) {
         assert_eq!(latch.arrive("x").await.unwrap().arrived, 1, "after {polls}");
         // Not asked again when it was told in vain; it never opens.
         let waits = within(polls, latch.wait());
-        let waits = timeout(Duration::from_millis(50), waits).await;
+        let waits = timeout(Duration::from_millis(30), waits).await;
         assert!(!matches!(waits, Ok(Some(_))), "open after {polls}");
         assert_eq!(latch.arrive("y").await.unwrap().arrived, 2, "after {polls}");
         latch.wait().await.unwrap();
@@ -161,17 +161,17 @@ async fn an_arrival_counts_at_most_once(site: Site) {
 
 async fn a_party_may_enter_and_leave_again(site: Site) {
     let (locks, other) = (slow(&site).await, site.another().await);
-    for polls in 0..16 {
+    for polls in 0..12 {
         let name = polls.to_string();
         let (ours, theirs) = (locks.barrier(&name, 2), other.barrier(&name, 2));
         let (ours, theirs) = (ours.timeout(LONG), theirs.timeout(LONG));
         let enters = within(polls, ours.enter("x"));
-        let enters = timeout(Duration::from_millis(50), enters).await;
+        let enters = timeout(Duration::from_millis(30), enters).await;
         assert!(!matches!(enters, Ok(Some(_))), "alone after {polls}");
         let (x, y) = tokio::join!(ours.enter("x"), theirs.enter("y"));
         x.and(y).unwrap();
         let leaves = within(polls, ours.leave("x"));
-        let leaves = timeout(Duration::from_millis(50), leaves).await;
+        let leaves = timeout(Duration::from_millis(30), leaves).await;
         assert!(!matches!(leaves, Ok(Some(_))), "alone after {polls}");
         let (x, y) = tokio::join!(ours.leave("x"), theirs.leave("y"));
         x.and(y).unwrap();
@@ -206,7 +206,7 @@ fn ends_on(site: impl Future<Output = Site>) {
                     let name = format!("{}/{polls}", kind.name());
                     let held = within(polls, kind.acquire(&locks, &name)).await;
                     let waits = kind.rival().acquire(&locks, &name);
-                    let waits = within(polls, timeout(Duration::from_millis(50), waits)).await;
+                    let waits = within(polls, timeout(Duration::from_millis(30), waits)).await;
                     (held, waits)
                 });
             }

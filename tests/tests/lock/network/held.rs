@@ -87,7 +87,7 @@ async fn a_restart_leaves_each_kind_held<S: Backend>() {
     let mut holders = Vec::new();
     for kind in KINDS {
         // Longer than a server takes to start.
-        let line = Line::to(&server, kind, Mode::Pass, 2 * LEASE).await;
+        let line = Line::to(&server, kind, Mode::Pass, LEASE * 3 / 2).await;
         let held = kind.acquire(&line.far, &line.name).await.unwrap();
         let (near, name) = (line.near.clone(), line.name.clone());
         let waits = tokio::spawn(async move { kind.rival().acquire(&near, &name).await.unwrap() });

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::task::{JoinHandle, JoinSet};
 
 /// More than an arrival or a look has.
-const STEPS: u32 = 6;
+const STEPS: u32 = 4;
 
 async fn an_arrival_counts_once<S: Backend>() {
     with_each_fault::<S, _>(arrives_once).await;
@@ -142,7 +142,7 @@ async fn through(barrier: &Barrier, party: &str) {
 /// Unless it ends. What has not happened by then fails later.
 async fn for_a_while<T>(task: &JoinHandle<T>) {
     let begun = Stopwatch::start();
-    while !task.is_finished() && begun.elapsed() < SECOND / 5 {
+    while !task.is_finished() && begun.elapsed() < SECOND / 8 {
         pause(Duration::from_millis(5)).await;
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 const LEASE: Duration = Duration::from_secs(2);
 
 async fn what_is_given_back_is_given_back_once<S: Backend>() {
-    with_each::<S, _>(FAULTS, 0..3, LEASE, given_back_once).await;
+    with_each::<S, _>(FAULTS, 0..2, LEASE, given_back_once).await;
 }
 
 async fn given_back_once(line: Line) {
