@@ -7,10 +7,9 @@ use super::{
 };
 use futures_util::future;
 use kv_core::{Kv, Stopwatch};
-use kv_etcd::EtcdStore;
-use kv_redis::RedisStore;
 use kv_tests::{
     kinds::Kind,
+    patience,
     server::{Etcd, Redis},
 };
 
@@ -53,7 +52,7 @@ async fn nothing_is_lost(url: String, kv: &Kv, kind: Kind) {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_on_redis() {
     let server = Redis::start();
-    let store = RedisStore::from_url(&server.url()).unwrap();
+    let store = patience::redis(&server.url());
     let kv = &Kv::builder(store).connect().await.unwrap();
     future::join_all(KINDS.map(|it| nothing_is_lost(server.url(), kv, it))).await;
 }
@@ -61,7 +60,7 @@ async fn nothing_is_lost_on_redis() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_on_etcd() {
     let server = Etcd::start();
-    let store = EtcdStore::from_url(&server.url()).unwrap();
+    let store = patience::etcd(&server.url());
     let kv = &Kv::builder(store).connect().await.unwrap();
     future::join_all(KINDS.map(|it| nothing_is_lost(server.url(), kv, it))).await;
 }
