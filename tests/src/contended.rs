@@ -4,7 +4,7 @@ use crate::bench::Outcome;
 use kv_lock::LockManager;
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 use tokio::task::JoinSet;
 
@@ -14,10 +14,12 @@ pub const CONTENDERS: u64 = 32;
 /// See [`CONTENDERS`].
 pub const MANAGERS: u64 = 4;
 
-/// Sees to it that the lock goes from hand to hand so many times, and that one at a time holds it.
-#[derive(Debug, Default)]
+/// Sees to it that the lock goes from hand to hand so many times, and that one at a time holds it. Who
+/// takes it again before anybody else did hands nothing over.
+#[derive(Debug)]
 pub struct Turns {
     left: AtomicU64,
+    last: AtomicUsize,
     is_held: AtomicBool,
 }
 
@@ -26,6 +28,7 @@ impl Turns {
     pub fn new(count: u64) -> Arc<Self> {
         Arc::new(Self {
             left: AtomicU64::new(count),
+            last: AtomicUsize::new(usize::MAX),
             is_held: AtomicBool::new(false),
         })
     }
@@ -35,15 +38,17 @@ impl Turns {
         self.left.load(Ordering::Relaxed) > 0
     }
 
-    /// What is done under the lock.
+    /// What this contender does under the lock.
     ///
     /// # Errors
     /// If somebody else was there.
-    pub fn take(&self) -> Outcome {
+    pub fn take(&self, contender: usize) -> Outcome {
         let others = self.is_held.swap(true, Ordering::SeqCst);
-        let _ = self
-            .left
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |it| it.checked_sub(1));
+        if self.last.swap(contender, Ordering::Relaxed) != contender {
+            let _ = self
+                .left
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |it| it.checked_sub(1));
+        }
         self.is_held.store(false, Ordering::SeqCst);
         match others {
             true => Err("two held the lock at once".into()),
@@ -65,7 +70,7 @@ pub async fn hand_over(managers: &[LockManager], name: &str, turns: u64) -> Outc
         running.spawn(async move {
             while turns.is_left() {
                 let guard = lock.acquire().await?;
-                turns.take()?;
+                turns.take(contender)?;
                 guard.release().await;
             }
             Outcome::Ok(())

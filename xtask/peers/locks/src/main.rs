@@ -71,11 +71,10 @@ fn main() -> Outcome<ExitCode> {
         let (ours, reference) = (stage.clone(), stage);
         Ok(Contest {
             ours: Side::new(move |ops| {
-                ours.runtime
-                    .block_on(hand_over(&ours.managers, "wanted", ops))
+                ours.block_on(hand_over(&ours.managers, "wanted", ops))
             }),
             reference: Side::new(move |ops| {
-                reference.runtime.block_on(rslock_hand_over(&theirs, ops))
+                reference.block_on(rslock_hand_over(&theirs, ops))
             }),
             size: Size::Ops(turns),
             meter: None,
@@ -112,12 +111,17 @@ impl Stage {
         })
     }
 
+    /// A method, so that who measures keeps the whole stage: the server ends with it.
+    fn block_on(&self, work: impl Future<Output = Outcome>) -> Outcome {
+        self.runtime.block_on(work)
+    }
+
     /// Lets so many tasks do the operations together; each is told its number and its share.
     fn spread<F>(&self, tasks: u64, ops: u64, work: impl Fn(u64, u64) -> F) -> Outcome
     where
         F: Future<Output = Outcome> + Send + 'static,
     {
-        self.runtime.block_on(async {
+        self.block_on(async {
             let mut running = JoinSet::new();
             for task in 0..tasks {
                 running.spawn(work(task, ops / tasks + u64::from(task < ops % tasks)));
@@ -169,7 +173,7 @@ async fn rslock_hand_over(managers: &[rslock::LockManager], turns: u64) -> Outco
                 let Ok(lock) = locks.lock("wanted".as_bytes(), LEASE).await else {
                     continue;
                 };
-                turns.take()?;
+                turns.take(contender)?;
                 locks.unlock(&lock).await;
             }
             Outcome::Ok(())
