@@ -17,6 +17,9 @@ use tokio::{
     time::{Interval, interval},
 };
 
+/// A timer that is not needed any more may wake who used it last, and keeps its memory, until then.
+const LONGEST: Duration = Duration::from_secs(60);
+
 /// Of no use to who has it; each use sets its own time.
 const PERIOD: Duration = Duration::from_secs(1);
 
@@ -26,7 +29,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// waits there is none, so each new one wakes the thread that waits for the network to tell it how
 /// long it may; and each takes the lock of the runtime's wheel twice. One that is there already is
 /// just moved to later, which is why they all run for as long. At most 1024 are kept for a thread, each
-/// for the runtime it was made in; those of a runtime that ended stay until there is no room for another.
+/// for the runtime it was made in, and those of three runtimes. A limit above a minute is a timer of its own.
 ///
 /// On a clock that is not the runtime's own, such as [`VirtualClock`](crate::VirtualClock), each use
 /// is a [`sleep`](Clock::sleep).
@@ -136,7 +139,8 @@ impl fmt::Debug for Timer<'_> {
 impl<'a> Timer<'a> {
     /// One that ends after this much time, by this clock.
     pub(crate) fn begin(pools: &'a Pools, clock: &dyn Clock, after: Duration) -> Self {
-        let here = clock.is_runtime_time().then(Handle::try_current);
+        let is_lent = clock.is_runtime_time() && after <= LONGEST;
+        let here = is_lent.then(Handle::try_current);
         let Some(Ok(runtime)) = here.map(|it| it.map(|it| it.id())) else {
             return Self::Once(clock.sleep(after));
         };

@@ -36,7 +36,7 @@ mod waiting;
 pub use self::{
     admin::{
         ControlError, ForcedRelease, HolderInfo, HolderName, LockCursor, LockInfo, LockKind,
-        LockPage, PermitsInfo, Role, WaiterInfo,
+        LockPage, PermitsInfo, Role, UnreadableLock, WaiterInfo,
     },
     claim::Kind,
     election::{Election, Leader, Leaders, Leadership},

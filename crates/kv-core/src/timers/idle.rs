@@ -7,6 +7,10 @@ use tokio::{runtime::Id, time::Interval};
 /// How many are kept in each pool.
 pub(super) const MOST_IDLE: usize = 1_024;
 
+/// Timers of so many runtimes are kept in each pool. One keeps open what its runtime had open, also when
+/// that has ended: two file descriptors.
+pub(super) const MOST_HOMES: usize = 3;
+
 /// Threads share a pool if there are more than so many.
 const POOLS: usize = 16;
 
@@ -49,6 +53,13 @@ pub(super) struct Home {
     pub(super) timers: Vec<Interval>,
 }
 
+/// What has no room. To be dropped when no pool is locked: a timer takes the lock of the wheel it is on.
+#[derive(Default)]
+pub(super) struct Surplus {
+    timer: Option<Interval>,
+    home: Option<Home>,
+}
+
 impl Idle {
     pub(super) fn take(&mut self, runtime: Id) -> Option<Interval> {
         let timer = self.home(runtime)?.timers.pop()?;
@@ -56,27 +67,36 @@ impl Idle {
         Some(timer)
     }
 
-    /// Keeps a timer, and hands out the one that has no room then.
-    pub(super) fn keep(&mut self, runtime: Id, timer: Interval) -> Option<Interval> {
-        let mut surplus = None;
+    /// Keeps a timer, and hands out those that have no room then.
+    pub(super) fn keep(&mut self, runtime: Id, timer: Interval) -> Surplus {
+        let mut surplus = Surplus::default();
         if self.count >= MOST_IDLE {
-            let Some(other) = self.evict(runtime) else {
-                return Some(timer);
-            };
-            surplus = Some(other);
+            let other = self.evict(runtime);
+            if other.is_none() {
+                surplus.timer = Some(timer);
+                return surplus;
+            }
+            surplus.timer = other;
         }
         self.count += 1;
-        match self.home(runtime) {
-            Some(home) => home.timers.push(timer),
-            None => self.homes.push(Home {
-                runtime,
-                timers: vec![timer],
-            }),
+        if let Some(home) = self.home(runtime) {
+            home.timers.push(timer);
+            return surplus;
         }
+        if self.homes.len() >= MOST_HOMES {
+            // It was not used for the longest time, so its runtime may well have ended.
+            let home = self.homes.remove(0);
+            self.count -= home.timers.len();
+            surplus.home = Some(home);
+        }
+        self.homes.push(Home {
+            runtime,
+            timers: vec![timer],
+        });
         surplus
     }
 
-    /// One of another runtime, the one that used none for the longest time; it may well have ended.
+    /// One of another runtime, the one that used none for the longest time.
     fn evict(&mut self, keeping: Id) -> Option<Interval> {
         let is_other = |it: &Home| it.runtime != keeping && !it.timers.is_empty();
         let place = self.homes.iter().position(is_other)?;

@@ -1,6 +1,6 @@
 use super::{
     Timers,
-    idle::{Home, MOST_IDLE},
+    idle::{Home, MOST_HOMES, MOST_IDLE},
 };
 use crate::{Clock, Stopwatch, SystemClock, VirtualClock};
 use futures_util::{FutureExt, future::join_all};
@@ -102,6 +102,25 @@ fn those_of_one_runtime_do_not_grow_without_bound() {
     runtime.block_on(wait_at_once(&timers, MOST_IDLE + 10));
     assert_eq!(idle_of(&timers, &runtime), MOST_IDLE);
     assert_eq!(timers.idle.here().lock().count, MOST_IDLE);
+}
+
+#[test]
+fn no_more_than_some_runtimes_keep_what_they_had_open() {
+    let timers = timers();
+    for _ in 0..MOST_HOMES * 3 {
+        let ended = runtime();
+        ended.block_on(wait_at_once(&timers, 5));
+    }
+    let idle = timers.idle.here().lock();
+    assert_eq!(idle.homes.len(), MOST_HOMES);
+    assert_eq!(idle.count, MOST_HOMES * 5);
+}
+
+#[tokio::test]
+async fn a_long_limit_is_a_timer_of_its_own() {
+    let timers = Timers::new(Arc::new(SystemClock), Duration::from_secs(61));
+    wait_at_once(&timers, 2).await;
+    assert_eq!(timers.idle.here().lock().count, 0);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::{HolderName, LockCursor, LockKind};
 use crate::Fence;
 use bytes::Bytes;
+use kv_core::Error;
 use std::time::Duration;
 
 /// A lock that is held, as the store had it at one moment.
@@ -74,8 +75,9 @@ pub struct WaiterInfo {
     pub metadata: Bytes,
     /// How long it has been waiting, if the store knows: for a fair lock.
     pub waited: Option<Duration>,
-    /// When it counts as dead if it gives no sign of life; nothing is left of it if it was silent for too long.
-    pub left: Duration,
+    /// When it counts as dead if it gives no sign of life; zero if it was silent for too long. `None` if it is
+    /// not known, since more than 200 wait.
+    pub left: Option<Duration>,
 }
 
 /// The permits of a semaphore.
@@ -89,13 +91,27 @@ pub struct PermitsInfo {
 }
 
 /// Some of the locks that are held, and where to go on.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub struct LockPage {
     /// The locks; can be few, even none, while more follow.
     pub locks: Vec<LockInfo>,
+    /// Those of which the store could not tell, or told what is no record of a lock.
+    pub unreadable: Vec<UnreadableLock>,
     /// Behind what to go on; `None` at the end.
     pub next: Option<LockCursor>,
+}
+
+/// A lock that may be held; who holds it could not be read.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct UnreadableLock {
+    /// The name of the lock.
+    pub name: Bytes,
+    /// What it is.
+    pub kind: LockKind,
+    /// Why.
+    pub error: Error,
 }
 
 /// What became of a release by force.

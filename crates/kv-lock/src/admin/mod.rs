@@ -12,7 +12,10 @@ pub use self::{
     cursor::LockCursor,
     error::ControlError,
     holder::HolderName,
-    info::{ForcedRelease, HolderInfo, LockInfo, LockPage, PermitsInfo, Role, WaiterInfo},
+    info::{
+        ForcedRelease, HolderInfo, LockInfo, LockPage, PermitsInfo, Role, UnreadableLock,
+        WaiterInfo,
+    },
     kind::LockKind,
 };
 
@@ -23,7 +26,7 @@ use crate::{
     store::{PATIENCE, Store},
 };
 use bytes::Bytes;
-use kv_core::{Result, ScanFrom, TxnReply};
+use kv_core::{Error, ErrorKind, Result, ScanFrom, Txn, TxnReply};
 
 /// So many keys are looked at for a page, at most.
 const PAGE: u32 = 500;
@@ -69,13 +72,13 @@ impl LockManager {
     ///
     /// # Errors
     /// [`ControlError::OtherKind`] if nobody holds that, but something else of this name; else as
-    /// [`inspect`](Self::inspect).
+    /// [`inspect`](Self::inspect). What has this name and is of another kind need not be readable.
     pub async fn inspect_as(
         &self,
         kind: LockKind,
         name: impl AsRef<[u8]>,
     ) -> Result<Option<LockInfo>, ControlError> {
-        self.look(name.as_ref()).await?.of_kind(kind)
+        Ok(self.look_for(kind, name.as_ref()).await?.1)
     }
 
     /// Frees a lock of all who hold it by now: two round trips. Who waits for it is told.
@@ -105,8 +108,8 @@ impl LockManager {
         kind: LockKind,
         name: impl AsRef<[u8]>,
     ) -> Result<ForcedRelease, ControlError> {
-        let looked = self.look(name.as_ref()).await?;
-        looked.free(looked.of_kind(kind)?).await
+        let (looked, held) = self.look_for(kind, name.as_ref()).await?;
+        looked.free(held).await
     }
 
     /// Frees a lock of this holder: of one reader among several, of all its permits of a semaphore. It never takes
@@ -129,7 +132,7 @@ impl LockManager {
             looked = self.look(name.as_ref()).await?;
         }
         Ok(match looked.held.is_empty() {
-            true => looked.nobody().map(|()| ForcedRelease::Free)?,
+            true => looked.only().map(|_| ForcedRelease::Free)?,
             false => ForcedRelease::HeldBy(looked.held),
         })
     }
@@ -151,49 +154,87 @@ impl LockManager {
         let from = after.map_or(ScanFrom::Start, |it| ScanFrom::Cursor(it.0.clone()));
         let limit = limit.clamp(1, PAGE);
         let page = store.scan(LockKind::prefixes(), from, limit).await?;
-        let mut sites = Vec::with_capacity(page.keys.len());
+        let (mut sites, mut txns) = (Vec::with_capacity(page.keys.len()), Vec::new());
         for (part, name) in page.keys.iter().filter_map(Part::of) {
-            sites.push((part, Site::of(part.kind(), &name)?, name));
+            let site = Site::of(part.kind(), &name)?;
+            txns.push(site.look());
+            sites.push((part, site, name));
         }
-        let mut locks = Vec::with_capacity(sites.len());
-        if !sites.is_empty() {
-            let txns = sites.iter().map(|(_, site, _)| site.look()).collect();
-            let replies = store.commit_all(txns, PATIENCE).await?;
-            for ((part, site, name), reply) in sites.into_iter().zip(replies) {
-                let held = Seen::of(&site, &name, reply?)?.held();
-                locks.extend(held.filter(|it| is_found_by(part, it)));
+        let (mut locks, mut unreadable) = (Vec::with_capacity(sites.len()), Vec::new());
+        let replies = ask(&store, txns).await?;
+        for ((part, site, name), reply) in sites.into_iter().zip(replies) {
+            match reply.and_then(|reply| Seen::of(&site, &name, reply)) {
+                Ok(seen) => locks.extend(seen.held().filter(|it| is_found_by(part, it))),
+                Err(error) => unreadable.push(UnreadableLock {
+                    name: name.into(),
+                    kind: part.kind(),
+                    error,
+                }),
             }
         }
-        let next = page.next.map(LockCursor);
-        Ok(LockPage { locks, next })
+        Ok(LockPage {
+            locks,
+            unreadable,
+            next: page.next.map(LockCursor),
+        })
+    }
+
+    /// What has this name, and the lock of this kind; what is of other kinds matters only if that is not held.
+    async fn look_for(
+        &self,
+        kind: LockKind,
+        name: &[u8],
+    ) -> Result<(Looked, Option<LockInfo>), ControlError> {
+        let looked = self.look_at(&[kind], name).await?;
+        let held = looked.only()?;
+        if held.is_some() {
+            return Ok((looked, held));
+        }
+        // They are told as a help only.
+        match self.look(name).await {
+            Ok(all) if all.error.is_none() => all.of_kind(kind).map(|held| (all, held)),
+            _ => Ok((looked, None)),
+        }
     }
 
     async fn look(&self, name: &[u8]) -> Result<Looked> {
+        self.look_at(&LockKind::ALL, name).await
+    }
+
+    async fn look_at(&self, kinds: &[LockKind], name: &[u8]) -> Result<Looked> {
         let store = self.store().for_caller();
         let (mut sites, mut txns) = (Vec::new(), Vec::new());
-        for kind in LockKind::ALL {
+        for &kind in kinds {
             let site = Site::of(kind, name)?;
             txns.push(site.look());
             sites.push(site);
         }
-        for what in [What::Latch, What::Enter] {
-            txns.push(transitions::meeting(what, name)?);
-        }
-        let mut replies = store.commit_all(txns, PATIENCE).await?.into_iter();
-        let mut held = Vec::new();
-        for (site, reply) in sites.iter().zip(replies.by_ref()) {
-            let mut seen = Seen::of(site, name, reply?)?;
-            if let (true, Some(key)) = (seen.is_cut(), site.members()) {
-                seen.complete(store.members(key).await?);
+        if kinds.len() > 1 {
+            for what in [What::Latch, What::Enter] {
+                txns.push(transitions::meeting(what, name)?);
             }
-            held.extend(seen.held());
         }
-        let mut is_there = || replies.next().map_or(Ok(false), is_marked);
+        let mut replies = ask(&store, txns).await?.into_iter();
+        let (mut held, mut error) = (Vec::new(), None);
+        for (site, reply) in sites.iter().zip(replies.by_ref()) {
+            match see(&store, site, name, reply).await {
+                Ok(seen) => held.extend(seen.held()),
+                Err(other) => error = error.or(Some(other)),
+            }
+        }
+        let mut is_there = || match replies.next().map_or(Ok(false), is_marked) {
+            Ok(is_there) => is_there,
+            Err(other) => {
+                error.get_or_insert(other);
+                false
+            }
+        };
         Ok(Looked {
             name: Bytes::copy_from_slice(name),
             held,
-            is_latch: is_there()?,
-            is_barrier: is_there()?,
+            is_latch: is_there(),
+            is_barrier: is_there(),
+            error,
             store,
         })
     }
@@ -206,11 +247,16 @@ struct Looked {
     held: Vec<LockInfo>,
     is_latch: bool,
     is_barrier: bool,
+    /// Why there may be more.
+    error: Option<Error>,
     store: Store,
 }
 
 impl Looked {
     fn only(&self) -> Result<Option<LockInfo>, ControlError> {
+        if let Some(error) = &self.error {
+            return Err(error.duplicate().into());
+        }
         match &self.held[..] {
             [] => self.nobody().map(|()| None),
             [held] => Ok(Some(held.clone())),
@@ -224,7 +270,7 @@ impl Looked {
     fn of_kind(&self, asked: LockKind) -> Result<Option<LockInfo>, ControlError> {
         match self.held.iter().find(|it| it.kind == asked) {
             Some(held) => Ok(Some(held.clone())),
-            None if self.held.is_empty() => self.nobody().map(|()| None),
+            None if self.held.is_empty() => self.only(),
             None => Err(ControlError::OtherKind {
                 name: self.name.clone(),
                 asked,
@@ -256,7 +302,7 @@ impl Looked {
     }
 
     /// What frees it of this one, if this one holds it.
-    fn free_of(&self, holder: &HolderName) -> Result<Option<kv_core::Txn>> {
+    fn free_of(&self, holder: &HolderName) -> Result<Option<Txn>> {
         for held in &self.held {
             let mut holders = held.holders.iter();
             let found = holders.find(|it| it.holder.as_ref() == Some(holder));
@@ -280,6 +326,38 @@ fn is_found_by(part: Part, held: &LockInfo) -> bool {
         Part::Writer => is_written,
         Part::Readers => !is_written,
     }
+}
+
+/// All in one call; each alone if what is wrong with one of them has all refused.
+async fn ask(store: &Store, txns: Vec<Txn>) -> Result<Vec<Result<TxnReply>>> {
+    if txns.is_empty() {
+        return Ok(Vec::new());
+    }
+    match store.commit_all(txns.clone(), PATIENCE).await {
+        Err(error) if txns.len() > 1 && is_about_one(&error) => {}
+        answered => return answered,
+    }
+    let mut replies = Vec::with_capacity(txns.len());
+    for txn in txns {
+        replies.push(store.commit(txn, PATIENCE).await);
+    }
+    Ok(replies)
+}
+
+/// Whether another request might be taken.
+fn is_about_one(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::InvalidArgument | ErrorKind::TooLarge
+    )
+}
+
+async fn see(store: &Store, site: &Site, name: &[u8], reply: Result<TxnReply>) -> Result<Seen> {
+    let mut seen = Seen::of(site, name, reply?)?;
+    if let (true, Some(key)) = (seen.is_cut(), site.members()) {
+        seen.complete(store.members(key).await?);
+    }
+    Ok(seen)
 }
 
 fn is_marked(reply: Result<TxnReply>) -> Result<bool> {

@@ -5,7 +5,9 @@ use super::{
 };
 use crate::{Fence, transitions::left};
 use bytes::Bytes;
-use kv_core::{Mark, Member, Result, Score, ScoredMember, TimeToLive, Timestamp, TxnReply};
+use kv_core::{
+    MAX_MEMBERS, Mark, Member, Result, Score, ScoredMember, TimeToLive, Timestamp, TxnReply,
+};
 use std::{collections::HashMap, time::Duration};
 
 /// A lock as it was looked at, and when.
@@ -68,7 +70,11 @@ impl Seen {
         let alive = reply.members(5)?.into_iter();
         let alive: HashMap<_, _> = alive.map(|it| (it.member, it.score)).collect();
         for waiter in reply.members(4)? {
-            let left = alive.get(&waiter.member).and_then(|it| self.left(*it));
+            let left = match alive.get(&waiter.member) {
+                Some(deadline) => self.left(*deadline),
+                // Of more than are told it may be one of the others.
+                None => (alive.len() < MAX_MEMBERS as usize).then_some(Duration::ZERO),
+            };
             let waited = self.now.zip(waiter.score);
             self.info.waiting.push(WaiterInfo {
                 waited: waited.map(|(now, since)| passed(now, since)),
@@ -173,7 +179,7 @@ fn waiting(member: &Member, left: Option<Duration>) -> WaiterInfo {
         holder: name,
         metadata: Bytes::copy_from_slice(metadata.unwrap_or_default()),
         waited: None,
-        left: left.unwrap_or_default(),
+        left,
     }
 }
 

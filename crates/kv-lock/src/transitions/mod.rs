@@ -87,7 +87,12 @@ fn until_first(reply: &TxnReply, deadlines: &[ScoredMember]) -> TimeToLive {
 /// Scores that are deadlines are microseconds.
 pub(crate) fn left(now: Timestamp, deadline: Score) -> Duration {
     let micros = deadline.get() - Score::from(now).get();
-    Duration::try_from_secs_f64(micros / 1e6).unwrap_or_default()
+    // Somebody else may have written it.
+    let endless = match micros > 0.0 {
+        true => Duration::MAX,
+        false => Duration::ZERO,
+    };
+    Duration::try_from_secs_f64(micros / 1e6).unwrap_or(endless)
 }
 
 #[cfg(test)]

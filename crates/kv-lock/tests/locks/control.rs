@@ -64,7 +64,7 @@ async fn readers_and_the_writer_that_waits_are_seen() {
     assert_eq!(lock.waiting.len(), 1);
     let waiter = &lock.waiting[0];
     assert_eq!((&*waiter.metadata, waiter.waited), (&b"cyd"[..], None));
-    assert_eq!(waiter.left, PATIENCE);
+    assert_eq!(waiter.left, Some(PATIENCE));
     assert!(waiter.holder.is_some());
     waits.abort();
 }
@@ -269,8 +269,8 @@ async fn who_waits_for_a_fair_lock_is_seen_in_order() {
         .map(|it| (&*it.metadata, it.waited, it.left))
         .collect();
     let expected = [
-        (&b"cyd"[..], Some(2 * SECOND), PATIENCE - 2 * SECOND),
-        (b"bob", Some(SECOND), PATIENCE - SECOND),
+        (&b"cyd"[..], Some(2 * SECOND), Some(PATIENCE - 2 * SECOND)),
+        (b"bob", Some(SECOND), Some(PATIENCE - SECOND)),
     ];
     assert_eq!(line, expected);
     let freed = operator.force_release("a").await.unwrap();

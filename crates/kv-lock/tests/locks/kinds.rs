@@ -181,3 +181,47 @@ async fn records_of_others_are_shown_and_freed_with_the_rest() {
         assert_eq!(locks.inspect(name).await.unwrap(), None);
     }
 }
+
+/// Somebody stuck can be freed, whatever stands where another kind of lock would be.
+#[tokio::test]
+async fn what_cannot_be_read_is_in_the_way_of_nothing_else() {
+    let site = Site::new();
+    let (locks, kv) = (site.process().await, site.kv().await);
+    let _stuck = locks.lock("a").acquire().await.unwrap();
+    let _other = locks.lock("b").acquire().await.unwrap();
+    kv.set("{semaphore:a}:holders", "no set").await.unwrap();
+    let page = locks.list(100, None).await.unwrap();
+    assert_eq!(page.locks.len(), 2);
+    let unreadable = page.unreadable.iter();
+    let unreadable: Vec<_> = unreadable.map(|it| (&*it.name, it.kind)).collect();
+    assert_eq!(unreadable, [(&b"a"[..], LockKind::Semaphore)]);
+    // Whether it is the only one is not known.
+    assert!(matches!(
+        locks.inspect("a").await,
+        Err(ControlError::Store(_))
+    ));
+    let lock = locks.inspect_as(LockKind::Exclusive, "a").await.unwrap();
+    let holder = only(&lock.unwrap()).holder.unwrap();
+    let unknown: HolderName = "0".repeat(33).parse().unwrap();
+    let forced = locks.force_release_from("a", &unknown).await.unwrap();
+    assert!(matches!(forced, ForcedRelease::HeldBy(_)));
+    let forced = locks.force_release_from("a", &holder).await.unwrap();
+    assert_eq!(forced, ForcedRelease::Released);
+    let _stuck = locks.lock("a").acquire().await.unwrap();
+    let forced = locks.force_release_as(LockKind::Exclusive, "a").await;
+    assert_eq!(forced.unwrap(), ForcedRelease::Released);
+    let forced = locks.force_release_as(LockKind::Exclusive, "a").await;
+    assert_eq!(forced.unwrap(), ForcedRelease::Free);
+}
+
+#[tokio::test]
+async fn a_record_without_an_end_is_told_as_such() {
+    let site = Site::new();
+    let (locks, kv) = (site.process().await, site.kv().await);
+    for score in [1e24, f64::INFINITY] {
+        let member = ("somebody", Score::new(score).unwrap());
+        kv.zadd("{rw:a}:readers", [member]).await.unwrap();
+        let lock = seen(&locks, "a").await;
+        assert!(only(&lock).left.unwrap() > SECOND * 1_000_000_000);
+    }
+}

@@ -47,18 +47,20 @@ impl Scripts {
         }
         let script = Arc::new(Generated::new((self.generate)(shape), shape.tells_time()));
         let mut scripts = self.made.lock();
-        if scripts.len() >= MOST {
+        let is_full = scripts.len() >= MOST;
+        if is_full && let Some(other) = scripts.keys().next().cloned() {
             // Which one goes matters little: it is made again when it is wanted.
-            if let Some(other) = scripts.keys().next().cloned() {
-                scripts.remove(&other);
-            }
-            if !self.told.swap(true, Ordering::Relaxed) {
-                tracing::warn!(
-                    "transactions of more than {MOST} shapes: each is a script, which servers before Redis 7.4 and Valkey 8 keep until SCRIPT FLUSH; write lists as one step, or as transactions of one length"
-                );
-            }
+            scripts.remove(&other);
         }
-        Arc::clone(scripts.entry(shape.clone()).or_insert(script))
+        let script = Arc::clone(scripts.entry(shape.clone()).or_insert(script));
+        // Whoever is told may do anything, also call us.
+        drop(scripts);
+        if is_full && !self.told.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "transactions of more than {MOST} shapes: each is a script, which servers before Redis 7.4 and Valkey 8 keep until SCRIPT FLUSH; write lists as one step, or as transactions of one length"
+            );
+        }
+        script
     }
 }
 

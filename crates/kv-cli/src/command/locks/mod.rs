@@ -26,24 +26,43 @@ pub(crate) async fn run(kv: &Kv, verb: LockVerb, out: &mut Output<'_>) -> Result
     }
 }
 
+/// So many keys are looked at for a page; most of them are records of fences, not of holders.
+const PAGE: u32 = 500;
+
 async fn ls(locks: &LockManager, list: List, out: &mut Output<'_>) -> Result<Exit, Failure> {
     let (mut found, mut after) = (Vec::<LockInfo>::new(), list.after);
+    let mut unreadable = Vec::new();
     let mut known = HashSet::new();
     loop {
         // Never more than asked for, so nothing is lost between this list and the next.
         let room = list.limit - found.len() as u32;
-        let page = locks.list(room, after.as_ref()).await?;
+        let mut page = locks.list(PAGE, after.as_ref()).await?;
+        if page.locks.len() > room as usize {
+            // No more locks than keys.
+            page = locks.list(room, after.as_ref()).await?;
+        }
         let new = |it: &LockInfo| known.insert((it.name.clone(), it.kind));
         found.extend(page.locks.into_iter().filter(new));
+        unreadable.extend(page.unreadable);
         after = page.next;
         if after.is_none() || found.len() as u32 == list.limit {
             break;
         }
     }
+    for it in &unreadable {
+        let (name, kind) = (text::line(&it.name), it.kind);
+        out.note(&format!("cannot read {kind} {name}: {}", it.error));
+    }
     if found.is_empty() {
-        return Ok(Exit::Absent);
+        return match unreadable.into_iter().next() {
+            Some(it) => Err(it.error.into()),
+            None => Ok(Exit::Absent),
+        };
     }
     out.rows_of(told::HEADER, &found, told::rows, told::document)?;
+    for it in &unreadable {
+        out.for_programs(told::unreadable(it))?;
+    }
     if let Some(next) = after {
         let next = next.to_string();
         out.note(&format!("there may be more: --after {next}"));

@@ -1,7 +1,7 @@
 //! Locks as people and programs are told of them.
 
 use crate::{command::span::span, text};
-use kv_lock::{HolderInfo, HolderName, LockInfo, PermitsInfo, Role, WaiterInfo};
+use kv_lock::{HolderInfo, HolderName, LockInfo, PermitsInfo, Role, UnreadableLock, WaiterInfo};
 use serde_json::{Value as Json, json};
 use std::time::Duration;
 
@@ -86,6 +86,14 @@ pub(super) fn document(lock: &LockInfo) -> Json {
     })
 }
 
+pub(super) fn unreadable(lock: &UnreadableLock) -> Json {
+    json!({
+        "unreadable": text::json(&lock.name),
+        "kind": lock.kind.as_str(),
+        "error": lock.error.to_string(),
+    })
+}
+
 /// The names of all who hold these.
 pub(super) fn holders(locks: &[LockInfo]) -> String {
     let holders = locks.iter().flat_map(|it| &it.holders);
@@ -111,7 +119,7 @@ fn holder(of: &HolderInfo) -> Json {
         "permits": permits,
         "metadata": text::json(&of.metadata),
         "fence": of.fence.map(|it| it.get()),
-        "left_ms": of.left.as_ref().map(Duration::as_millis),
+        "left_ms": of.left.map(millis),
     })
 }
 
@@ -119,9 +127,14 @@ fn waiter(of: &WaiterInfo) -> Json {
     json!({
         "holder": of.holder.as_ref().map(ToString::to_string),
         "metadata": text::json(&of.metadata),
-        "waited_ms": of.waited.as_ref().map(Duration::as_millis),
-        "left_ms": of.left.as_millis(),
+        "waited_ms": of.waited.map(millis),
+        "left_ms": of.left.map(millis),
     })
+}
+
+/// Programs read no longer numbers.
+fn millis(span: Duration) -> u64 {
+    span.as_millis().try_into().unwrap_or(u64::MAX)
 }
 
 /// What has nothing to say is left out.
