@@ -6,7 +6,7 @@ use crate::{
     hold::Hold,
     keeper::Keeper,
     standing::Standing,
-    store::{PATIENCE, Store},
+    store::Store,
     terms::Terms,
 };
 use kv_core::{Error, ErrorKind, Outcome, Result, TimeToLive, TxnReply};
@@ -235,11 +235,8 @@ impl Drop for Attempt {
         if txns.is_empty() {
             return;
         }
-        let store = self.store.clone();
-        self.keeper.spawn(async move {
-            if let Err(error) = store.commit_all(txns, PATIENCE).await {
-                tracing::debug!(%error, "a lock that may be held in vain ends with its lease");
-            }
-        });
+        let (store, lasts) = (self.store.clone(), self.terms.on_store.as_duration());
+        self.keeper
+            .spawn(async move { store.give_back(txns, lasts).await });
     }
 }

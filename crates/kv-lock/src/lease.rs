@@ -4,7 +4,6 @@ use crate::{
     Fence, Lost, LostReason,
     hold::{End, Hold},
     keeper::Keeper,
-    store::PATIENCE,
 };
 use futures_util::future::{Either, select};
 use kv_core::Outcome;
@@ -225,9 +224,8 @@ impl Drop for Lease {
         self.finish();
         let hold = self.hold.clone();
         self.keeper.spawn(async move {
-            if let Err(error) = hold.free(PATIENCE).await {
-                tracing::debug!(%error, "a lock that is not needed ends with its lease");
-            }
+            let (release, lasts) = (hold.claim.release(), hold.terms.on_store.as_duration());
+            hold.store.give_back(vec![release], lasts).await;
         });
     }
 }

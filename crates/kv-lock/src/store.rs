@@ -1,6 +1,6 @@
 //! The store as locks use it: every call has a deadline, and is made for one caller.
 
-use crate::telemetry::Telemetry;
+use crate::{lock::is_final, telemetry::Telemetry};
 use kv_core::{
     CallOptions, Capability, Clock, Context, Deadline, DeadlineClock, Error, ErrorKind, Events,
     Key, Kv, Outcome, Prefixes, Result, ScanFrom, ScanPage, ScoredMember, Scores, Txn, TxnReply,
@@ -95,6 +95,28 @@ impl Store {
         patience: Duration,
     ) -> Result<Vec<Result<TxnReply>>> {
         self.within(patience).commit(txns).await
+    }
+
+    /// Releases what may have been granted in vain, again and again until the store has answered; after
+    /// so long it has ended by itself.
+    pub(crate) async fn give_back(&self, txns: Vec<Txn>, ends_after: Duration) {
+        let end = self.now() + ends_after;
+        let mut pause = Duration::from_millis(50);
+        loop {
+            let replies = self.commit_all(txns.clone(), PATIENCE).await;
+            let Err(error) = replies.and_then(|it| it.into_iter().collect::<Result<Vec<_>>>())
+            else {
+                return;
+            };
+            let left = end.saturating_sub(self.now());
+            if is_final(&error) || left.is_zero() {
+                tracing::debug!(%error, "a lock that is not needed ends with its lease");
+                return;
+            }
+            let jittered = pause.mul_f64(0.5 + fastrand::f64());
+            self.clock.sleep(jittered.min(left)).await;
+            pause = (pause * 2).min(PATIENCE);
+        }
     }
 
     pub(crate) async fn watch(&self, watch: Watch) -> Result<Events> {

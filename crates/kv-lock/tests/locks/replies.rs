@@ -134,3 +134,31 @@ async fn a_release_that_never_arrives_leaves_it_to_the_lease() {
     site.clock.advance(ON_STORE);
     assert!(locks.lock("a").try_acquire().await.unwrap().is_some());
 }
+
+/// Nobody shall wait for the end of a lease since what gives it back was lost, too.
+#[tokio::test]
+async fn what_was_granted_in_vain_is_given_back_until_it_is_known() {
+    let failing = [Fault::FailBefore; 3];
+    let faults = [&[Fault::ApplyThenFail][..], &failing].concat();
+    let site = Site::new();
+    let (locks, other) = (with(&site, &faults).await, site.process().await);
+    locks.lock("a").try_acquire().await.unwrap_err();
+    settle().await;
+    assert!(other.lock("a").try_acquire().await.unwrap().is_none());
+    site.pass(SECOND).await;
+    let guard = other.lock("a").try_acquire().await.unwrap();
+    assert!(guard.is_some());
+}
+
+#[tokio::test]
+async fn a_dropped_guard_is_released_until_it_is_known() {
+    let faults = [&[Fault::None][..], &[Fault::FailBefore; 3]].concat();
+    let site = Site::new();
+    let (locks, other) = (with(&site, &faults).await, site.process().await);
+    drop(locks.lock("a").acquire().await.unwrap());
+    settle().await;
+    assert!(other.lock("a").try_acquire().await.unwrap().is_none());
+    site.pass(SECOND).await;
+    let guard = other.lock("a").try_acquire().await.unwrap();
+    assert!(guard.is_some());
+}
