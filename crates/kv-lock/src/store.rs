@@ -11,6 +11,9 @@ use std::{sync::Arc, time::Duration};
 /// How long one call to the store may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Who asks again and again of a store that is down must not leave ever more behind, however long leases are.
+const LONGEST_GIVE_BACK: Duration = Duration::from_secs(60);
+
 /// What locks cannot do without. What they compare are marks, which layers that change values leave alone.
 const NEEDS: [Capability; 3] = [
     Capability::HeldExpiry,
@@ -98,9 +101,9 @@ impl Store {
     }
 
     /// Releases what may have been granted in vain, again and again until the store has answered; after
-    /// so long it has ended by itself.
+    /// so long it has ended by itself. A store that does not answer for a minute is left alone.
     pub(crate) async fn give_back(&self, txns: Vec<Txn>, ends_after: Duration) {
-        let end = self.now() + ends_after;
+        let end = self.now() + ends_after.min(LONGEST_GIVE_BACK);
         let mut pause = Duration::from_millis(50);
         loop {
             let replies = self.commit_all(txns.clone(), PATIENCE).await;

@@ -1,6 +1,6 @@
 //! Answers get lost; what was done is done once.
 
-use crate::{ON_STORE, SECOND, Site, settle};
+use crate::{ON_STORE, SECOND, Site, lost::through, settle};
 use kv_conformance::faults::{Fault, FaultsLayer, Plan};
 use kv_core::{Kv, TimeToLive};
 use kv_lock::{LockManager, Release};
@@ -161,4 +161,19 @@ async fn a_dropped_guard_is_released_until_it_is_known() {
     site.pass(SECOND).await;
     let guard = other.lock("a").try_acquire().await.unwrap();
     assert!(guard.is_some());
+}
+
+/// However long the lease is.
+#[tokio::test]
+async fn a_store_that_does_not_answer_is_left_alone_in_the_end() {
+    let site = Site::new();
+    let (locks, switch) = through(&site, Fault::ApplyThenFail).await;
+    switch.on();
+    let hour = locks.lock("a").lease(SECOND * 3600);
+    hour.try_acquire().await.unwrap_err();
+    site.pass(SECOND * 70).await;
+    let tried = switch.counts().total();
+    assert!(tried > 5, "it was tried {tried} times");
+    site.pass(SECOND * 60).await;
+    assert_eq!(switch.counts().total(), tried);
 }
