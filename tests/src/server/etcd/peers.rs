@@ -108,19 +108,20 @@ struct Ways {
 }
 
 impl Ways {
-    /// Where a connection to a member goes that begins with these bytes.
-    async fn next(&self, to: usize, head: &[u8]) -> io::Result<SocketAddr> {
-        let head = String::from_utf8_lossy(head);
-        let Some(sender) = sender(&head) else {
-            // A probe, which carries nothing.
-            return Ok(self.listening[to]);
+    /// Where a connection to a member goes whose first request has this head, and what is sent there
+    /// in its place.
+    async fn next(&self, to: usize, head: Vec<u8>) -> io::Result<(SocketAddr, Vec<u8>)> {
+        let Some(sender) = sender(&String::from_utf8_lossy(&head)) else {
+            // A probe, which carries nothing; but a message would come after it on the same
+            // connection, and go past the one that its sender is cut off by.
+            return Ok((self.listening[to], the_only_one(head)));
         };
         let known = self
             .ids
             .get_or_try_init(|| ids(self.listening[to], &self.addresses));
         let from = known.await?.iter().position(|id| *id == sender);
         let from = from.ok_or_else(|| io::Error::other("a stranger"))?;
-        Ok(self.proxies[to * 3 + from].address())
+        Ok((self.proxies[to * 3 + from].address(), head))
     }
 }
 
@@ -142,7 +143,8 @@ async fn accept(listener: TcpListener, to: usize, ways: Arc<Ways>) {
 
 async fn serve(mut peer: TcpStream, to: usize, ways: &Ways) -> io::Result<()> {
     let head = timeout(PATIENCE, read_head(&mut peer)).await??;
-    let mut next = TcpStream::connect(ways.next(to, &head).await?).await?;
+    let (address, head) = ways.next(to, head).await?;
+    let mut next = TcpStream::connect(address).await?;
     peer.set_nodelay(true)?;
     next.set_nodelay(true)?;
     next.write_all(&head).await?;
@@ -159,6 +161,14 @@ async fn read_head(peer: &mut TcpStream) -> io::Result<Vec<u8>> {
         }
     }
     Ok(head)
+}
+
+/// A request that its connection ends with.
+fn the_only_one(mut head: Vec<u8>) -> Vec<u8> {
+    if let Some(end) = head.windows(2).position(|it| it == b"\r\n") {
+        head.splice(end..end, *b"\r\nConnection: close");
+    }
+    head
 }
 
 /// The id of the member that sent a request.
