@@ -1,0 +1,71 @@
+//! Decisions as they are put together.
+
+use crate::{Decision, Limit, Source, Verdict, local::governed::Standing, policy::Enforcement};
+use kv_core::LimitState;
+use std::time::Duration;
+
+impl Limit {
+    pub(crate) fn free(&self) -> Decision {
+        Decision {
+            remaining: self.active.policy.quota.limit(),
+            ..self.by_source(Verdict::Allowed, Source::AllowList)
+        }
+    }
+
+    pub(crate) fn by_rule(&self, verdict: Verdict) -> Decision {
+        self.by_source(verdict, Source::Fallback)
+    }
+
+    pub(crate) fn by_source(&self, verdict: Verdict, source: Source) -> Decision {
+        Decision {
+            policy: self.active.name.clone(),
+            verdict: self.enforced(verdict),
+            source,
+            cost: self.cost,
+            limit: self.active.policy.quota.limit(),
+            remaining: 0,
+            retry_after: Duration::ZERO,
+            reset_after: Duration::ZERO,
+            number: 0,
+        }
+    }
+
+    pub(crate) fn decision(&self, state: &LimitState, source: Source) -> Decision {
+        let verdict = match state.allowed {
+            true => Verdict::Allowed,
+            false => Verdict::Denied,
+        };
+        Decision {
+            remaining: state.remaining,
+            retry_after: state.retry_after,
+            reset_after: state.reset_after,
+            ..self.by_source(verdict, source)
+        }
+    }
+
+    pub(crate) fn governed(&self, standing: Standing, source: Source) -> Decision {
+        let verdict = match standing.allowed {
+            true => Verdict::Allowed,
+            false => Verdict::Denied,
+        };
+        Decision {
+            remaining: standing.remaining,
+            retry_after: standing.retry_after,
+            reset_after: standing.reset_after,
+            ..self.by_source(verdict, source)
+        }
+    }
+
+    pub(crate) fn enforced(&self, verdict: Verdict) -> Verdict {
+        match (verdict, self.active.policy.enforcement) {
+            (Verdict::Denied, Enforcement::Shadow) => Verdict::WouldDeny,
+            _ => verdict,
+        }
+    }
+
+    /// Counts a decision.
+    pub(crate) fn told(&self, decision: Decision) -> Decision {
+        self.active.meters.decided(&decision);
+        decision
+    }
+}

@@ -1,0 +1,90 @@
+//! What can be decided in this process, without the store.
+
+use crate::{
+    Decision, Limit, LimitError, Source, Tier,
+    local::governed::{Governed, Purpose, Subject},
+};
+use kv_core::{Error, PhysicalKey};
+
+impl Limit {
+    /// What can be said without the store. Nothing is told yet.
+    pub(crate) fn decide_local(&self) -> Result<Option<Decision>, LimitError> {
+        if self.is_free {
+            return Ok(Some(self.free()));
+        }
+        match self.active.policy.tier {
+            Tier::InProcess => Ok(Some(self.take_own()?)),
+            Tier::Leased { .. } => self.deny_known(Spend::Leased),
+            _ => self.deny_known(Spend::Nothing),
+        }
+    }
+
+    /// The same where nothing that was taken in advance may be spent, and nothing is taken.
+    pub(crate) fn look_local(&self) -> Result<Option<Decision>, LimitError> {
+        match self.active.policy.tier {
+            _ if self.is_free => Ok(Some(self.free())),
+            Tier::InProcess => Ok(None),
+            _ => self.deny_known(Spend::Nothing),
+        }
+    }
+
+    fn deny_known(&self, spend: Spend) -> Result<Option<Decision>, LimitError> {
+        let policy = &self.active.policy;
+        if policy.tier == Tier::Strict && self.active.flood.is_none() {
+            return Ok(None);
+        }
+        let physical = self.physical()?;
+        let known = match policy.tier {
+            Tier::Strict => None,
+            _ => self.active.locals.get(&physical),
+        };
+        if let Some(local) = known {
+            let now = self.store().clock.monotonic();
+            let spent = match spend {
+                Spend::Leased => self.spend(&local, now),
+                Spend::Nothing => None,
+            };
+            if spent.is_some() {
+                return Ok(spent);
+            }
+            let denial = local.mirror.denies(self.cost, policy.quota.as_gcra(), now);
+            if let Some(state) = denial {
+                return Ok(Some(self.decision(&state, Source::LocalDeny)));
+            }
+        }
+        Ok(self.guard(physical))
+    }
+
+    /// Denies what goes far beyond the quota.
+    fn guard(&self, physical: PhysicalKey) -> Option<Decision> {
+        let flood = self.active.flood.as_ref()?;
+        let subject = Subject {
+            local: self.active.locals.get_or_insert(physical),
+            purpose: Purpose::Flood,
+        };
+        let standing = flood.take(&subject, self.cost);
+        (!standing.allowed).then(|| self.governed(standing, Source::FloodGuard))
+    }
+
+    /// By what is this process's own.
+    pub(crate) fn take_own(&self) -> Result<Decision, Error> {
+        let (own, subject) = self.own()?;
+        let standing = own.take(&subject, self.cost);
+        Ok(self.governed(standing, Source::InProcess))
+    }
+
+    pub(crate) fn own(&self) -> Result<(&Governed, Subject), Error> {
+        let own = self.active.own.as_ref();
+        let own = own.ok_or_else(|| Error::unsupported("a limit of this process alone"))?;
+        let local = self.active.locals.get_or_insert(self.physical()?);
+        let purpose = Purpose::Own;
+        Ok((own, Subject { local, purpose }))
+    }
+}
+
+/// Whether units that were taken in advance may be spent.
+#[derive(Clone, Copy)]
+enum Spend {
+    Leased,
+    Nothing,
+}

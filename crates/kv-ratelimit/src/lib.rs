@@ -1,0 +1,30 @@
+#![doc = include_str!("../README.md")]
+
+mod answer;
+mod asking;
+mod decision;
+mod error;
+mod here;
+mod leased;
+mod limit;
+mod limiter;
+mod local;
+mod place;
+mod policies;
+mod policy;
+mod quota;
+mod reserve;
+mod several;
+mod store;
+pub mod telemetry;
+
+pub use self::{
+    decision::{Decision, Source, Verdict},
+    error::{CostError, LimitError, NotPossible, PolicyError, TooLate, UnknownPolicy},
+    limit::Limit,
+    limiter::{RateLimiter, RateLimiterBuilder},
+    policy::{OnError, Policy, Tier},
+    quota::{CalendarPeriod, Quota, QuotaError},
+    reserve::{Reservation, Reserved},
+    several::Decisions,
+};

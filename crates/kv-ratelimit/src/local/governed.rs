@@ -1,0 +1,213 @@
+//! Limits that are this process's own: the governor crate's GCRA, on states that we keep, since its
+//! own maps grow without end and begin anew with each change of a quota.
+
+use super::Local;
+use governor::{
+    Quota, RateLimiter, clock::Clock as GovernorClock, middleware::NoOpMiddleware, nanos::Nanos,
+    state::StateStore,
+};
+use kv_core::{Clock, Gcra};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    num::NonZeroU32,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+/// What was used: when the bucket will be empty, in nanoseconds of the clock's own count; 0 if it is.
+#[derive(Debug, Default)]
+pub(crate) struct Cell(AtomicU64);
+
+/// A limit that is this process's own.
+pub(crate) struct Governed {
+    limiter: RateLimiter<Subject, Cells, Hands, NoOpMiddleware<Nanos>>,
+    /// Nanoseconds for each unit.
+    unit: u64,
+    burst: u32,
+}
+
+/// How it stands after a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) allowed: bool,
+    pub(crate) remaining: u64,
+    pub(crate) retry_after: Duration,
+    pub(crate) reset_after: Duration,
+}
+
+impl Cell {
+    /// Nothing is used any more.
+    pub(crate) fn clear(&self) {
+        self.0.store(0, Ordering::Release);
+    }
+}
+
+impl Governed {
+    /// So many times a quota.
+    pub(crate) fn new(gcra: &Gcra, times: f64, clock: &Arc<dyn Clock>) -> Result<Self, String> {
+        let unit = gcra.period() as f64 * 1000.0 / (gcra.count() as f64 * times);
+        // Rounded up, which errs on the strict side.
+        let unit = (unit.ceil() as u64).max(1);
+        let burst = (gcra.burst() as f64 * times).floor().max(1.0);
+        if burst > f64::from(u32::MAX) || unit.checked_mul(burst as u64).is_none() {
+            return Err("the burst is too large to be kept in this process".to_owned());
+        }
+        let burst = burst as u32;
+        let quota = Quota::with_period(Duration::from_nanos(unit));
+        let quota = quota.zip(NonZeroU32::new(burst));
+        let (quota, most) = quota.ok_or("the quota is empty")?;
+        let limiter = RateLimiter::new(quota.allow_burst(most), Cells, Hands::default());
+        // It counts from the clock's own zero, so that its states are the next one's.
+        let _ = limiter.clock().clock.set(clock.clone());
+        Ok(Self {
+            limiter,
+            unit,
+            burst,
+        })
+    }
+
+    /// Takes it if there is room.
+    pub(crate) fn take(&self, subject: &Subject, cost: u64) -> Standing {
+        self.cut(subject.cell());
+        let cost = u32::try_from(cost).ok().and_then(NonZeroU32::new);
+        let taken = cost.map(|it| self.limiter.check_key_n(subject, it));
+        let allowed = matches!(taken, Some(Ok(Ok(()))));
+        let standing = self.look(subject, cost.map_or(0, |it| u64::from(it.get())));
+        Standing {
+            allowed,
+            retry_after: match allowed {
+                true => Duration::ZERO,
+                false => standing.retry_after,
+            },
+            ..standing
+        }
+    }
+
+    /// How it stands for such a request.
+    pub(crate) fn look(&self, subject: &Subject, cost: u64) -> Standing {
+        let now = self.limiter.clock().now().as_u64();
+        let used = subject.cell().0.load(Ordering::Acquire).saturating_sub(now);
+        let full = self.unit * u64::from(self.burst);
+        let used = used.min(full);
+        let wait = (used + cost.saturating_mul(self.unit)).saturating_sub(full);
+        Standing {
+            allowed: wait == 0,
+            remaining: (full - used) / self.unit,
+            retry_after: Duration::from_nanos(wait),
+            reset_after: Duration::from_nanos(used),
+        }
+    }
+
+    /// Gives back.
+    pub(crate) fn give_back(&self, subject: &Subject, cost: u64) {
+        let back = cost.saturating_mul(self.unit);
+        let _ = subject
+            .cell()
+            .0
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |it| {
+                Some(it.saturating_sub(back))
+            });
+    }
+
+    /// Where a larger burst left more than this one ever does, that is cut: nobody waits for longer than a
+    /// bucket takes.
+    fn cut(&self, cell: &Cell) {
+        let full = self.unit * u64::from(self.burst);
+        let used_until = cell.0.load(Ordering::Acquire);
+        // The clock is asked only where it matters.
+        if used_until <= full {
+            return;
+        }
+        let most = self.limiter.clock().now().as_u64() + full;
+        if used_until > most {
+            cell.0.fetch_min(most, Ordering::AcqRel);
+        }
+    }
+}
+
+/// A subject as the governor takes it: with its own state.
+#[derive(Clone, Debug)]
+pub(crate) struct Subject {
+    pub(crate) local: Arc<Local>,
+    pub(crate) purpose: Purpose,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Own,
+    Flood,
+}
+
+impl Subject {
+    fn cell(&self) -> &Cell {
+        match self.purpose {
+            Purpose::Own => &self.local.own,
+            Purpose::Flood => &self.local.flood,
+        }
+    }
+}
+
+impl PartialEq for Subject {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.local, &other.local) && self.purpose == other.purpose
+    }
+}
+
+impl Eq for Subject {}
+
+/// Never asked for: there is no map.
+impl Hash for Subject {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.local).hash(state);
+    }
+}
+
+/// The states are in the subjects.
+#[derive(Debug)]
+struct Cells;
+
+impl StateStore for Cells {
+    type Key = Subject;
+
+    fn measure_and_replace<T, F, E>(&self, subject: &Subject, decide: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        let cell = &subject.cell().0;
+        let mut before = cell.load(Ordering::Acquire);
+        loop {
+            let state = (before > 0).then(|| Nanos::from(before));
+            let (answer, after) = decide(state)?;
+            let (order, failed) = (Ordering::AcqRel, Ordering::Acquire);
+            match cell.compare_exchange_weak(before, after.as_u64(), order, failed) {
+                Ok(_) => return Ok(answer),
+                Err(now) => before = now,
+            }
+        }
+    }
+}
+
+/// Tells zero until it is given a clock.
+#[derive(Clone, Debug, Default)]
+struct Hands {
+    clock: OnceLock<Arc<dyn Clock>>,
+}
+
+impl GovernorClock for Hands {
+    type Instant = Nanos;
+
+    fn now(&self) -> Nanos {
+        let since = self.clock.get().map_or(Duration::ZERO, |it| it.monotonic());
+        Nanos::from(since)
+    }
+}
+
+impl fmt::Debug for Governed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Governed({} ns, burst {})", self.unit, self.burst)
+    }
+}

@@ -1,0 +1,125 @@
+//! The policies in force, which can change while they are used.
+
+use crate::{
+    LimitError, Policy, PolicyError, Tier, UnknownPolicy,
+    local::{Locals, governed::Governed},
+    policy::OnError,
+    telemetry::Meters,
+};
+use ahash::HashMap;
+use arc_swap::ArcSwap;
+use kv_core::{Capabilities, Clock, Timers};
+use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc};
+
+/// A policy in force, and what this process keeps for it.
+#[derive(Debug)]
+pub(crate) struct Active {
+    pub(crate) name: Arc<str>,
+    pub(crate) policy: Policy,
+    pub(crate) timers: Timers,
+    pub(crate) meters: Meters,
+    /// It goes on when the policy changes.
+    pub(crate) locals: Locals,
+    /// The whole quota, or the share of it for when the store cannot be asked.
+    pub(crate) own: Option<Governed>,
+    pub(crate) flood: Option<Governed>,
+}
+
+/// All of them.
+#[derive(Debug)]
+pub(crate) struct Policies {
+    active: ArcSwap<HashMap<Arc<str>, Arc<Active>>>,
+    clock: Arc<dyn Clock>,
+    store: Capabilities,
+    /// So many subjects are remembered for each.
+    capacity: u64,
+}
+
+impl Policies {
+    pub(crate) fn new(
+        policies: BTreeMap<String, Policy>,
+        clock: Arc<dyn Clock>,
+        store: Capabilities,
+        capacity: u64,
+    ) -> Result<Self, PolicyError> {
+        let all = Self {
+            active: ArcSwap::default(),
+            clock,
+            store,
+            capacity,
+        };
+        all.replace(policies)?;
+        Ok(all)
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Result<Arc<Active>, LimitError> {
+        let active = self.active.load();
+        match active.get(name) {
+            Some(it) => Ok(it.clone()),
+            None => {
+                let mut known: Vec<_> = active.keys().map(|it| it.to_string()).collect();
+                known.sort_unstable();
+                Err(LimitError::UnknownPolicy(UnknownPolicy {
+                    name: name.to_owned(),
+                    known,
+                }))
+            }
+        }
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Active>> {
+        let mut all: Vec<_> = self.active.load().values().cloned().collect();
+        all.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+
+    /// Puts others in force, all or none. What subjects have used stays used.
+    pub(crate) fn replace(&self, policies: BTreeMap<String, Policy>) -> Result<(), PolicyError> {
+        let before = self.active.load();
+        let mut active = HashMap::default();
+        for (name, policy) in policies {
+            let policy = policy.settle(&name, &self.store)?;
+            let name: Arc<str> = name.into();
+            let next = match before.get(&name) {
+                Some(same) if same.policy == policy => same.clone(),
+                old => Arc::new(self.activate(&name, policy, old.map(|it| &**it))?),
+            };
+            active.insert(name, next);
+        }
+        self.active.store(Arc::new(active));
+        Ok(())
+    }
+
+    fn activate(
+        &self,
+        name: &Arc<str>,
+        policy: Policy,
+        before: Option<&Active>,
+    ) -> Result<Active, PolicyError> {
+        let share = match (policy.tier, policy.on_error) {
+            (Tier::InProcess, _) => Some(1.0),
+            (_, OnError::Local { share }) => Some(share),
+            _ => None,
+        };
+        let governed = |times: f64| {
+            let gcra = policy.quota.as_gcra();
+            let gcra =
+                gcra.ok_or_else(|| PolicyError::new(name, "only a GCRA quota is kept here"))?;
+            Governed::new(gcra, times, &self.clock).map_err(|reason| PolicyError::new(name, reason))
+        };
+        let own = share.map(governed).transpose()?;
+        let times = policy.flood_guard.map(NonZeroU32::get);
+        let flood = times.map(|it| governed(f64::from(it))).transpose()?;
+        let kept = policy.quota.full_time();
+        let locals = Locals::after(before.map(|it| &it.locals), kept, self.capacity);
+        Ok(Active {
+            name: name.clone(),
+            meters: Meters::new(name),
+            timers: Timers::new(self.clock.clone(), policy.deadline),
+            policy,
+            locals,
+            own,
+            flood,
+        })
+    }
+}

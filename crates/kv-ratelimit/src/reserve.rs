@@ -1,0 +1,167 @@
+//! Waiting for a limit, in the order of coming.
+
+use crate::{Decision, Limit, LimitError, Source, TooLate, Verdict};
+use kv_core::ThrottleMode;
+use std::time::Duration;
+use tokio::runtime::Handle;
+
+/// The longest wait that is jittered is lengthened by so much.
+const MOST_JITTER: Duration = Duration::from_millis(250);
+
+/// What came of a reservation.
+#[derive(Debug)]
+#[must_use]
+pub enum Reserved {
+    /// The request may be made once the reservation is ready.
+    Yes(Reservation),
+    /// Even waiting for so long would not do; nothing was taken.
+    No(Decision),
+}
+
+/// A place in the order of those who wait for a limit: what it costs is taken already. Dropped before it is ready, it is
+/// given back in the background, if there is a Tokio runtime.
+#[derive(Debug)]
+#[must_use = "dropped, it is given back"]
+pub struct Reservation {
+    limit: Limit,
+    decision: Decision,
+    /// On the monotonic clock.
+    ready_at: Duration,
+    is_kept: bool,
+}
+
+impl Limit {
+    /// Takes the request's cost now, for a request that is made within this time: when, the
+    /// [`Reservation`] tells. Those who reserve get their places in the order of coming, so that they do not all
+    /// wake at once. For GCRA only; under a tier in process it is allowed now or not.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check); [`LimitError::NotPossible`] for other algorithms.
+    ///
+    /// # Cancel safety
+    /// Dropped while it is asked for, it may have been taken; after the wait it has flowed back.
+    pub async fn reserve(&self, max_wait: Duration) -> Result<Reserved, LimitError> {
+        self.accept()?;
+        if self.active.policy.quota.as_gcra().is_none() {
+            return Err(self.not_possible(
+                "be reserved",
+                "only a GCRA quota can; wait with `until_ready`",
+            ));
+        }
+        let local = self.decide_local()?;
+        let local = local.filter(|it| it.is_allowed() || it.source != Source::LocalDeny);
+        let decision = match local {
+            Some(decision) => self.told(decision),
+            None => {
+                let mode = ThrottleMode::Reserve { max_wait };
+                let asked = self.ask(self.cost, mode, 0).await;
+                self.fall_back(asked.map(|state| self.decision(&state, Source::Store)))?
+            }
+        };
+        if decision.verdict == Verdict::Denied {
+            return Ok(Reserved::No(decision));
+        }
+        let wait = match decision.verdict {
+            Verdict::Allowed => decision.retry_after,
+            // It is only tried out.
+            _ => Duration::ZERO,
+        };
+        Ok(Reserved::Yes(Reservation {
+            ready_at: self.store().clock.monotonic() + wait,
+            limit: self.clone(),
+            decision,
+            is_kept: false,
+        }))
+    }
+
+    /// Waits until the request may be made, which counts then; for no longer than this.
+    ///
+    /// # Errors
+    /// [`LimitError::TooLate`], at once if it is known that it would take longer: nothing was taken. Others as
+    /// [`check`](Self::check).
+    ///
+    /// # Cancel safety
+    /// Dropped, what was taken is given back in the background.
+    pub async fn until_ready(&self, max_wait: Duration) -> Result<Decision, LimitError> {
+        if self.active.policy.quota.as_gcra().is_some() {
+            return match self.reserve(max_wait).await? {
+                Reserved::Yes(reservation) => Ok(reservation.ready().await),
+                Reserved::No(denied) => Err(too_late(&denied)),
+            };
+        }
+        let clock = &self.store().clock;
+        let end = clock.monotonic() + max_wait;
+        loop {
+            let decision = self.check().await?;
+            if decision.is_allowed() {
+                return Ok(decision);
+            }
+            let left = end.saturating_sub(clock.monotonic());
+            if decision.retry_after > left || left.is_zero() {
+                return Err(too_late(&decision));
+            }
+            // Not all at once, and never without a pause.
+            let jitter = (decision.retry_after / 10).clamp(Duration::from_millis(1), MOST_JITTER);
+            let pause = decision.retry_after + jitter.mul_f64(fastrand::f64());
+            clock.sleep(pause.min(left)).await;
+        }
+    }
+}
+
+impl Reservation {
+    /// What the store said: `retry_after` is the whole wait, from then.
+    pub fn decision(&self) -> &Decision {
+        &self.decision
+    }
+
+    /// How long it still takes.
+    pub fn wait(&self) -> Duration {
+        let now = self.limit.store().clock.monotonic();
+        self.ready_at.saturating_sub(now)
+    }
+
+    /// Waits until the request may be made.
+    ///
+    /// # Cancel safety
+    /// Dropped, the reservation is given back in the background.
+    pub async fn ready(mut self) -> Decision {
+        let wait = self.wait();
+        if !wait.is_zero() {
+            self.limit.store().clock.sleep(wait).await;
+        }
+        self.is_kept = true;
+        self.decision.clone()
+    }
+
+    /// Gives it back.
+    ///
+    /// # Errors
+    /// As [`Limit::refund`].
+    pub async fn cancel(mut self) -> Result<(), LimitError> {
+        self.is_kept = true;
+        self.limit.refund(self.decision.clone()).await
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if self.is_kept || self.wait().is_zero() && self.decision.retry_after > Duration::ZERO {
+            return;
+        }
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        let (limit, decision) = (self.limit.for_caller(), self.decision.clone());
+        runtime.spawn(async move {
+            if let Err(error) = limit.refund(decision).await {
+                tracing::debug!(target: kv_core::telemetry::TARGET, %error, "a reservation was not given back");
+            }
+        });
+    }
+}
+
+fn too_late(denied: &Decision) -> LimitError {
+    LimitError::TooLate(TooLate {
+        retry_after: denied.retry_after,
+    })
+}

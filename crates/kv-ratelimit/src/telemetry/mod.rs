@@ -1,0 +1,13 @@
+//! What limits tell of themselves, each name once: metrics, their labels, and the fields of spans.
+//! `docs/metrics.md` is made of these tables, and tests hold them against what is really told.
+//!
+//! Metrics go to the recorder of the crate `metrics`, which is the program's; install it before a limiter is
+//! made, since handles on metrics are kept. Without one nobody is told, at next to no cost. The subject is no
+//! label, since there is no end of them.
+
+mod meters;
+pub(crate) mod spans;
+mod table;
+
+pub(crate) use self::meters::Meters;
+pub use self::table::{FIELDS, LABELS, METRICS};
