@@ -1,11 +1,13 @@
 //! Waiting for a limit, in the order of coming.
 
-use crate::{Decision, Limit, LimitError, Source, TooLate, Verdict};
+use crate::{Decision, Limit, LimitError, Source, Tier, TooLate, Verdict};
 use kv_core::ThrottleMode;
 use std::time::Duration;
 use tokio::runtime::Handle;
 
-/// The longest wait that is jittered is lengthened by so much.
+/// A wait for a limit without places is lengthened by a tenth at most, which is no less than this ...
+const LEAST_JITTER: Duration = Duration::from_millis(1);
+/// ... and no more.
 const MOST_JITTER: Duration = Duration::from_millis(250);
 
 /// What came of a reservation.
@@ -68,7 +70,8 @@ impl Limit {
         };
         Ok(Reserved::Yes(Reservation {
             ready_at: self.store().clock.monotonic() + wait,
-            limit: self.clone(),
+            // It may be dropped where nobody knows for whom it was.
+            limit: self.for_caller(),
             decision,
             is_kept: false,
         }))
@@ -83,28 +86,37 @@ impl Limit {
     /// # Cancel safety
     /// Dropped, what was taken is given back in the background.
     pub async fn until_ready(&self, max_wait: Duration) -> Result<Decision, LimitError> {
-        if self.active.policy.quota.as_gcra().is_some() {
-            return match self.reserve(max_wait).await? {
-                Reserved::Yes(reservation) => Ok(reservation.ready().await),
-                Reserved::No(denied) => Err(too_late(&denied)),
-            };
-        }
         let clock = &self.store().clock;
         let end = clock.monotonic() + max_wait;
         loop {
-            let decision = self.check().await?;
-            if decision.is_allowed() {
-                return Ok(decision);
-            }
             let left = end.saturating_sub(clock.monotonic());
-            if decision.retry_after > left || left.is_zero() {
-                return Err(too_late(&decision));
+            let denied = match self.has_places() {
+                true => match self.reserve(left).await? {
+                    Reserved::Yes(reservation) => return Ok(reservation.ready().await),
+                    Reserved::No(denied) => denied,
+                },
+                false => match self.check().await? {
+                    decision if decision.is_allowed() => return Ok(decision),
+                    denied => denied,
+                },
+            };
+            let left = end.saturating_sub(clock.monotonic());
+            if denied.retry_after > left || left.is_zero() {
+                return Err(LimitError::TooLate(TooLate {
+                    retry_after: denied.retry_after,
+                }));
             }
             // Not all at once, and never without a pause.
-            let jitter = (decision.retry_after / 10).clamp(Duration::from_millis(1), MOST_JITTER);
-            let pause = decision.retry_after + jitter.mul_f64(fastrand::f64());
+            let jitter = (denied.retry_after / 10).clamp(LEAST_JITTER, MOST_JITTER);
+            let pause = denied.retry_after + jitter.mul_f64(fastrand::f64());
             clock.sleep(pause.min(left)).await;
         }
+    }
+
+    /// Whether the store gives places to those who wait.
+    fn has_places(&self) -> bool {
+        let policy = &self.active.policy;
+        policy.quota.as_gcra().is_some() && policy.tier != Tier::InProcess
     }
 }
 
@@ -151,17 +163,11 @@ impl Drop for Reservation {
         let Ok(runtime) = Handle::try_current() else {
             return;
         };
-        let (limit, decision) = (self.limit.for_caller(), self.decision.clone());
+        let (limit, decision) = (self.limit.clone(), self.decision.clone());
         runtime.spawn(async move {
             if let Err(error) = limit.refund(decision).await {
                 tracing::debug!(target: kv_core::telemetry::TARGET, %error, "a reservation was not given back");
             }
         });
     }
-}
-
-fn too_late(denied: &Decision) -> LimitError {
-    LimitError::TooLate(TooLate {
-        retry_after: denied.retry_after,
-    })
 }
