@@ -7,6 +7,7 @@ pub mod kinds;
 pub mod noop;
 pub mod patience;
 pub mod server;
+pub mod stores;
 pub mod watching;
 
 /// The examples of the README are tests.

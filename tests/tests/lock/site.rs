@@ -3,15 +3,7 @@
 use kv_conformance::faults::{Fault, FaultSwitch, FaultsLayer, Odds, Plan};
 use kv_core::{Kv, KvBuilder, layer_fn};
 use kv_lock::LockManager;
-use kv_memory::MemoryStore;
-use kv_tests::{
-    patience,
-    server::{Etcd, Redis},
-};
-use kv_wrappers::{
-    Compress, CompressConfig, DefaultTtl, Encrypt, EncryptConfig, EncryptionKey, KeyResolver,
-    KeySettings, Observe, ObserveConfig, Retry, RetryConfig, Timeout, TimeoutConfig,
-};
+use kv_tests::{patience, stores::Site as Stores};
 use std::{
     sync::{
         Arc,
@@ -28,36 +20,28 @@ pub(crate) struct Site {
     pub(crate) locks: LockManager,
     /// Of each three transactions one is done and not answered while this is on.
     pub(crate) lost_answers: FaultSwitch,
-    server: Server,
-}
-
-/// What the store needs to live as long.
-enum Server {
-    None(MemoryStore),
-    Layered(MemoryStore),
-    Redis(Redis),
-    Etcd(Etcd),
+    server: Stores,
 }
 
 impl Site {
     pub(crate) async fn memory() -> Self {
-        Self::at(Server::None(MemoryStore::default())).await
+        Self::at(Stores::memory()).await
     }
 
     /// The layers that a service has, and those that change what is stored.
     pub(crate) async fn layered() -> Self {
-        Self::at(Server::Layered(MemoryStore::default())).await
+        Self::at(Stores::layered()).await
     }
 
     pub(crate) async fn redis() -> Self {
-        Self::at(Server::Redis(Redis::start())).await
+        Self::at(Stores::redis()).await
     }
 
     pub(crate) async fn etcd() -> Self {
-        Self::at(Server::Etcd(Etcd::start())).await
+        Self::at(Stores::etcd()).await
     }
 
-    async fn at(server: Server) -> Self {
+    async fn at(server: Stores) -> Self {
         let odds = Odds::none().and(Fault::ApplyThenFail, 0.33).unwrap();
         let faults = FaultsLayer::new(Plan::random(7, odds)).only(|it| it.name == "commit");
         let lost_answers = faults.switch();
@@ -122,17 +106,6 @@ impl Site {
     }
 }
 
-impl Server {
-    fn builder(&self) -> KvBuilder {
-        match self {
-            Self::None(store) => Kv::builder(store.clone()),
-            Self::Layered(store) => layered(store.clone()),
-            Self::Redis(server) => Kv::builder(patience::redis(&server.url())),
-            Self::Etcd(server) => Kv::builder(patience::etcd(&server.url())),
-        }
-    }
-}
-
 /// What another process held when it died: nobody renews or releases it. Forget it in the end.
 pub(crate) async fn died_holding<T, F, W>(site: &Site, hold: W) -> T
 where
@@ -150,23 +123,6 @@ where
         })
     };
     tokio::task::spawn_blocking(process).await.unwrap()
-}
-
-fn layered(store: MemoryStore) -> KvBuilder {
-    let keys = EncryptConfig::new("2026", EncryptionKey::new([7; 32]));
-    let prefix = KeyResolver::new(KeySettings {
-        namespace: "app".to_owned(),
-        ..KeySettings::default()
-    })
-    .unwrap();
-    Kv::builder(store)
-        .layer(Timeout::new(TimeoutConfig::new(LONG)).unwrap())
-        .layer(Retry::new(RetryConfig::default()).unwrap())
-        .layer(Encrypt::new(keys).unwrap())
-        .layer(Compress::new(CompressConfig::default()).unwrap())
-        .layer(DefaultTtl::new(Duration::from_millis(1)).unwrap())
-        .layer(prefix)
-        .layer(Observe::new(ObserveConfig::default()).unwrap())
 }
 
 /// Makes each `async fn(Site)` a test per store.

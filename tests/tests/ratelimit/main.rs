@@ -1,0 +1,7 @@
+//! Rate limits on each store, bare and through layers, and asked by several processes.
+#![allow(clippy::unwrap_used, reason = "all of it is test code")]
+
+mod bounds;
+mod callers;
+mod each_store;
+mod faulty;
