@@ -2,6 +2,7 @@
 
 mod hot;
 mod layers;
+mod limits;
 mod maps;
 mod near;
 mod plain;
@@ -24,7 +25,7 @@ use std::process::ExitCode;
 use tokio::runtime::{Builder, Runtime};
 
 fn main() -> Outcome<ExitCode> {
-    if let Some(outcome) = zset::child() {
+    if let Some(outcome) = zset::child().or_else(limits::child) {
         outcome?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -34,6 +35,7 @@ fn main() -> Outcome<ExitCode> {
     near::rows(&mut suite);
     layers::rows(&mut suite);
     throttle::rows(&mut suite);
+    limits::rows(&mut suite);
     zset::rows(&mut suite);
     scheduler::rows(&mut suite);
     Ok(suite.end())

@@ -120,7 +120,7 @@ fn grow(side: &str, members: &str) -> Outcome {
 }
 
 /// The bytes of this process that are in memory.
-fn resident() -> Outcome<u64> {
+pub(crate) fn resident() -> Outcome<u64> {
     let status = fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|it| it.strip_prefix("VmRSS:"));
     let kilobytes = line.and_then(|it| it.trim().strip_suffix(" kB"));

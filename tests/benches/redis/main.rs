@@ -5,6 +5,7 @@ mod atomic;
 mod atomic_reference;
 mod figures;
 mod layers;
+mod limits;
 mod load;
 mod lock;
 #[path = "../reference/lock.rs"]
@@ -53,6 +54,7 @@ fn main() -> Outcome<ExitCode> {
     layers::rows(&bench, &mut suite);
     bench.batches(&mut suite);
     bench.limits(&mut suite);
+    limits::rows(&bench, &mut suite);
     atomic::rows(&bench, &mut suite);
     watch::rows(&mut suite);
     scheduler::rows(&bench, &mut suite);
