@@ -14,8 +14,8 @@ use tracing::Instrument;
 impl Limit {
     /// By the store, and by nothing else.
     pub(crate) async fn check_store(&self) -> Result<Decision, Error> {
-        let number = self.number();
-        let state = self.ask(self.cost, ThrottleMode::Debit, number).await?;
+        let asked = self.ask_numbered(self.cost, ThrottleMode::Debit, self.number());
+        let (state, number) = asked.await?;
         let decision = self.decision(&state, Source::Store);
         Ok(Decision { number, ..decision })
     }
@@ -27,6 +27,17 @@ impl Limit {
         mode: ThrottleMode,
         number: u64,
     ) -> Result<LimitState, Error> {
+        let (state, _) = self.ask_numbered(cost, mode, number).await?;
+        Ok(state)
+    }
+
+    /// The same, with the number by which what was taken can be given back.
+    async fn ask_numbered(
+        &self,
+        cost: u64,
+        mode: ThrottleMode,
+        number: u64,
+    ) -> Result<(LimitState, u64), Error> {
         let mirrors = !matches!(self.active.policy.tier, Tier::Strict | Tier::InProcess);
         let before = self.store().clock.monotonic();
         let physical = match mirrors {
@@ -45,7 +56,7 @@ impl Limit {
             mode,
             number,
         };
-        let state = self.within(self.store().ask(ask)).await?;
+        let (state, number) = self.within(self.store().ask_numbered(ask)).await?;
         // Most subjects are far from their limit, and are not worth a place.
         let known = match (known, physical) {
             (None, Some(physical)) if !state.allowed || state.remaining < cost => {
@@ -56,7 +67,7 @@ impl Limit {
         if let Some(local) = known {
             local.mirror.answer(question, &state);
         }
-        Ok(state)
+        Ok((state, number))
     }
 
     /// What names the request in an exact log; others need none.

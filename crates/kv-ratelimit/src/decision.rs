@@ -25,7 +25,7 @@ pub struct Decision {
     pub retry_after: Duration,
     /// When the limit will be unused if nothing else comes; zero if that is not known.
     pub reset_after: Duration,
-    /// Names it in an exact log, so that it can be given back.
+    /// Names it in an exact log, or its window in a calendar, so that it can be given back.
     pub(crate) number: u64,
 }
 
