@@ -1,5 +1,6 @@
 //! Why there is no decision.
 
+use crate::{Decision, Source};
 use kv_core::Error;
 use std::{error, fmt, time::Duration};
 
@@ -15,6 +16,8 @@ pub enum LimitError {
     NotPossible(NotPossible),
     /// It would have passed, but later than the caller was willing to wait. Nothing was taken.
     TooLate(TooLate),
+    /// There was no slot for as long as the caller was willing to wait.
+    NoSlot(NoSlot),
     /// A policy makes no sense.
     Policy(PolicyError),
     /// The store could not be asked, or cannot do it.
@@ -50,6 +53,13 @@ pub struct TooLate {
     pub(crate) retry_after: Duration,
 }
 
+/// There was no slot for as long as the caller was willing to wait, or the policy denies what the store cannot be asked
+/// about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoSlot {
+    pub(crate) decision: Decision,
+}
+
 /// A policy makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyError {
@@ -80,6 +90,13 @@ impl TooLate {
     /// When it would have passed.
     pub fn retry_after(self) -> Duration {
         self.retry_after
+    }
+}
+
+impl NoSlot {
+    /// The denial; its source tells which of both it was.
+    pub fn decision(&self) -> &Decision {
+        &self.decision
     }
 }
 
@@ -142,6 +159,29 @@ impl fmt::Display for TooLate {
     }
 }
 
+impl fmt::Display for NoSlot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Decision {
+            policy,
+            source,
+            limit,
+            ..
+        } = &self.decision;
+        match source {
+            Source::Fallback => {
+                write!(
+                    f,
+                    "the policy `{policy}` gives no slot as long as the store cannot be asked"
+                )
+            }
+            _ => write!(
+                f,
+                "the {limit} slots of the policy `{policy}` were held by others all the while"
+            ),
+        }
+    }
+}
+
 impl fmt::Display for PolicyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -159,6 +199,7 @@ impl fmt::Display for LimitError {
             Self::Cost(it) => it.fmt(f),
             Self::NotPossible(it) => it.fmt(f),
             Self::TooLate(it) => it.fmt(f),
+            Self::NoSlot(it) => it.fmt(f),
             Self::Policy(it) => it.fmt(f),
             Self::Store(it) => it.fmt(f),
         }
@@ -169,6 +210,7 @@ impl error::Error for UnknownPolicy {}
 impl error::Error for CostError {}
 impl error::Error for NotPossible {}
 impl error::Error for TooLate {}
+impl error::Error for NoSlot {}
 impl error::Error for PolicyError {}
 
 impl error::Error for LimitError {

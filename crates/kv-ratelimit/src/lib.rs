@@ -15,16 +15,20 @@ mod policy;
 mod quota;
 mod reserve;
 mod several;
+mod slot;
 mod store;
 pub mod telemetry;
 
+pub use kv_lock::{Lost, LostReason, Release};
+
 pub use self::{
     decision::{Decision, Source, Verdict},
-    error::{CostError, LimitError, NotPossible, PolicyError, TooLate, UnknownPolicy},
+    error::{CostError, LimitError, NoSlot, NotPossible, PolicyError, TooLate, UnknownPolicy},
     limit::Limit,
     limiter::{RateLimiter, RateLimiterBuilder},
     policy::{OnError, Policy, Tier},
     quota::{CalendarPeriod, Quota, QuotaError},
     reserve::{Reservation, Reserved},
     several::Decisions,
+    slot::{Acquired, Slot},
 };

@@ -6,7 +6,11 @@ use crate::{
     store::{Numbers, Store},
 };
 use kv_core::{Clock, Error, ErrorKind, Key, Kv, SystemClock};
-use std::{collections::BTreeMap, sync::Arc};
+use kv_lock::LockManager;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 /// So many subjects are remembered under each policy, unless something else is said.
 pub(crate) const CAPACITY: u64 = 65_536;
@@ -43,6 +47,7 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) policies: Policies,
     pub(crate) numbers: Numbers,
+    pub(crate) locks: OnceLock<LockManager>,
     /// Spans show so many characters of subjects.
     shown: usize,
 }
@@ -177,6 +182,7 @@ impl RateLimiterBuilder {
             store,
             policies,
             numbers: Numbers::default(),
+            locks: OnceLock::new(),
             shown: self.shown,
         })))
     }

@@ -4,6 +4,7 @@
 mod calendar;
 mod log;
 mod sliding;
+mod slots;
 
 use futures_util::TryStreamExt;
 use kv_core::{Kv, KvBuilder, TimeToLive, Timestamp, VirtualClock, layer_fn};
