@@ -4,7 +4,8 @@ use crate::{Decision, Source};
 use kv_core::Error;
 use std::{error, fmt, time::Duration};
 
-/// Why there is no decision. None of these is a denial: that is a [`Decision`](crate::Decision).
+/// Why there is no decision. A denial is none of these, but a [`Decision`]; only who has waited in vain gets
+/// an error, [`TooLate`] or [`NoSlot`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum LimitError {

@@ -32,7 +32,7 @@ pub struct Slot {
 
 impl Limit {
     /// Acquires a slot, or as many as the request [costs](Self::cost), waiting for others until they give some back, for
-    /// no longer than this. Those of one process come in turn; a waiter is woken by the store and does not poll. A
+    /// no longer than this; then the store is asked a last time, within the policy's deadline. Those of one process come in turn; a waiter is woken by the store and does not poll. A
     /// policy that is only tried out keeps nobody waiting.
     ///
     /// If the store cannot be asked, a policy that only fails waits that out, too. One that has
@@ -129,13 +129,16 @@ impl Limit {
                 return Ok(held);
             }
         }
-        let waited = asks.hold(Wait::Until(end, &**clock));
-        let waited = waited.await;
-        if let Err(error) = &waited {
-            let took = clock.monotonic().saturating_sub(began);
-            self.active.meters.asked(took, Some(error));
+        match asks.hold(Wait::Until(end, &**clock)).await {
+            // Others had them all the while, or the store has not said a word.
+            Ok(None) => self.within(asks.hold(Wait::No)).await,
+            Ok(held) => Ok(held),
+            Err(error) => {
+                let took = clock.monotonic().saturating_sub(began);
+                self.active.meters.asked(took, Some(&error));
+                Err(error)
+            }
         }
-        waited
     }
 }
 

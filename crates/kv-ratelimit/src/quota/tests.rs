@@ -27,7 +27,7 @@ fn texts_that_people_write_are_read() {
     ] {
         assert_eq!(parse(text), minute, "{text}");
     }
-    let burst = minute.clone().burst(20).unwrap();
+    let burst = minute.burst(20).unwrap();
     assert_eq!(parse("100/min burst 20"), burst);
     assert_eq!(
         parse("7 per 5 minutes"),

@@ -255,6 +255,23 @@ async fn a_store_that_fails_is_an_error_or_what_the_policy_says() {
     waits.await.unwrap().unwrap().release().await;
 }
 
+/// R12: that the store says nothing is no denial.
+#[tokio::test]
+async fn a_store_that_is_silent_is_an_error_too() {
+    let site = Site::at(NOON);
+    let (limiter, switch) = through(&site, Fault::Hang, strict("1 concurrent")).await;
+    let limit = limiter.limit("p", "ann").unwrap();
+    switch.on();
+    for wait in [Duration::ZERO, SECOND] {
+        let limit = limit.clone();
+        let waits = tokio::spawn(async move { limit.acquire(wait).await });
+        site.pass(2 * SECOND).await;
+        assert!(waits.is_finished());
+        let error = waits.await.unwrap().unwrap_err();
+        assert!(matches!(error, LimitError::Store(_)), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn a_policy_that_is_tried_out_and_its_list_keep_nobody() {
     let site = Site::at(NOON);
