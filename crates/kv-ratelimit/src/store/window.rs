@@ -98,7 +98,7 @@ mod tests {
     use kv_core::Timestamp;
     use proptest::prelude::*;
 
-    const ZONES: [&str; 8] = [
+    const ZONES: [&str; 9] = [
         "UTC",
         "Europe/Berlin",
         "America/New_York",
@@ -106,6 +106,7 @@ mod tests {
         "Africa/Cairo",
         "America/Santiago",
         "Australia/Lord_Howe",
+        "America/Caracas",
         "Asia/Kathmandu",
         "Pacific/Apia",
     ];
@@ -242,6 +243,14 @@ mod tests {
                 "2025-10-04T15:30:00Z",
                 "2025-10-04T15:30:00Z",
                 "2025-10-04T16:00:00Z",
+            ),
+            // Forth by half an hour at 2:30.
+            (
+                Hour,
+                "America/Caracas",
+                "2016-05-01T06:59:59Z",
+                "2016-05-01T06:30:00Z",
+                "2016-05-01T07:00:00Z",
             ),
         ] {
             let window = around(period, &zone(name), second(within));

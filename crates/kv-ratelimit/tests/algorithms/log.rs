@@ -75,10 +75,14 @@ async fn what_is_given_back_is_given_back_once() {
     let limit = site.limit("5/10s exact").await;
     let two = limit.clone().cost(2);
     let first = passes(&two).await;
+    site.clock.advance(SECOND);
     passes(&two).await;
     for _ in 0..3 {
         limit.refund(first.clone()).await.unwrap();
         assert_eq!(limit.peek().await.unwrap().remaining, 3);
+        // It is the first that went.
+        let four = limit.clone().cost(4).peek().await.unwrap();
+        assert_eq!(four.retry_after, 10 * SECOND);
     }
     // Never beyond unused, also where nothing is any more.
     site.clock.advance(20 * SECOND);

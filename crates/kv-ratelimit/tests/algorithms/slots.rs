@@ -278,8 +278,11 @@ async fn a_policy_that_is_tried_out_and_its_list_keep_nobody() {
     let held = takes(&site.limit("1 concurrent").await).await;
     let kv = || Kv::builder(site.store.clone());
     let shadow = site.on(kv(), strict("1 concurrent").shadow()).await;
-    let slot = shadow.limit("p", "ann").unwrap().acquire(MINUTE).await;
-    let slot = slot.unwrap();
+    let limit = shadow.limit("p", "ann").unwrap();
+    let tried = tokio::spawn(async move { limit.acquire(MINUTE).await.unwrap() });
+    settle().await;
+    assert!(tried.is_finished());
+    let slot = tried.await.unwrap();
     assert_eq!(slot.decision().verdict, Verdict::WouldDeny);
     assert_eq!(slot.release().await, Release::Released);
     let listed = site.on(kv(), strict("1 concurrent").allow(["a*"])).await;
