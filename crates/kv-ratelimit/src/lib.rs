@@ -2,6 +2,7 @@
 
 mod answer;
 mod asking;
+mod budget;
 mod decision;
 mod error;
 mod here;
@@ -22,6 +23,10 @@ pub mod telemetry;
 pub use kv_lock::{Lost, LostReason, Release};
 
 pub use self::{
+    budget::{
+        AmountError, Budget, BudgetError, Budgets, BudgetsBuilder, Hold, Over, Reserve, Settlement,
+        Standing,
+    },
     decision::{Decision, Source, Verdict},
     error::{CostError, LimitError, NoSlot, NotPossible, PolicyError, TooLate, UnknownPolicy},
     limit::Limit,

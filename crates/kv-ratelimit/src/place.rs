@@ -4,11 +4,12 @@ use kv_core::{Key, KeyGroup, Result};
 
 /// All that is known of a subject, in one group: several limits of one subject are asked in one call.
 pub(crate) fn group(subject: &[u8]) -> Result<KeyGroup> {
-    const HEAD: &[u8] = b"rl:";
-    let mut tag = Vec::with_capacity(HEAD.len() + subject.len());
-    tag.extend_from_slice(HEAD);
-    escape(subject, &mut tag);
-    KeyGroup::new(tag)
+    tagged(b"rl:", subject)
+}
+
+/// All keys of a budget, which are changed together.
+pub(crate) fn budget(name: &[u8]) -> Result<KeyGroup> {
+    tagged(b"budget:", name)
 }
 
 /// The key of a policy's state.
@@ -17,6 +18,13 @@ pub(crate) fn key(group: &KeyGroup, policy: &str) -> Key {
     suffix.push(b':');
     suffix.extend_from_slice(policy.as_bytes());
     group.key(suffix)
+}
+
+fn tagged(head: &[u8], name: &[u8]) -> Result<KeyGroup> {
+    let mut tag = Vec::with_capacity(head.len() + name.len());
+    tag.extend_from_slice(head);
+    escape(name, &mut tag);
+    KeyGroup::new(tag)
 }
 
 fn escape(subject: &[u8], tag: &mut Vec<u8>) {
@@ -34,7 +42,7 @@ fn escape(subject: &[u8], tag: &mut Vec<u8>) {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test")]
 
-    use super::{group, key};
+    use super::{budget, group, key};
 
     #[test]
     fn different_subjects_and_policies_are_different_places() {
@@ -44,5 +52,13 @@ mod tests {
         assert_ne!(of("a}", "api"), of("a%7D", "api"));
         assert_ne!(of("a}:b", "c"), of("a", "b}:c"));
         assert_eq!(of("ann", "api").group(), of("ann", "login").group());
+    }
+
+    #[test]
+    fn different_budgets_are_different_places() {
+        let of = |name: &str| budget(name.as_bytes()).unwrap().key(":used");
+        assert_eq!(of("ann").as_bytes(), b"{budget:ann}:used");
+        assert_ne!(of("a}"), of("a%7D"));
+        assert_ne!(of("a}:b"), of("a"));
     }
 }

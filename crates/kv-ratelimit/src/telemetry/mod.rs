@@ -2,12 +2,15 @@
 //! `docs/metrics.md` is made of these tables, and tests hold them against what is really told.
 //!
 //! Metrics go to the recorder of the crate `metrics`, which is the program's; install it before a limiter is
-//! made, since handles on metrics are kept. Without one nobody is told, at next to no cost. The subject is no
-//! label, since there is no end of them.
+//! made, since handles on metrics are kept. Without one nobody is told, at next to no cost. Neither the subject
+//! of a limit nor the name of a budget is a label, since there is no end of them.
 
+mod budgets;
 mod meters;
 pub(crate) mod spans;
 mod table;
+#[cfg(test)]
+mod tests;
 
-pub(crate) use self::meters::Meters;
 pub use self::table::{FIELDS, LABELS, METRICS};
+pub(crate) use self::{budgets::BudgetMeters, meters::Meters};

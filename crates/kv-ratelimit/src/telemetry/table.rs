@@ -21,6 +21,15 @@ kv_core::metric_table! {
     LAPSED: Counter Count "kv_ratelimit_lapsed_units_total"
         [policy] "ratelimit"
         "Units that were taken in advance and not used in time, and given back";
+    RESERVATIONS: Counter Count "kv_ratelimit_budget_reservations_total"
+        [outcome] "ratelimit"
+        "How reservations of budgets ended";
+    SETTLED: Counter Count "kv_ratelimit_budget_settled_total"
+        [] "ratelimit"
+        "What reservations really cost; those that were released cost nothing";
+    RESERVATIONS_LAPSED: Counter Count "kv_ratelimit_budget_lapsed_total"
+        [] "ratelimit"
+        "Reservations of budgets that had lapsed, and whose room this process gave back";
 }
 
 /// All labels.
@@ -33,6 +42,10 @@ pub const LABELS: &[LabelSpec] = &[
     LabelSpec::new(
         "source",
         "who decided: the `store`; this process by a `local_deny`, a `lease`, `in_process` or its `flood_guard`; the rule for a store that fails, `fallback`; the `allow_list`; or `not_asked` where another limit of the same request denied it",
+    ),
+    LabelSpec::new(
+        "outcome",
+        "`reserved`, now or before by the same id; `over`; or `failed` where the store did not answer",
     ),
     LabelSpec::new("error_type", "the name of the `ErrorKind`"),
 ];
