@@ -2,6 +2,7 @@
 
 use kv_factory::{Factory, FactoryBuilder};
 use kv_lock::LockSettings;
+use kv_ratelimit::RateLimitSettings;
 use kv_scheduler::SchedulerSettings;
 use std::error::Error;
 
@@ -25,5 +26,6 @@ fn builder() -> Result<FactoryBuilder, Box<dyn Error>> {
     let mut builder = Factory::builder();
     builder.describe_section::<SchedulerSettings>("scheduler")?;
     builder.describe_section::<LockSettings>("lock")?;
+    builder.describe_section::<RateLimitSettings>("ratelimit")?;
     Ok(builder)
 }

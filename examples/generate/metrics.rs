@@ -1,6 +1,7 @@
-//! The page about what the layers, the scheduler and locks tell.
+//! The page about what the layers, the scheduler, locks and rate limits tell.
 
 use kv_lock::telemetry as lock;
+use kv_ratelimit::telemetry as ratelimit;
 use kv_scheduler::telemetry as scheduler;
 use kv_wrappers::telemetry::{FIELDS, FieldSpec, LABELS, LabelSpec, METRICS, MetricSpec, TARGET};
 use std::fmt::{self, Write};
@@ -10,8 +11,8 @@ pub(crate) const PATH: &str = "docs/metrics.md";
 
 pub(crate) fn page() -> Result<String, fmt::Error> {
     let mut out = String::from(
-        "<!-- generated from the telemetry of kv-wrappers, kv-scheduler and kv-lock (cargo xtask example generate); do not edit -->\n\
-         # What the layers, the scheduler and locks tell\n\n\
+        "<!-- generated from the telemetry of kv-wrappers, kv-scheduler, kv-lock and kv-ratelimit (cargo xtask example generate); do not edit -->\n\
+         # What the layers, the scheduler, locks and rate limits tell\n\n\
          Metrics go to the recorder of the crate `metrics`, spans and events to the subscriber of `tracing`;\n\
          both are the program's, installed before a stack is put together. `cargo xtask example observed`\n\
          exports them to Prometheus and OpenTelemetry and has a dashboard.\n\n\
@@ -60,6 +61,18 @@ pub(crate) fn page() -> Result<String, fmt::Error> {
          switched on, and then only their beginning. A loss is an event at the level `WARN` in `hold`, with the fence.\n",
     );
     write_fields(&mut out, lock::FIELDS)?;
+    out.push_str(
+        "\n## Rate limits\n\n\
+         Install recorder and subscriber before a limiter is made. Neither the subject of a limit nor the name of a budget\n\
+         is a label, since there is no end of them.\n",
+    );
+    write_metrics(&mut out, ratelimit::METRICS)?;
+    write_labels(&mut out, "### Labels of rate limits", ratelimit::LABELS)?;
+    out.push_str(
+        "\n### Spans of rate limits\n\n\
+         `limit`, while the store is asked about one, at the level `INFO`. What a process decides by itself has none.\n",
+    );
+    write_fields(&mut out, ratelimit::FIELDS)?;
     Ok(out)
 }
 

@@ -15,6 +15,7 @@ mod policies;
 mod policy;
 mod quota;
 mod reserve;
+mod settings;
 mod several;
 mod slot;
 mod store;
@@ -34,6 +35,7 @@ pub use self::{
     policy::{OnError, Policy, Tier},
     quota::{CalendarPeriod, Quota, QuotaError},
     reserve::{Reservation, Reserved},
+    settings::{OnErrorSetting, PolicySettings, RateLimitSettings, TierSetting},
     several::Decisions,
     slot::{Acquired, Slot},
 };

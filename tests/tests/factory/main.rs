@@ -11,6 +11,7 @@ mod forwarding;
 mod lifecycle;
 mod lock;
 mod prefixes;
+mod ratelimit;
 mod recorder;
 mod samples;
 mod scheduler;

@@ -159,6 +159,14 @@ fn kind(name: &str, field: &Fields) -> String {
             false => format!("{} or {last}", others.join(", ")),
         };
     }
+    if let Some(Value::Array(types)) = field.get("type") {
+        let kinds = types.iter().map(|it| {
+            let mut one = field.clone();
+            one.insert("type".to_owned(), it.clone());
+            kind(name, &one)
+        });
+        return kinds.collect::<Vec<_>>().join(" or ");
+    }
     match field.get("type").and_then(Value::as_str) {
         Some("string") if is_duration(field) => "duration".to_owned(),
         Some("string") if field.contains_key(NAMES) => "name of a store".to_owned(),
