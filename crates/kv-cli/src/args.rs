@@ -1,5 +1,6 @@
 //! What can be typed.
 
+pub(crate) mod limits;
 pub(crate) mod locks;
 pub(crate) mod tasks;
 
@@ -37,6 +38,8 @@ pub(crate) enum Invocation {
     Tasks(tasks::Tasks),
     /// Look at the locks that are held, and free one whose holder is no good.
     Locks(locks::Locks),
+    /// Look at rate limits: the policies of the configuration, and how subjects stand; and make one unused.
+    Limits(limits::Limits),
     /// Print a completion script: `kv completions bash > …/bash-completion/completions/kv`.
     Completions { shell: clap_complete::Shell },
 }
@@ -51,7 +54,8 @@ pub(crate) struct StoreArgs {
     /// The environment in it; else the variable KV_ENV, else `default`.
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) env: Option<String>,
-    /// The store in it; else the variable KV_STORE, for `tasks` and `locks` else that of their section.
+    /// The store in it; else the variable KV_STORE, for `tasks`, `locks` and `limits` else that of their
+    /// section.
     /// May be left out where there is one only.
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) store: Option<String>,

@@ -18,7 +18,7 @@ use std::{
 pub use self::exit::Exit;
 
 use self::{
-    args::{Args, Invocation},
+    args::{Args, Invocation, StoreArgs, limits::LimitVerb},
     exit::Failure,
     output::{Form, Output},
 };
@@ -83,6 +83,9 @@ async fn execute(args: Args, out: &mut dyn Write, err: &mut dyn Write) -> Result
             kv.close().await;
             return done;
         }
+        Invocation::Limits(limits) => {
+            return self::limits(&args.store, limits.verb, &mut out).await;
+        }
         Invocation::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "kv", &mut script);
@@ -93,6 +96,22 @@ async fn execute(args: Args, out: &mut dyn Write, err: &mut dyn Write) -> Result
     store::keys_can_be_named(&args.store)?;
     let kv = store::open(&args.store, &mut out).await?;
     let done = command::run(&kv, verb, &mut out).await;
+    kv.close().await;
+    done
+}
+
+async fn limits(
+    choice: &StoreArgs,
+    verb: LimitVerb,
+    out: &mut Output<'_>,
+) -> Result<Exit, Failure> {
+    let (factory, settings) = store::limit_settings(choice)?;
+    let verb = match verb {
+        LimitVerb::Ls => return command::limits::ls(&settings, out),
+        LimitVerb::OfSubject(verb) => verb,
+    };
+    let kv = store::open_limits(choice, &factory, &settings, out).await?;
+    let done = command::limits::run(&kv, &settings, verb, out).await;
     kv.close().await;
     done
 }

@@ -4,6 +4,7 @@ use crate::{args::StoreArgs, exit::Failure, output::Output};
 use kv_core::{Context, Kv};
 use kv_factory::Factory;
 use kv_lock::LockSettings;
+use kv_ratelimit::RateLimitSettings;
 use kv_scheduler::SchedulerSettings;
 use std::{env, path::PathBuf};
 
@@ -47,6 +48,36 @@ pub(crate) async fn open_locks(choice: &StoreArgs, out: &mut Output<'_>) -> Resu
             configured(choice, &factory, usual.as_deref()).await?
         }
     };
+    Ok(ready(kv, choice, out))
+}
+
+/// What the configuration says of rate limits; a bare store has no policies.
+pub(crate) fn limit_settings(choice: &StoreArgs) -> Result<(Factory, RateLimitSettings), Failure> {
+    if choice.url.is_some() {
+        return Err(Failure::Usage(
+            "policies of rate limits are in a configuration; name it with --config, and the store with --store"
+                .to_owned(),
+        ));
+    }
+    let factory = factory(choice)?;
+    let settings = factory.find_section::<RateLimitSettings>("ratelimit")?;
+    let settings = settings.ok_or_else(|| {
+        Failure::Usage(
+            "the configuration has no rate limits; add a table [default.ratelimit.policies]"
+                .to_owned(),
+        )
+    })?;
+    Ok((factory, settings))
+}
+
+/// The store that limits are on.
+pub(crate) async fn open_limits(
+    choice: &StoreArgs,
+    factory: &Factory,
+    settings: &RateLimitSettings,
+    out: &mut Output<'_>,
+) -> Result<Kv, Failure> {
+    let kv = configured(choice, factory, settings.store.as_deref()).await?;
     Ok(ready(kv, choice, out))
 }
 

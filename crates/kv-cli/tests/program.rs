@@ -91,6 +91,10 @@ fn found_is_0_absent_is_1_wrong_is_2() {
         &["tasks", "ls", "default", "--state", "lost"],
         &["tasks", "ls", "default", "--limit", "0"],
         &["tasks", "--namespace", "", "queues"],
+        &["limits", "ls"],
+        &["limits", "peek", "login"],
+        &["limits", "peek", "login", "a", "--cost", "0"],
+        &["limits", "reset", "login"],
     ] {
         let output = on_memory(wrong);
         assert_eq!((code(&output), out(&output)), (2, ""), "{wrong:?}");
@@ -208,6 +212,65 @@ fn the_configuration_says_where_the_tasks_are() {
         assert_eq!(code(&output), 2, "{section}: {output:?}");
         assert!(err(&output).contains(reason), "{section}: {output:?}");
     }
+}
+
+#[test]
+fn the_configuration_says_which_limits_there_are() {
+    let limits = |section: &str, args: &[&str]| {
+        let there = directory_with(&format!("{CONFIG}\n{section}"));
+        in_directory(there.path(), &[&["limits"], args].concat())
+    };
+    let section = "[default.ratelimit.policies]\nlogin = \"5/min\"\n\
+         api = { quota = \"100/s burst 200\", tier = \"leased\", on_error = \"local\", \
+         local_share = 0.25, shadow = true, flood_guard = 4, allow = [\"health\"] }\n";
+    let table = limits(section, &["ls"]);
+    assert_eq!(code(&table), 0, "{table:?}");
+    for cell in [
+        "5/1m burst 5",
+        "leased",
+        "local, share 0.25",
+        "only tried out, flood guard at 4 times the quota, 1 name not limited",
+    ] {
+        assert!(out(&table).contains(cell), "{}", out(&table));
+    }
+    let documents = limits(section, &["ls", "--json"]);
+    assert_eq!(
+        out(&documents),
+        "{\"allow\":[\"health\"],\"deadline_ms\":50,\"flood_guard\":4,\"local_share\":0.25,\
+         \"on_error\":\"local\",\"policy\":\"api\",\"quota\":\"100/1s burst 200\",\"shadow\":true,\
+         \"tier\":\"leased\"}\n\
+         {\"allow\":[],\"deadline_ms\":50,\"flood_guard\":null,\"local_share\":null,\
+         \"on_error\":\"fail\",\"policy\":\"login\",\"quota\":\"5/1m burst 5\",\"shadow\":false,\
+         \"tier\":\"auto\"}\n"
+    );
+    assert_eq!(code(&limits("[default.ratelimit]", &["ls"])), 1);
+    for (section, reason) in [
+        ("", "[default.ratelimit.policies]"),
+        (
+            "[default.ratelimit.policies]\nlogin = \"often\"",
+            "`login`: `often` is no quota",
+        ),
+        (
+            "[default.ratelimit.policies]\nlogin = { quota = \"1/s\", max_batch = 5 }",
+            "`login`: `max_batch` is about the tier `leased`",
+        ),
+    ] {
+        let output = limits(section, &["ls"]);
+        assert_eq!((code(&output), out(&output)), (2, ""), "{section}");
+        assert!(err(&output).contains(reason), "{section}: {output:?}");
+    }
+    // Two stores, and the section names none.
+    let output = limits(section, &["peek", "login", "a"]);
+    assert!(
+        err(&output).contains("--store: bare, tenants"),
+        "{output:?}"
+    );
+    let output = limits(
+        section,
+        &["peek", "login", "a", "--store", "bare", "--json"],
+    );
+    assert_eq!(code(&output), 0, "{output:?}");
+    assert!(out(&output).contains("\"remaining\":5"), "{output:?}");
 }
 
 #[test]
