@@ -5,7 +5,7 @@ use super::{
     error::amount,
     keys::{self, REAPED_AT_ONCE},
 };
-use kv_core::{Lifetime, Result as StoreResult, Score, ScoredMember, Timestamp};
+use kv_core::{Lifetime, Outcome, Result as StoreResult, Score, ScoredMember, Timestamp};
 use std::time::Duration;
 
 /// So often lapsed reservations are looked for: a thousand of them are given back for one that needs their room.
@@ -124,13 +124,19 @@ impl Budget {
         Ok(Some(self.hold(there, before + until(lapses, now))))
     }
 
-    /// Gives lapsed reservations back.
+    /// Gives lapsed reservations back. Where an answer is lost the next refusal tells how it stands.
     async fn reap(&self, lapsed: &[ScoredMember]) -> StoreResult<()> {
         let found = lapsed.iter().filter_map(|it| keys::parse(&it.member));
         let expire = found.map(|(amount, id)| self.keys.expire(&id, amount));
-        for reply in self.kv.commit(expire.collect::<Vec<_>>()).await? {
-            if reply?.applied {
-                self.shared.meters.lapsed();
+        let replies = match self.kv.commit(expire.collect::<Vec<_>>()).await {
+            Ok(replies) => replies,
+            Err(error) => vec![Err(error)],
+        };
+        for reply in replies {
+            match reply {
+                Ok(reply) if reply.applied => self.shared.meters.lapsed(),
+                Err(error) if error.outcome() != Outcome::Unknown => return Err(error),
+                _ => {}
             }
         }
         Ok(())

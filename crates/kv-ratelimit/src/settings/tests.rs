@@ -148,8 +148,10 @@ async fn what_contradicts_itself_names_the_policy_and_the_remedy() {
 async fn what_is_said_in_code_afterwards_counts_more() {
     let kv = Kv::builder(MemoryStore::default());
     let kv = kv.connect().await.unwrap();
-    let settings = read(json!({ "policies": { "a": "5/h", "b": "7/h" } })).unwrap();
+    let section = json!({ "local_capacity": 9, "policies": { "a": "5/h", "b": "7/h" } });
+    let settings = read(section).unwrap();
     let builder = RateLimiter::builder(&kv).settings(&settings).unwrap();
+    assert!(format!("{builder:?}").contains("capacity: 9"));
     let builder = builder.policy("b", Policy::new("1/h".parse().unwrap()));
     let limiter = builder.build().unwrap();
     for (name, limit) in [("a", 5), ("b", 1)] {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::site::Site;
+use kv_core::Score;
 use tokio::task::JoinSet;
 
 async fn used(site: &Site, subject: &Subject) -> i64 {
@@ -86,6 +87,39 @@ async fn case_162_a_lapsed_reservation_is_given_back_once(site: Site) {
     assert_eq!(used(&site, subject).await, 20);
 }
 
+async fn case_162_a_reservation_is_prolonged_while_it_is_there(site: Site) {
+    let subject = &Subject::new("ann");
+    let budget = &Budget {
+        subject,
+        limit: 100,
+    };
+    let until = seconds(60);
+    let again = |id: &str| reserve_again(budget, id, 60, until);
+    site.commit(reserve_budget(budget, "a", 60, LAPSED)).await;
+    assert!(site.commit(again("a")).await.applied);
+    // It has time still, and keeps it.
+    let mut there = site.commit(again("a")).await;
+    assert!(!there.applied);
+    assert_eq!(there.mark(0).unwrap(), Some("60".into()));
+    assert!(there.score(1).unwrap().unwrap() > Score::from(there.now.unwrap()));
+    assert!(!site.commit(expire(budget, "a", 60)).await.applied);
+
+    assert!(site.commit(extend(budget, "a", 60, LAPSED)).await.applied);
+    for wrong in [
+        extend(budget, "a", 59, until),
+        extend(budget, "unknown", 60, until),
+        reserve_again(budget, "a", 59, until),
+    ] {
+        assert!(!site.commit(wrong).await.applied);
+    }
+    assert!(site.commit(expire(budget, "a", 60)).await.applied);
+    let mut gone = site.commit(again("a")).await;
+    assert_eq!(gone.mark(0).unwrap(), None);
+    assert_eq!(gone.score(1).unwrap(), None);
+    assert!(!site.commit(extend(budget, "a", 60, until)).await.applied);
+    assert!(!site.kv.exists(subject.key("pending")).await.unwrap());
+}
+
 async fn case_162_racing_reservations_never_exceed_the_limit(site: Site) {
     let race = (0..50).map(|number| {
         let kv = site.kv.clone();
@@ -107,5 +141,6 @@ async fn case_162_racing_reservations_never_exceed_the_limit(site: Site) {
 crate::on_each_store! {
     case_162_a_budget_is_reserved_settled_and_released_once
     case_162_a_lapsed_reservation_is_given_back_once
+    case_162_a_reservation_is_prolonged_while_it_is_there
     case_162_racing_reservations_never_exceed_the_limit
 }

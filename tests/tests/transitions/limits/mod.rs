@@ -166,6 +166,33 @@ fn settle(budget: &Budget<'_>, id: &str, cost: i64, actual: i64) -> Txn {
         })
 }
 
+/// Whoever makes it lapse later names its cost, as who settles it does.
+fn extend(budget: &Budget<'_>, id: &str, cost: i64, until: impl Into<RelativeScore>) -> Txn {
+    let pending = budget.subject.key("pending");
+    Txn::new()
+        .when(Guard::field_is(
+            budget.subject.key("costs"),
+            id,
+            cost.to_string(),
+        ))
+        .then(zadd(pending, &member(id, cost), until))
+}
+
+/// After a refusal that found it there: one that has lapsed has its time anew; else it tells when it lapses.
+fn reserve_again(budget: &Budget<'_>, id: &str, cost: i64, until: impl Into<RelativeScore>) -> Txn {
+    let (costs, pending) = (budget.subject.key("costs"), budget.subject.key("pending"));
+    extend(budget, id, cost, until)
+        .when(Guard::score_within(&pending, member(id, cost), lapsed()))
+        .otherwise(Read::HGetMark {
+            key: costs,
+            field: id.into(),
+        })
+        .otherwise(Read::ZScore {
+            key: pending,
+            member: member(id, cost).into(),
+        })
+}
+
 /// Gives a lapsed one back, unless it was settled or prolonged meanwhile.
 fn expire(budget: &Budget<'_>, id: &str, cost: i64) -> Txn {
     let pending = budget.subject.key("pending");
@@ -209,6 +236,11 @@ pub(crate) fn rows() -> Vec<Row> {
             reserve_budget(budget, "r", 5, seconds(60)),
         ),
         row("budget: settle, release", settle(budget, "r", 5, 4)),
+        row("budget: extend", extend(budget, "r", 5, seconds(60))),
+        row(
+            "budget: reserve again",
+            reserve_again(budget, "r", 5, seconds(60)),
+        ),
         row(
             "budget: expire, reserve",
             [

@@ -2,22 +2,39 @@
 
 use super::*;
 use kv_core::{Command, Error, ErrorKind, Outcome, layer_fn};
+use parking_lot::Mutex;
 use std::{
     future::pending,
     sync::atomic::{AtomicU32, Ordering},
 };
 
-/// How many of the next transactions lose their answer, once they are done.
+/// How many of the next calls that change something lose their answer, once they are done, and how many before
+/// them do not.
 #[derive(Clone, Default)]
-struct Losses(Arc<AtomicU32>);
+struct Losses(Arc<Mutex<(u32, u32)>>);
 
 impl Losses {
     fn lose(&self, answers: u32) {
-        self.0.store(answers, Ordering::Relaxed);
+        self.lose_after(0, answers);
+    }
+
+    fn lose_after(&self, spared: u32, answers: u32) {
+        *self.0.lock() = (spared, answers);
+    }
+
+    fn take(&self) -> bool {
+        let mut left = self.0.lock();
+        let (spared, answers) = *left;
+        *left = (spared.saturating_sub(1), answers);
+        if spared > 0 || answers == 0 {
+            return false;
+        }
+        left.1 -= 1;
+        true
     }
 
     async fn budget(&self, site: &Site, limit: u64) -> Budget {
-        let losses = self.0.clone();
+        let losses = self.clone();
         let layer = layer_fn("lossy", move |request, next| {
             let changes = match &request.command {
                 Command::Commit { txns } => txns.iter().any(|txn| !txn.when.is_empty()),
@@ -27,11 +44,7 @@ impl Losses {
             let losses = losses.clone();
             Box::pin(async move {
                 let answer = answer.await;
-                let (order, failed) = (Ordering::Relaxed, Ordering::Relaxed);
-                let is_lost = changes
-                    && losses
-                        .fetch_update(order, failed, |it| it.checked_sub(1))
-                        .is_ok();
+                let is_lost = changes && losses.take();
                 match is_lost {
                     true => Err(Error::new(ErrorKind::Unavailable, "the answer was lost")
                         .with_outcome(Outcome::Unknown)),
@@ -84,6 +97,47 @@ async fn a_store_whose_answers_are_all_lost_is_an_error_and_asking_again_is_safe
 }
 
 #[tokio::test]
+async fn where_the_answer_to_a_reaper_is_lost_the_next_refusal_tells() {
+    let (site, losses) = (Site::new(), Losses::default());
+    let budget = losses.budget(&site, 100).await;
+    for number in 0..25 {
+        let _ = held(&budget, &format!("dead{number}"), 4).await;
+    }
+    site.clock.advance(MINUTE);
+    // The refusal is heard; that twenty were given back is not.
+    losses.lose_after(1, 1);
+    let _ = held(&budget, "a", 100).await;
+    let standing = budget.standing().await.unwrap();
+    assert_eq!((standing.used, standing.pending), (100, 1));
+}
+
+#[tokio::test]
+async fn what_is_extended_just_before_it_would_be_given_back_stays() {
+    let site = Site::new();
+    let other = site.budget(100).await;
+    let calls = AtomicU32::new(0);
+    let holder = other.clone();
+    let layer = layer_fn("between", move |request, next| {
+        let nth = calls.fetch_add(1, Ordering::Relaxed);
+        let holder = holder.clone();
+        Box::pin(async move {
+            // The first call is refused, the second one would give back.
+            if nth == 1 {
+                assert!(holder.extend("dead", MINUTE).await.unwrap());
+            }
+            next.call(request).await
+        })
+    });
+    let kv = Kv::builder(site.store.clone()).layer(layer);
+    let kv = kv.connect().await.unwrap();
+    let budget = site.on(&kv).budget("ann", 100).unwrap();
+    let _ = held(&other, "dead", 60).await;
+    site.clock.advance(MINUTE);
+    assert_eq!(over(&budget, "a", 50).await.used, 60);
+    assert_eq!(other.settle("dead", 60).await.unwrap(), Settlement::Settled);
+}
+
+#[tokio::test]
 async fn each_call_has_a_deadline() {
     let site = Site::new();
     let layer = layer_fn("silent", |_, _| Box::pin(pending()));
@@ -104,7 +158,8 @@ async fn each_call_has_a_deadline() {
         tokio::task::yield_now().await;
         site.clock.advance(MINUTE);
     };
-    let ((a, b, c, d, e), ()) = tokio::join!(calls, pass);
+    let all = async { tokio::join!(calls, pass).0 };
+    let (a, b, c, d, e) = tokio::time::timeout(MINUTE, all).await.unwrap();
     for result in [a, b, c, d, e] {
         let Err(BudgetError::Store(error)) = result else {
             panic!("{result:?}");
