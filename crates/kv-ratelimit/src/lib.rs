@@ -6,6 +6,8 @@ mod budget;
 mod decision;
 mod error;
 mod here;
+#[cfg(feature = "tower")]
+pub mod http;
 mod leased;
 mod limit;
 mod limiter;
