@@ -97,13 +97,18 @@ fn what_cannot_be_told_is_left_out() {
 #[test]
 fn those_of_several_layers_are_one_list() {
     let mut headers = HeaderMap::new();
-    for name in ["all", "tenant"] {
-        Headers::DraftAndLegacy.tell(&decision(name), Some(MINUTE), &mut headers);
+    // As answers come by: the innermost tells first.
+    for (name, remaining) in [("all", 50), ("tenant", 20)] {
+        let decision = Decision {
+            remaining,
+            ..decision(name)
+        };
+        Headers::DraftAndLegacy.tell(&decision, Some(MINUTE), &mut headers);
     }
-    let expected = |name| item(name, &[("r", 50), ("t", 30)]);
+    let expected = |name, remaining| item(name, &[("r", remaining), ("t", 30)]);
     assert_eq!(
         items(&headers, "ratelimit"),
-        [expected("all"), expected("tenant")]
+        [expected("all", 50), expected("tenant", 20)]
     );
     let expected = |name| item(name, &[("q", 100), ("w", 60)]);
     assert_eq!(

@@ -134,6 +134,8 @@ fn forwarded_is_read_by_its_grammar() {
         // Nor swallow what the proxy adds.
         ("for=\"1.1.1.1, for=192.0.2.7", Some("192.0.2.7")),
         ("for=[2001:db8::1]", None),
+        ("for=192.0.2.7;host=\"a\\\"b\"", None),
+        ("for=192.0.2.7;host=\"a\"b\"", None),
     ] {
         let request = request("10.0.0.1", &[(FORWARDED, told), (XFF, "9.9.9.9")]);
         assert_eq!(client(ours(), &request).as_deref(), expected, "{told}");
