@@ -5,6 +5,7 @@ mod asking;
 mod budget;
 mod decision;
 mod error;
+mod follow;
 mod here;
 #[cfg(feature = "tower")]
 pub mod http;
@@ -32,6 +33,7 @@ pub use self::{
     },
     decision::{Decision, Source, Verdict},
     error::{CostError, LimitError, NoSlot, NotPossible, PolicyError, TooLate, UnknownPolicy},
+    follow::Following,
     limit::Limit,
     limiter::{RateLimiter, RateLimiterBuilder},
     policy::{OnError, Policy, Tier},

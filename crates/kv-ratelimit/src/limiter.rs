@@ -5,7 +5,7 @@ use crate::{
     policies::Policies,
     store::{Numbers, Store},
 };
-use kv_core::{Clock, Error, ErrorKind, Key, Kv, SystemClock};
+use kv_core::{Clock, Error, ErrorKind, Key, Kv, SystemClock, telemetry::TARGET};
 use kv_lock::LockManager;
 use std::{
     collections::BTreeMap,
@@ -113,6 +113,16 @@ impl RateLimiter {
 }
 
 impl Shared {
+    /// Policies were to be changed from outside.
+    pub(crate) fn told_change(&self, changed: Result<(), String>) {
+        match changed {
+            Ok(()) => tracing::info!(target: TARGET, "the rate limit policies were read again"),
+            Err(error) => {
+                tracing::warn!(target: TARGET, error, "the rate limit policies stay as they are");
+            }
+        }
+    }
+
     /// The beginning of the subject in a key, escaped.
     pub(crate) fn shown(&self, key: &Key) -> Option<String> {
         (self.shown > 0).then(|| {

@@ -9,6 +9,7 @@ use crate::{
 use ahash::HashMap;
 use arc_swap::ArcSwap;
 use kv_core::{Capabilities, Clock, Timers};
+use parking_lot::Mutex;
 use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc};
 
 /// A policy in force, and what this process keeps for it.
@@ -29,10 +30,19 @@ pub(crate) struct Active {
 #[derive(Debug)]
 pub(crate) struct Policies {
     active: ArcSwap<HashMap<Arc<str>, Arc<Active>>>,
+    /// What they are made of; held while they are.
+    layers: Mutex<Layers>,
     clock: Arc<dyn Clock>,
     store: Capabilities,
     /// So many subjects are remembered for each.
     capacity: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Layers {
+    configured: BTreeMap<String, Policy>,
+    /// What a key of the store says, which counts more.
+    over: BTreeMap<String, Policy>,
 }
 
 impl Policies {
@@ -44,6 +54,7 @@ impl Policies {
     ) -> Result<Self, PolicyError> {
         let all = Self {
             active: ArcSwap::default(),
+            layers: Mutex::default(),
             clock,
             store,
             capacity,
@@ -75,9 +86,34 @@ impl Policies {
 
     /// Puts others in force, all or none. What subjects have used stays used.
     pub(crate) fn replace(&self, policies: BTreeMap<String, Policy>) -> Result<(), PolicyError> {
+        let mut layers = self.layers.lock();
+        let next = Layers {
+            configured: policies,
+            over: layers.over.clone(),
+        };
+        self.put(&next)?;
+        *layers = next;
+        Ok(())
+    }
+
+    /// Puts these in force in place of those of the same name, and of those that were laid over before.
+    pub(crate) fn lay_over(&self, policies: BTreeMap<String, Policy>) -> Result<(), LimitError> {
+        let mut layers = self.layers.lock();
+        let next = Layers {
+            configured: layers.configured.clone(),
+            over: policies,
+        };
+        self.put(&next)?;
+        *layers = next;
+        Ok(())
+    }
+
+    fn put(&self, layers: &Layers) -> Result<(), PolicyError> {
         let before = self.active.load();
         let mut active = HashMap::default();
-        for (name, policy) in policies {
+        let mut all = layers.configured.clone();
+        all.extend(layers.over.clone());
+        for (name, policy) in all {
             let policy = policy.settle(&name, &self.store)?;
             let name: Arc<str> = name.into();
             let next = match before.get(&name) {

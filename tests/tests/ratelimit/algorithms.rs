@@ -2,7 +2,7 @@
 
 use kv_core::Kv;
 use kv_ratelimit::{Acquired, Limit, LimitError, Policy, RateLimiter, Release, Slot, Tier};
-use kv_tests::patience::PATIENCE;
+use kv_tests::{patience::PATIENCE, stores::Site};
 use std::time::Duration;
 use tokio::task::JoinSet;
 
@@ -38,7 +38,8 @@ async fn race(kv: &Kv, quota: &str, cost: u64, times: usize) -> usize {
     passed.into_iter().filter(|it| *it).count()
 }
 
-pub(crate) async fn a_log_counts_each_unit_for_its_window(kv: Kv) {
+async fn a_log_counts_each_unit_for_its_window(site: Site) {
+    let kv = site.kv().await;
     let limit = limit(&kv, "5/1h exact");
     let before = kv.now().await.unwrap();
     let first = limit.clone().cost(3).check().await.unwrap();
@@ -64,13 +65,15 @@ pub(crate) async fn a_log_counts_each_unit_for_its_window(kv: Kv) {
     assert_eq!(remaining(&limit).await, 5);
 }
 
-pub(crate) async fn racing_requests_never_exceed_a_log(kv: Kv) {
+async fn racing_requests_never_exceed_a_log(site: Site) {
+    let kv = site.kv().await;
     assert_eq!(race(&kv, "20/1h exact", 3, 24).await, 6);
     assert_eq!(remaining(&limit(&kv, "20/1h exact")).await, 2);
 }
 
 /// What leaves the window makes room, and a store sweeps it as it can.
-pub(crate) async fn a_log_lets_pass_again_what_it_has_forgotten(kv: Kv) {
+async fn a_log_lets_pass_again_what_it_has_forgotten(site: Site) {
+    let kv = site.kv().await;
     let limit = limit(&kv, "60/1s exact").cost(30);
     for _ in 0..5 {
         let decision = limit.until_ready(PATIENCE).await.unwrap();
@@ -80,7 +83,8 @@ pub(crate) async fn a_log_lets_pass_again_what_it_has_forgotten(kv: Kv) {
     assert!(left <= Duration::from_secs(1), "{left:?}");
 }
 
-pub(crate) async fn a_calendar_counts_in_its_window(kv: Kv) {
+async fn a_calendar_counts_in_its_window(site: Site) {
+    let kv = site.kv().await;
     let quota = "5/year calendar Europe/Berlin";
     let limit = limit(&kv, quota);
     assert_eq!(remaining(&limit).await, 5);
@@ -103,7 +107,8 @@ pub(crate) async fn a_calendar_counts_in_its_window(kv: Kv) {
     assert_eq!(remaining(&limit).await, 5);
 }
 
-pub(crate) async fn racing_requests_never_exceed_a_calendar(kv: Kv) {
+async fn racing_requests_never_exceed_a_calendar(site: Site) {
+    let kv = site.kv().await;
     let quota = "20/year calendar";
     assert_eq!(race(&kv, quota, 3, 24).await, 6);
     let limit = limit(&kv, quota);
@@ -135,7 +140,8 @@ async fn is_full(limit: &Limit) -> bool {
     matches!(limit.try_acquire().await.unwrap(), Acquired::No(_))
 }
 
-pub(crate) async fn slots_are_held_and_come_back(kv: Kv) {
+async fn slots_are_held_and_come_back(site: Site) {
+    let kv = site.kv().await;
     let quota = "3 concurrent lease 1m";
     let (ann, bob) = (limit(&kv, quota), limit(&kv, quota));
     let two = takes(&ann.clone().cost(2)).await;
@@ -155,7 +161,8 @@ pub(crate) async fn slots_are_held_and_come_back(kv: Kv) {
     assert_eq!(one.release().await, Release::Released);
 }
 
-pub(crate) async fn another_number_of_slots_takes_effect(kv: Kv) {
+async fn another_number_of_slots_takes_effect(site: Site) {
+    let kv = site.kv().await;
     let limiter = limiter(&kv, "1 concurrent lease 1m");
     let limit = || limiter.limit("p", "ann").unwrap();
     let one = takes(&limit()).await;
@@ -167,4 +174,14 @@ pub(crate) async fn another_number_of_slots_takes_effect(kv: Kv) {
     for slot in [one, two] {
         assert_eq!(slot.release().await, Release::Released);
     }
+}
+
+kv_tests::on_each_store_there_is! {
+    a_log_counts_each_unit_for_its_window
+    racing_requests_never_exceed_a_log
+    a_log_lets_pass_again_what_it_has_forgotten
+    a_calendar_counts_in_its_window
+    racing_requests_never_exceed_a_calendar
+    slots_are_held_and_come_back
+    another_number_of_slots_takes_effect
 }

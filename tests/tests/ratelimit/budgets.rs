@@ -3,6 +3,7 @@
 use kv_core::Kv;
 use kv_ratelimit::{Budget, BudgetError, Budgets, Hold, Over, Reserve, Settlement, Standing};
 use kv_tests::patience::{self, PATIENCE};
+use kv_tests::stores::Site;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
@@ -44,7 +45,8 @@ async fn until_lapsed(budget: &Budget, count: u64) {
     patience::until("they lapse", lapsed).await;
 }
 
-pub(crate) async fn a_budget_is_reserved_settled_and_released_once(kv: Kv) {
+async fn a_budget_is_reserved_settled_and_released_once(site: Site) {
+    let kv = site.kv().await;
     let budget = budget(&kv, "once", 100);
     let hold = held(&budget, "a", 60).await;
     let refused = over(&budget, "b", 41).await;
@@ -76,7 +78,8 @@ pub(crate) async fn a_budget_is_reserved_settled_and_released_once(kv: Kv) {
     assert_eq!((now.used, now.left()), (0, 100));
 }
 
-pub(crate) async fn what_has_lapsed_gives_its_room_back_once(kv: Kv) {
+async fn what_has_lapsed_gives_its_room_back_once(site: Site) {
+    let kv = site.kv().await;
     let budget = budget(&kv, "lapsed", 100);
     let live = held(&budget, "live", 10).await;
     // More than one refusal names.
@@ -101,7 +104,8 @@ pub(crate) async fn what_has_lapsed_gives_its_room_back_once(kv: Kv) {
     assert_eq!(standing(&budget).await.used, 2);
 }
 
-pub(crate) async fn what_is_extended_in_time_stays(kv: Kv) {
+async fn what_is_extended_in_time_stays(site: Site) {
+    let kv = site.kv().await;
     let budget = budget(&kv, "extended", 100);
     let mut hold = held_for(&budget, "a", 60, SHORT).await;
     let _ = held_for(&budget, "b", 20, SHORT).await;
@@ -121,7 +125,8 @@ pub(crate) async fn what_is_extended_in_time_stays(kv: Kv) {
     assert_eq!(standing(&budget).await.lapsed, 0);
 }
 
-pub(crate) async fn racing_reservations_never_exceed_the_limit(kv: Kv) {
+async fn racing_reservations_never_exceed_the_limit(site: Site) {
+    let kv = site.kv().await;
     let budget = budget(&kv, "race", 100);
     let race = (0..50).map(|number| {
         let budget = budget.clone();
@@ -150,7 +155,8 @@ pub(crate) async fn racing_reservations_never_exceed_the_limit(kv: Kv) {
     assert_eq!((now.used, now.pending), (66, 0));
 }
 
-pub(crate) async fn racing_for_one_id_reserves_it_once(kv: Kv) {
+async fn racing_for_one_id_reserves_it_once(site: Site) {
+    let kv = site.kv().await;
     // There is room for all of them.
     let budget = budget(&kv, "one id", 10_000);
     let race = (0..20).map(|_| {
@@ -164,7 +170,8 @@ pub(crate) async fn racing_for_one_id_reserves_it_once(kv: Kv) {
 }
 
 /// Everybody finds the same ones, and each is given back once.
-pub(crate) async fn racing_for_lapsed_room_frees_it_once(kv: Kv) {
+async fn racing_for_lapsed_room_frees_it_once(site: Site) {
+    let kv = site.kv().await;
     let budget = budget(&kv, "reaped", 60);
     for number in 0..30 {
         let _ = held_for(&budget, &format!("dead{number}"), 2, SHORT).await;
@@ -183,7 +190,8 @@ pub(crate) async fn racing_for_lapsed_room_frees_it_once(kv: Kv) {
     assert_eq!((now.used, now.pending, now.lapsed), (60, 10, 0));
 }
 
-pub(crate) async fn names_and_ids_are_any_bytes(kv: Kv) {
+async fn names_and_ids_are_any_bytes(site: Site) {
+    let kv = site.kv().await;
     let budgets = Budgets::builder(&kv).deadline(PATIENCE).build().unwrap();
     let names = [&b"n"[..], b"n}", b"n%7D", b"", b"\xff:", b"n}:used"];
     let ids = [&b"x"[..], b"", b"5:x", b"}\xff\0\n"];
@@ -203,7 +211,8 @@ pub(crate) async fn names_and_ids_are_any_bytes(kv: Kv) {
     }
 }
 
-pub(crate) async fn amounts_that_cannot_be_counted_change_nothing(kv: Kv) {
+async fn amounts_that_cannot_be_counted_change_nothing(site: Site) {
+    let kv = site.kv().await;
     let most = (1 << 53) - 1;
     let budget = budget(&kv, "amounts", most);
     for amount in [0, most + 1, u64::MAX] {
@@ -220,4 +229,15 @@ pub(crate) async fn amounts_that_cannot_be_counted_change_nothing(kv: Kv) {
     assert_eq!(over(&budget, "c", 1).await.left(), 0);
     assert_eq!(budget.release("b").await.unwrap(), Settlement::Settled);
     assert_eq!(standing(&budget).await.used, most);
+}
+
+kv_tests::on_each_store_there_is! {
+    a_budget_is_reserved_settled_and_released_once
+    what_has_lapsed_gives_its_room_back_once
+    what_is_extended_in_time_stays
+    racing_reservations_never_exceed_the_limit
+    racing_for_one_id_reserves_it_once
+    racing_for_lapsed_room_frees_it_once
+    names_and_ids_are_any_bytes
+    amounts_that_cannot_be_counted_change_nothing
 }

@@ -9,12 +9,12 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use kv_conformance::faults::{Fault, FaultsLayer, Odds, Plan};
-use kv_core::{Kv, KvBuilder, Reply, layer_fn};
+use kv_core::{Kv, Reply, layer_fn};
 use kv_ratelimit::{
     Policy, RateLimiter, Tier,
     http::{ClientIp, GrpcStatus, IpNet, RateLimitLayer, TrustedProxies, header},
 };
-use kv_tests::patience::PATIENCE;
+use kv_tests::{patience::PATIENCE, stores};
 use serde_json::Value;
 use std::{net::SocketAddr, time::Duration};
 use tokio::{net::TcpListener, task::JoinSet, time::timeout};
@@ -110,7 +110,8 @@ fn service() -> Router {
 }
 
 /// What passes, what does not, and what is told of it; a browser sees all of it.
-pub(crate) async fn a_client_is_limited_and_told(kv: Kv) {
+async fn a_client_is_limited_and_told(site: stores::Site) {
+    let kv = site.kv().await;
     let limiter = limiter(&kv, &[("api", "3/h")]);
     let key = client_ip(TrustedProxies::none());
     let limit = RateLimitLayer::new(&limiter, "api", key).unwrap();
@@ -154,7 +155,8 @@ pub(crate) async fn a_client_is_limited_and_told(kv: Kv) {
 }
 
 /// Behind a proxy each client has its own limit.
-pub(crate) async fn a_trusted_proxy_names_the_client(kv: Kv) {
+async fn a_trusted_proxy_names_the_client(site: stores::Site) {
+    let kv = site.kv().await;
     let limiter = limiter(&kv, &[("api", "1/h")]);
     let networks = ["127.0.0.0/8", "10.0.0.0/8"].map(|it| it.parse::<IpNet>().unwrap());
     let key = client_ip(TrustedProxies::networks(networks));
@@ -174,7 +176,8 @@ pub(crate) async fn a_trusted_proxy_names_the_client(kv: Kv) {
 }
 
 /// Each tenant by its plan, and all by another limit, for which what a tenant's own denies does not count.
-pub(crate) async fn plans_and_a_limit_for_all(kv: Kv) {
+async fn plans_and_a_limit_for_all(site: stores::Site) {
+    let kv = site.kv().await;
     let limiter = limiter(&kv, &[("free", "1/h"), ("pro", "5/h"), ("all", "4/h")]);
     let plan = |request: &Parts| match request.headers.get("x-plan") {
         Some(plan) if plan == "pro" => "pro",
@@ -204,7 +207,8 @@ pub(crate) async fn plans_and_a_limit_for_all(kv: Kv) {
 }
 
 /// However many ask at once.
-pub(crate) async fn a_crowd_gets_what_there_is(kv: Kv) {
+async fn a_crowd_gets_what_there_is(site: stores::Site) {
+    let kv = site.kv().await;
     let limiter = limiter(&kv, &[("api", "7/h")]);
     let limit = RateLimitLayer::new(&limiter, "api", client_ip(TrustedProxies::none())).unwrap();
     let site = Site::serve(service().layer(limit)).await;
@@ -242,7 +246,8 @@ impl Grpc {
 }
 
 /// Statuses of gRPC in place of those of HTTP.
-pub(crate) async fn grpc_is_limited_as_grpc_does(kv: Kv) {
+async fn grpc_is_limited_as_grpc_does(site: stores::Site) {
+    let kv = site.kv().await;
     let limiter = limiter(&kv, &[("api", "2/h")]);
     let peer = |request: &Parts| request.extensions.get::<TcpConnectInfo>()?.remote_addr();
     let key = ClientIp::new(TrustedProxies::none()).peer(peer);
@@ -262,7 +267,8 @@ pub(crate) async fn grpc_is_limited_as_grpc_does(kv: Kv) {
 }
 
 /// No trouble of the store is told as if the client had asked too often; afterwards all is well.
-pub(crate) async fn a_store_in_trouble_is_never_a_429(store: impl Fn() -> KvBuilder) {
+async fn a_store_in_trouble_is_never_a_429(site: stores::Site) {
+    let store = || site.builder();
     for fault in [Fault::FailBefore, Fault::ApplyThenFail, Fault::Hang] {
         let always = Odds::none().and(fault, 1.0).unwrap();
         let faults = FaultsLayer::new(Plan::random(7, always));
@@ -281,7 +287,8 @@ pub(crate) async fn a_store_in_trouble_is_never_a_429(store: impl Fn() -> KvBuil
 }
 
 /// The same of a store that answers what it was not asked.
-pub(crate) async fn a_store_that_lies_is_never_a_429(store: impl Fn() -> KvBuilder) {
+async fn a_store_that_lies_is_never_a_429(site: stores::Site) {
+    let store = || site.builder();
     let nothing = layer_fn("nothing", |request, next| {
         Box::pin(async move {
             let mut reply = next.call(request).await;
@@ -331,4 +338,14 @@ fn limit(kv: &Kv, deadline: Duration) -> RateLimitLayer {
     let policy = policy("1000000/s").deadline(deadline);
     let limiter = RateLimiter::builder(kv).policy("api", policy);
     RateLimitLayer::new(&limiter.build().unwrap(), "api", |_: &Parts| Some("")).unwrap()
+}
+
+kv_tests::on_each_store_there_is! {
+    a_client_is_limited_and_told
+    a_trusted_proxy_names_the_client
+    plans_and_a_limit_for_all
+    a_crowd_gets_what_there_is
+    grpc_is_limited_as_grpc_does
+    a_store_in_trouble_is_never_a_429
+    a_store_that_lies_is_never_a_429
 }

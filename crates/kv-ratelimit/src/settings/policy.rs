@@ -90,7 +90,7 @@ impl PolicySettings {
         }
     }
 
-    pub(super) fn policy(&self, name: &str) -> Result<Policy, PolicyError> {
+    pub(crate) fn policy(&self, name: &str) -> Result<Policy, PolicyError> {
         let quota: Result<Quota, QuotaError> = self.quota.parse();
         let quota = quota.map_err(|error| PolicyError::new(name, error.to_string()))?;
         let mut policy = Policy::new(quota)

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod errors;
+mod follow;
 mod history;
 mod leased;
 mod mirrored;

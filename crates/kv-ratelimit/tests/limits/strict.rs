@@ -160,3 +160,43 @@ async fn some_subjects_are_free_and_some_policies_are_only_tried_out() {
     assert_eq!(decision.verdict, Verdict::WouldDeny);
     assert!(decision.retry_after > Duration::ZERO);
 }
+
+/// The store's clock is set while requests come: each step forward opens one burst at most, and after one
+/// back nobody waits for longer than a bucket takes.
+#[tokio::test]
+async fn a_clock_that_is_set_costs_a_burst_at_most() {
+    let site = Site::new();
+    let (limiter, _) = site.process(quota("10/s burst 7")).await;
+    let full = Duration::from_millis(700);
+    let mut random = fastrand::Rng::with_seed(7);
+    let began = site.clock.monotonic();
+    let (mut history, mut forward) = (History::default(), 0);
+    for turn in 1..=4000 {
+        site.clock
+            .advance(Duration::from_micros(random.u64(..20_000)));
+        if turn % 500 == 0 {
+            let now = site.clock.now();
+            let hour = i64::from(turn) * 1_000_000;
+            match turn % 1000 {
+                0 => {
+                    forward += 1;
+                    site.clock
+                        .set(now.saturating_add(Duration::from_micros(hour as u64)));
+                }
+                _ => site
+                    .clock
+                    .set(kv_core::Timestamp::from_micros(now.as_micros() - hour)),
+            }
+        }
+        let decision = limiter.check("p", "ann").await.unwrap();
+        assert!(decision.retry_after <= full, "{decision:?}");
+        if decision.is_allowed() {
+            history.add(site.clock.monotonic() - began, 1);
+        }
+    }
+    assert!(forward > 0);
+    assert_eq!(
+        history.excess(7 * (1 + forward), SECOND / 10, Duration::ZERO),
+        None
+    );
+}
