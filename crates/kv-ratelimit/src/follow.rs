@@ -36,7 +36,7 @@ impl RateLimiter {
     /// again where the key says nothing, or is deleted. All processes that follow the key change within
     /// moments, without being restarted, as [`set_policies`](Self::set_policies) says.
     ///
-    /// What makes no sense is told as an event, counted, and changes nothing. A store that fails is asked again.
+    /// What makes no sense is told as an event, and changes nothing. A store that fails is asked again.
     ///
     /// # Errors
     /// [`LimitError::Store`] if the key cannot be watched or read now; [`LimitError::Policy`] if what it says makes
@@ -66,7 +66,7 @@ impl RateLimiter {
     /// Follows a file, or whatever `read` reads, which is asked this often: the section of a configuration that was
     /// loaded anew. When it has changed its policies are put in force, as [`set_policies`](Self::set_policies) says.
     ///
-    /// What cannot be read or makes no sense is told as an event, counted, and changes nothing.
+    /// What cannot be read or makes no sense is told as an event, and changes nothing.
     ///
     /// ```
     /// # use kv_ratelimit::{RateLimitSettings, RateLimiter};
