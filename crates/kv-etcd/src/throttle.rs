@@ -36,7 +36,7 @@ pub(crate) async fn throttle(store: &Optimist, request: &Throttle) -> Result<Thr
             });
         }
         let mut unread = texts.iter();
-        let step = request.decide(view.now, |_| match unread.next() {
+        let step = request.decide_among_clocks(view.now, store.skew, |_| match unread.next() {
             Some(Ok(text)) => Ok(text.as_ref()),
             Some(Err(error)) => Err(error.duplicate()),
             None => Ok(None),

@@ -49,11 +49,26 @@ impl Throttle {
     pub fn decide<T: AsRef<[u8]>>(
         &self,
         now: Timestamp,
+        read: impl FnMut(&Key) -> Result<Option<T>>,
+    ) -> Result<ThrottleStep> {
+        self.decide_among_clocks(now, Duration::ZERO, read)
+    }
+
+    /// As [`decide`](Self::decide), where each client decides by its own clock and these may differ by
+    /// so much: a [`Rule::Gcra`] whose state is further ahead than its own burst, but not by more than that, is
+    /// taken as it is. To cut it to the burst would let more pass each time that the clock behind is asked.
+    ///
+    /// # Errors
+    /// As [`decide`](Self::decide).
+    pub fn decide_among_clocks<T: AsRef<[u8]>>(
+        &self,
+        now: Timestamp,
+        skew: Duration,
         mut read: impl FnMut(&Key) -> Result<Option<T>>,
     ) -> Result<ThrottleStep> {
         let judge = |limit: &Limit| {
             let text = read(&limit.key)?;
-            self.judge(limit, now, text.as_ref().map(AsRef::as_ref))
+            self.judge(limit, now, skew, text.as_ref().map(AsRef::as_ref))
         };
         let judged = self.limits.iter().map(judge);
         let judged: Vec<Judged> = judged.collect::<Result<_>>()?;
@@ -77,16 +92,23 @@ impl Throttle {
         now: Timestamp,
         text: Option<&[u8]>,
     ) -> Result<(LimitState, StateWrite)> {
-        let judged = self.judge(limit, now, text)?;
+        let judged = self.judge(limit, now, Duration::ZERO, text)?;
         Ok(judged.settle(judged.allowed, now))
     }
 
-    fn judge(&self, limit: &Limit, now: Timestamp, text: Option<&[u8]>) -> Result<Judged> {
+    fn judge(
+        &self,
+        limit: &Limit,
+        now: Timestamp,
+        skew: Duration,
+        text: Option<&[u8]>,
+    ) -> Result<Judged> {
         let micros = u64::try_from(now.as_micros()).unwrap_or(0).min(LIMIT - 1);
+        let skew = u64::try_from(skew.as_micros()).unwrap_or(u64::MAX);
         let rule = &limit.rule;
         let judged = rule
             .accepts(self.cost, self.mode)
-            .and_then(|()| rule.judge(text, micros, self.cost, self.mode));
+            .and_then(|()| rule.judge(text, (micros, skew), self.cost, self.mode));
         judged.map_err(|error| error.with_key(&limit.key))
     }
 }
@@ -150,14 +172,14 @@ impl Rule {
     fn judge(
         &self,
         text: Option<&[u8]>,
-        now: u64,
+        (now, skew): (u64, u64),
         cost: u64,
         mode: ThrottleMode,
     ) -> Result<Judged> {
         let state = text.map(|text| State::parse(text).ok_or_else(corrupt));
         let state = state.transpose()?;
         Ok(match self {
-            Self::Gcra(rule) => judge(Bucket::read(rule, state, now), cost, mode, Used::Gcra),
+            Self::Gcra(rule) => judge(Bucket::read(rule, state, now, skew), cost, mode, Used::Gcra),
             Self::Fixed(rule) => judge(Counter::read(rule, state, now), cost, mode, Used::Fixed),
             Self::SlidingCounter(rule) => {
                 judge(Counters::read(rule, state, now), cost, mode, Used::Sliding)

@@ -24,8 +24,9 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
-    /// What a stored state means now. One of another rule means an empty bucket.
-    pub(super) fn read(rule: &Gcra, state: Option<State>, now: u64) -> Self {
+    /// What a stored state means now. One of another rule means an empty bucket. Whoever stored it may
+    /// have had a clock that is ahead of this one by so many microseconds.
+    pub(super) fn read(rule: &Gcra, state: Option<State>, now: u64, skew: u64) -> Self {
         let (count, period) = (rule.count(), rule.period());
         let full = rule.burst() * period;
         let empty = Self {
@@ -48,9 +49,14 @@ impl Bucket {
             // The rest is less than a microsecond's worth.
             false => 0,
         };
+        // What another clock explains is no bucket that was larger: to cut it would let more pass.
+        let cut = level > most.saturating_add(skew.saturating_mul(count));
         Self {
-            level: level.min(most),
-            cut: level > most,
+            level: match cut {
+                true => most,
+                false => level,
+            },
+            cut,
             ..empty
         }
     }

@@ -44,7 +44,7 @@ pub(crate) struct Optimist {
     /// For how long a command is tried.
     patience: Duration,
     /// By how much longer than a deadline a lease lasts, for readers whose clocks are behind.
-    skew: Duration,
+    pub(crate) skew: Duration,
     /// Those who met others wait for each other here: within a process they need not race.
     lanes: Vec<tokio::sync::Mutex<()>>,
 }
@@ -141,6 +141,9 @@ impl Optimist {
                         }
                         read => read?,
                     }
+                    // Nothing that is decided on comes from later than what it is compared with.
+                    now = self.clock.now();
+                    leases.granted.clear();
                     continue;
                 }
                 Err(Interrupt::Unleased(span)) => {

@@ -95,3 +95,31 @@ proptest! {
         }
     }
 }
+
+/// Two clients with clocks of their own, one 20 ms ahead, which both ask all the time: what the one that is
+/// ahead has stored is not cut by the other.
+#[test]
+fn clocks_that_differ_let_no_more_pass_than_they_differ_by() {
+    let rule = Rule::gcra(200, Duration::from_secs(1), 10).unwrap();
+    let request = one(rule);
+    let passed = |skew: Duration| {
+        let mut state: Option<Vec<u8>> = None;
+        let mut passed = 0;
+        for step in 0..10_000_u64 {
+            let ahead = [0, 20_000][(step % 2) as usize];
+            let now = Timestamp::from_micros((START + step * 100 + ahead) as i64);
+            let done = request.decide_among_clocks(now, skew, |_| Ok(state.as_ref()));
+            let done = done.unwrap();
+            passed += u64::from(done.reply.allowed);
+            match &done.writes[0] {
+                StateWrite::Keep => {}
+                StateWrite::Delete => state = None,
+                StateWrite::Put { state: text, .. } => state = Some(text.as_bytes().to_vec()),
+            }
+        }
+        passed
+    };
+    // A second is 200 and the burst, the difference of the clocks is four more.
+    assert!(passed(Duration::from_millis(20)) <= 214);
+    assert!(passed(Duration::ZERO) > 1000, "or this sees nothing");
+}
