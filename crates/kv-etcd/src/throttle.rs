@@ -16,6 +16,8 @@ pub(crate) async fn throttle(store: &Optimist, request: &Throttle) -> Result<Thr
             "a throttle needs at least one limit",
         ));
     };
+    // When it was decided, and in which attempt: within one it stays the same.
+    let mut decided = None;
     let plan = |view: &mut View<'_>| {
         for limit in &request.limits {
             view.recall_string(&limit.key);
@@ -36,7 +38,13 @@ pub(crate) async fn throttle(store: &Optimist, request: &Throttle) -> Result<Thr
             });
         }
         let mut unread = texts.iter();
-        let step = request.decide_among_clocks(view.now, store.skew, |_| match unread.next() {
+        // Not before the states were read: what others stored meanwhile would come from the future.
+        let now = match decided {
+            Some((attempt, now)) if attempt == view.now => now,
+            _ => store.clock.now(),
+        };
+        decided = Some((view.now, now));
+        let step = request.decide_among_clocks(now, store.skew, |_| match unread.next() {
             Some(Ok(text)) => Ok(text.as_ref()),
             Some(Err(error)) => Err(error.duplicate()),
             None => Ok(None),
@@ -49,7 +57,7 @@ pub(crate) async fn throttle(store: &Optimist, request: &Throttle) -> Result<Thr
             let raw = view.layout.string(limit.key.as_bytes());
             match write {
                 StateWrite::Put { state, deadline } => {
-                    let left = deadline.saturating_since(view.now);
+                    let left = deadline.saturating_since(now);
                     let lease = view.lease(left)?;
                     let content = header::encode(state.as_bytes(), End::At(*deadline));
                     view.put(raw, content, lease)?;

@@ -46,8 +46,8 @@ impl Limit {
         };
         let known = physical.as_ref().and_then(|it| self.active.locals.get(it));
         let question = known.as_ref().map_or_else(
-            || Question::first(cost, before),
-            |it| it.mirror.question(cost, before),
+            || Question::first(cost, self.active.generation, before),
+            |it| it.mirror.question(cost, self.active.generation, before),
         );
         let ask = Ask {
             key: &self.key,

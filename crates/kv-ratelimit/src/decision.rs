@@ -59,7 +59,8 @@ pub enum Source {
     Fallback,
     /// The policy's list of subjects that are not limited.
     AllowList,
-    /// Nobody: another limit of the same request was known to deny it.
+    /// Nobody in the end: another limit of the same request denies it, and nothing was taken from this
+    /// one, or was given back.
     NotAsked,
 }
 

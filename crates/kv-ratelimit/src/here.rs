@@ -47,7 +47,7 @@ impl Limit {
             if spent.is_some() {
                 return Ok(spent);
             }
-            let denial = local.mirror.denies(self.cost, policy.quota.as_gcra(), now);
+            let denial = local.mirror.denies(self.cost, self.active.by_quota(), now);
             if let Some(state) = denial {
                 return Ok(Some(self.decision(&state, Source::LocalDeny)));
             }

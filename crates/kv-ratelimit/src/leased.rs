@@ -47,9 +47,7 @@ impl Limit {
         if let Some(decision) = self.spend(&local, now) {
             return Ok(decision);
         }
-        let denial = local
-            .mirror
-            .denies(self.cost, self.active.policy.quota.as_gcra(), now);
+        let denial = local.mirror.denies(self.cost, self.active.by_quota(), now);
         if let Some(state) = denial {
             return Ok(self.decision(&state, Source::LocalDeny));
         }
@@ -131,7 +129,13 @@ impl Limit {
                 Ending::GiveBack(units) => {
                     self.active.meters.lapsed(units);
                     // One that is lost errs on the strict side.
-                    let _ = self.give_back_to_store(units, 0).await;
+                    let most = self.active.policy.quota.max_cost();
+                    let mut left = units;
+                    while left > 0 {
+                        let part = left.min(most);
+                        let _ = self.give_back_to_store(part, 0).await;
+                        left -= part;
+                    }
                 }
             }
         }

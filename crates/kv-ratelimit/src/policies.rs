@@ -8,7 +8,7 @@ use crate::{
 };
 use ahash::HashMap;
 use arc_swap::ArcSwap;
-use kv_core::{Capabilities, Clock, Timers};
+use kv_core::{Capabilities, Clock, Gcra, Timers};
 use parking_lot::Mutex;
 use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc};
 
@@ -17,6 +17,8 @@ use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc};
 pub(crate) struct Active {
     pub(crate) name: Arc<str>,
     pub(crate) policy: Policy,
+    /// How often its quota has changed.
+    pub(crate) generation: u64,
     pub(crate) timers: Timers,
     pub(crate) meters: Meters,
     /// It goes on when the policy changes.
@@ -24,6 +26,13 @@ pub(crate) struct Active {
     /// The whole quota, or the share of it for when the store cannot be asked.
     pub(crate) own: Option<Governed>,
     pub(crate) flood: Option<Governed>,
+}
+
+impl Active {
+    /// GCRA's numbers, if it is that, and which of its quotas it is.
+    pub(crate) fn by_quota(&self) -> (Option<&Gcra>, u64) {
+        (self.policy.quota.as_gcra(), self.generation)
+    }
 }
 
 /// All of them.
@@ -152,6 +161,11 @@ impl Policies {
             name: name.clone(),
             meters: Meters::new(name),
             timers: Timers::new(self.clock.clone(), policy.deadline),
+            generation: match before {
+                Some(before) if before.policy.quota == policy.quota => before.generation,
+                Some(before) => before.generation + 1,
+                None => 0,
+            },
             policy,
             locals,
             own,

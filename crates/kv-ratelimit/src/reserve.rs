@@ -1,6 +1,6 @@
 //! Waiting for a limit, in the order of coming.
 
-use crate::{Decision, Limit, LimitError, Source, Tier, TooLate, Verdict};
+use crate::{Decision, Limit, LimitError, Source, Tier, TooLate, Verdict, policy::Enforcement};
 use kv_core::ThrottleMode;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -9,6 +9,8 @@ use tokio::runtime::Handle;
 const LEAST_JITTER: Duration = Duration::from_millis(1);
 /// ... and no more.
 const MOST_JITTER: Duration = Duration::from_millis(250);
+/// How long who waits leaves a store alone that could not be asked.
+const OUTAGE: Duration = Duration::from_millis(100);
 
 /// What came of a reservation.
 #[derive(Debug)]
@@ -20,8 +22,8 @@ pub enum Reserved {
     No(Decision),
 }
 
-/// A place in the order of those who wait for a limit: what it costs is taken already. Dropped before it is ready, it is
-/// given back in the background, if there is a Tokio runtime.
+/// A place in the order of those who wait for a limit: what it costs is taken already. Dropped before its
+/// wait is over, it is given back in the background, if there is a Tokio runtime; after that it counts as used.
 #[derive(Debug)]
 #[must_use = "dropped, it is given back"]
 pub struct Reservation {
@@ -55,6 +57,11 @@ impl Limit {
         let decision = match local {
             Some(decision) => self.told(decision),
             None => {
+                let max_wait = match self.active.policy.enforcement {
+                    Enforcement::Enforced => max_wait,
+                    // What is only tried out makes nobody wait.
+                    Enforcement::Shadow => Duration::ZERO,
+                };
                 let mode = ThrottleMode::Reserve { max_wait };
                 let asked = self.ask(self.cost, mode, 0).await;
                 self.fall_back(asked.map(|state| self.decision(&state, Source::Store)))?
@@ -69,7 +76,7 @@ impl Limit {
             _ => Duration::ZERO,
         };
         Ok(Reserved::Yes(Reservation {
-            ready_at: self.store().clock.monotonic() + wait,
+            ready_at: self.store().clock.monotonic().saturating_add(wait),
             // It may be dropped where nobody knows for whom it was.
             limit: self.for_caller(),
             decision,
@@ -84,14 +91,15 @@ impl Limit {
     /// [`check`](Self::check).
     ///
     /// # Cancel safety
-    /// Dropped, what was taken is given back in the background.
+    /// Dropped while it waits, what was taken is given back in the background; while the store is asked, it
+    /// may have been taken, and flows back by itself.
     pub async fn until_ready(&self, max_wait: Duration) -> Result<Decision, LimitError> {
         let clock = &self.store().clock;
-        let end = clock.monotonic() + max_wait;
+        let end = clock.monotonic().saturating_add(max_wait);
         loop {
             let left = end.saturating_sub(clock.monotonic());
             let denied = match self.has_places() {
-                true => match self.reserve(left).await? {
+                true => match self.reserve(left.min(self.longest_place())).await? {
                     Reserved::Yes(reservation) => return Ok(reservation.ready().await),
                     Reserved::No(denied) => denied,
                 },
@@ -108,8 +116,23 @@ impl Limit {
             }
             // Not all at once, and never without a pause.
             let jitter = (denied.retry_after / 10).clamp(LEAST_JITTER, MOST_JITTER);
-            let pause = denied.retry_after + jitter.mul_f64(fastrand::f64());
+            let mut pause = denied.retry_after + jitter.mul_f64(fastrand::f64());
+            if denied.source == Source::Fallback {
+                // It is not known when the store will be there again.
+                pause = pause.max(OUTAGE);
+            }
             clock.sleep(pause.min(left)).await;
+        }
+    }
+
+    /// How far ahead places are taken: a minute, or as much as a bucket where a minute is too much to be
+    /// counted exactly.
+    fn longest_place(&self) -> Duration {
+        const MINUTE: Duration = Duration::from_secs(60);
+        let quota = &self.active.policy.quota;
+        match quota.limit() < 1 << 24 {
+            true => quota.full_time().max(MINUTE),
+            false => quota.full_time(),
         }
     }
 
@@ -157,7 +180,8 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        if self.is_kept || self.wait().is_zero() && self.decision.retry_after > Duration::ZERO {
+        // What was ready has been used, for all that is known.
+        if self.is_kept || self.wait().is_zero() {
             return;
         }
         let Ok(runtime) = Handle::try_current() else {

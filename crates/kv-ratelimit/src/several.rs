@@ -6,6 +6,7 @@ use crate::{
 };
 use futures_util::future::join_all;
 use kv_core::{Error, Throttle};
+use std::sync::Arc;
 
 /// What all limits of a request say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +103,7 @@ fn grouped(limits: &[Limit], open: &[usize]) -> Vec<Vec<usize>> {
         let fits = |group: &&mut Vec<usize>| {
             let first = &limits[group[0]];
             first.joins()
+                && Arc::ptr_eq(&first.shared, &limit.shared)
                 && limit.joins()
                 && first.key.group() == limit.key.group()
                 && first.cost == limit.cost
@@ -167,11 +169,20 @@ async fn give_back(limits: &[Limit], groups: &[Vec<usize>], all: &[Option<Decisi
 }
 
 fn settled(limits: &[Limit], all: Vec<Option<Decision>>) -> Decisions {
+    let is_denied = all.iter().flatten().any(|it| !it.is_allowed());
     let each = limits.iter().zip(all);
     let all = each.map(|(limit, decision)| {
         let decision =
             decision.unwrap_or_else(|| limit.by_source(Verdict::Allowed, Source::NotAsked));
-        limit.told(decision)
+        let took = is_denied && decision.verdict == Verdict::Allowed;
+        limit.told(match took && decision.source != Source::AllowList {
+            // It was given back, or never taken.
+            true => Decision {
+                source: Source::NotAsked,
+                ..decision
+            },
+            false => decision,
+        })
     });
     Decisions { all: all.collect() }
 }

@@ -141,9 +141,6 @@ impl Optimist {
                         }
                         read => read?,
                     }
-                    // Nothing that is decided on comes from later than what it is compared with.
-                    now = self.clock.now();
-                    leases.granted.clear();
                     continue;
                 }
                 Err(Interrupt::Unleased(span)) => {

@@ -8,7 +8,7 @@
 
 use kv_core::{Gcra, LimitState};
 use parking_lot::Mutex;
-use std::time::Duration;
+use std::{cmp::Ordering, time::Duration};
 
 /// For how long an answer is trusted.
 const TRUST: u64 = 1_000_000;
@@ -20,10 +20,14 @@ pub(crate) struct Mirror(Mutex<Known>);
 struct Known {
     /// How often it was forgotten; an answer to an older question is not kept.
     epoch: u64,
-    /// When it was asked.
+    /// By which quota of the policy; what another one said is not this one's.
+    quota: u64,
+    /// When it was asked when the bucket will be empty, ...
     asked: u64,
-    /// When the bucket will be empty.
+    /// ... and what the answer was.
     tat: u64,
+    /// When it was asked what was denied then.
+    denial_asked: u64,
     /// A request of this cost or a larger one is denied ...
     denied_cost: u64,
     /// ... until then.
@@ -34,15 +38,17 @@ struct Known {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Question {
     epoch: u64,
+    quota: u64,
     asked: u64,
     cost: u64,
 }
 
 impl Question {
     /// Of a subject of which nothing is remembered yet.
-    pub(crate) fn first(cost: u64, now: Duration) -> Self {
+    pub(crate) fn first(cost: u64, quota: u64, now: Duration) -> Self {
         Self {
             epoch: 0,
+            quota,
             asked: micros(now),
             cost,
         }
@@ -51,8 +57,9 @@ impl Question {
 
 impl Mirror {
     /// To be called before the store is asked.
-    pub(crate) fn question(&self, cost: u64, now: Duration) -> Question {
+    pub(crate) fn question(&self, cost: u64, quota: u64, now: Duration) -> Question {
         Question {
+            quota,
             epoch: self.0.lock().epoch,
             asked: micros(now),
             cost,
@@ -70,15 +77,27 @@ impl Mirror {
             (question.asked + micros(span)).saturating_sub(1)
         };
         let (tat, until) = (later(state.reset_after), later(state.retry_after));
-        // Answers can overtake each other; one that is not trusted any more says nothing.
-        let is_newest = question.asked >= known.asked;
-        if question.asked > known.asked + TRUST {
-            (known.tat, known.denied_cost, known.denied_until) = (0, 0, 0);
+        if known.quota != question.quota {
+            *known = Known {
+                epoch: known.epoch,
+                quota: question.quota,
+                ..Known::default()
+            };
         }
-        known.asked = known.asked.max(question.asked);
-        known.tat = known.tat.max(tat);
-        if !state.allowed && (is_newest || until > known.denied_until) {
+        // Answers can overtake each other; what was asked last is what counts.
+        match question.asked.cmp(&known.asked) {
+            Ordering::Greater => (known.asked, known.tat) = (question.asked, tat),
+            Ordering::Equal => known.tat = known.tat.max(tat),
+            Ordering::Less => {}
+        }
+        if question.asked < known.denial_asked {
+            return;
+        }
+        if !state.allowed {
+            known.denial_asked = question.asked;
             (known.denied_cost, known.denied_until) = (question.cost, until);
+        } else if question.cost >= known.denied_cost {
+            (known.denied_cost, known.denied_until) = (0, 0);
         }
     }
 
@@ -86,13 +105,17 @@ impl Mirror {
     pub(crate) fn denies(
         &self,
         cost: u64,
-        gcra: Option<&Gcra>,
+        (gcra, quota): (Option<&Gcra>, u64),
         now: Duration,
     ) -> Option<LimitState> {
         let known = *self.0.lock();
         // Rounded up, so that it is never too early for the store.
         let now = micros(now) + 1;
-        if known.asked == 0 || now > known.asked + TRUST {
+        let asked = match gcra {
+            Some(_) => known.asked,
+            None => known.denial_asked,
+        };
+        if known.quota != quota || asked == 0 || now > asked + TRUST {
             return None;
         }
         let used = known.tat.saturating_sub(now);
@@ -119,6 +142,7 @@ impl Mirror {
         let mut known = self.0.lock();
         *known = Known {
             epoch: known.epoch + 1,
+            quota: known.quota,
             ..Known::default()
         };
     }

@@ -142,7 +142,12 @@ impl Numbers {
 
 impl Default for Numbers {
     fn default() -> Self {
-        Self(AtomicU64::new(fastrand::u64(..)))
+        let mut number = [0; 8];
+        // Without the system's, a generator that nobody but us may have seeded.
+        match getrandom::fill(&mut number) {
+            Ok(()) => Self(AtomicU64::new(u64::from_ne_bytes(number))),
+            Err(_) => Self(AtomicU64::new(fastrand::Rng::new().u64(..))),
+        }
     }
 }
 

@@ -38,7 +38,7 @@ impl Meters {
 
     pub(crate) fn decided(&self, decision: &Decision) {
         self.decisions[decision.verdict as usize][decision.source as usize].increment(1);
-        if decision.is_allowed() {
+        if decision.is_allowed() && decision.source != Source::NotAsked {
             self.cost.increment(decision.cost);
         }
     }
