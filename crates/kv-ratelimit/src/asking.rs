@@ -87,19 +87,22 @@ impl Limit {
         let span = spans::limit(&self.active.name, self.shared.shown(&self.key));
         let call = call.instrument(span.clone());
         let done = self.active.timers.timeout(call).await;
-        let result = done.unwrap_or_else(|| {
-            let limit = self.active.timers.limit();
-            let text = format!("the store has not decided within {limit:?}");
-            Err(Error::new(ErrorKind::Timeout, text)
-                .with_outcome(Outcome::Unknown)
-                .with_key(&self.key))
-        });
+        let result = done.unwrap_or_else(|| Err(self.undecided()));
         let took = self.store().clock.monotonic().saturating_sub(began);
         if let Err(error) = &result {
             spans::fail(&span, error);
         }
         self.active.meters.asked(took, result.as_ref().err());
         result
+    }
+
+    /// The policy's deadline is over.
+    pub(crate) fn undecided(&self) -> Error {
+        let limit = self.active.timers.limit();
+        let text = format!("the store has not decided within {limit:?}");
+        Error::new(ErrorKind::Timeout, text)
+            .with_outcome(Outcome::Unknown)
+            .with_key(&self.key)
     }
 
     /// What is decided in place of a store that could not be asked.

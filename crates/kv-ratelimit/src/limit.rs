@@ -57,7 +57,11 @@ impl Limit {
         let decision = match self.check_local()? {
             Some(decision) => return Ok(decision),
             None => match self.active.policy.tier {
-                Tier::Leased { .. } => self.check_leased().await,
+                // Waiting for others and each of its calls together.
+                Tier::Leased { .. } => {
+                    let asked = self.active.timers.timeout(self.check_leased()).await;
+                    asked.unwrap_or_else(|| Err(self.undecided()))
+                }
                 _ => self.check_store().await,
             },
         };
@@ -94,6 +98,9 @@ impl Limit {
 
     /// Gives back what a decision took, as if the request had never been made; never beyond an unused
     /// limit. A decision that took nothing gives nothing back.
+    ///
+    /// It is for soon after the decision: what has flowed back by itself meanwhile is not known, and would be
+    /// given back once more.
     ///
     /// # Errors
     /// [`LimitError::Store`]; it may or may not have been given back. It is not tried again, which errs on the

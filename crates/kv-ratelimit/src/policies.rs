@@ -155,7 +155,9 @@ impl Policies {
         let own = share.map(governed).transpose()?;
         let times = policy.flood_guard.map(NonZeroU32::get);
         let flood = times.map(|it| governed(f64::from(it))).transpose()?;
-        let kept = policy.quota.full_time();
+        // A share takes longer than the whole from used up to unused.
+        let own_time = own.as_ref().map(Governed::full_time);
+        let kept = policy.quota.full_time().max(own_time.unwrap_or_default());
         let locals = Locals::after(before.map(|it| &it.locals), kept, self.capacity);
         Ok(Active {
             name: name.clone(),

@@ -64,7 +64,7 @@ impl Limit {
                 };
                 let mode = ThrottleMode::Reserve { max_wait };
                 let asked = self.ask(self.cost, mode, 0).await;
-                self.fall_back(asked.map(|state| self.decision(&state, Source::Store)))?
+                self.told(self.fall_back(asked.map(|state| self.decision(&state, Source::Store)))?)
             }
         };
         if decision.verdict == Verdict::Denied {

@@ -70,6 +70,11 @@ impl Governed {
         })
     }
 
+    /// How long it takes from used up to unused.
+    pub(crate) fn full_time(&self) -> Duration {
+        Duration::from_nanos(self.unit * u64::from(self.burst))
+    }
+
     /// Takes it if there is room.
     pub(crate) fn take(&self, subject: &Subject, cost: u64) -> Standing {
         self.cut(subject.cell());
