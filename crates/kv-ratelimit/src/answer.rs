@@ -27,10 +27,12 @@ impl Limit {
             retry_after: Duration::ZERO,
             reset_after: Duration::ZERO,
             number: 0,
+            unused_at: None,
         }
     }
 
-    pub(crate) fn decision(&self, state: &LimitState, source: Source) -> Decision {
+    /// What the store says; it was asked at this time or after it.
+    pub(crate) fn decision(&self, state: &LimitState, source: Source, asked: Duration) -> Decision {
         let verdict = match state.allowed {
             true => Verdict::Allowed,
             false => Verdict::Denied,
@@ -39,6 +41,7 @@ impl Limit {
             remaining: state.remaining,
             retry_after: state.retry_after,
             reset_after: state.reset_after,
+            unused_at: Some(asked.saturating_add(state.reset_after)),
             ..self.by_source(verdict, source)
         }
     }
@@ -52,6 +55,7 @@ impl Limit {
             remaining: standing.remaining,
             retry_after: standing.retry_after,
             reset_after: standing.reset_after,
+            unused_at: Some(standing.unused_at),
             ..self.by_source(verdict, source)
         }
     }

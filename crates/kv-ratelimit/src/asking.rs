@@ -4,19 +4,37 @@ use crate::{
     Decision, Limit, LimitError, OnError, Source, Tier, Verdict,
     local::{Local, mirror::Question},
     quota::Kind,
+    refund::Refund,
     store::Ask,
     telemetry::spans,
 };
 use kv_core::{Error, ErrorKind, LimitState, Outcome, ThrottleMode};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tracing::Instrument;
+
+/// What the store said.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    pub(crate) state: LimitState,
+    /// By which what was taken can be given back.
+    pub(crate) number: u64,
+    /// Before it was asked, on the monotonic clock.
+    pub(crate) at: Duration,
+}
+
+impl Asked {
+    /// When the limit will be unused if nothing else comes, or a little later.
+    pub(crate) fn unused_at(&self) -> Duration {
+        self.at.saturating_add(self.state.reset_after)
+    }
+}
 
 impl Limit {
     /// By the store, and by nothing else.
     pub(crate) async fn check_store(&self) -> Result<Decision, Error> {
-        let asked = self.ask_numbered(self.cost, ThrottleMode::Debit, self.number());
-        let (state, number) = asked.await?;
-        let decision = self.decision(&state, Source::Store);
+        let asked = self.ask(self.cost, ThrottleMode::Debit, self.number());
+        let Asked { state, number, at } = asked.await?;
+        let decision = self.decision(&state, Source::Store, at);
         Ok(Decision { number, ..decision })
     }
 
@@ -26,28 +44,18 @@ impl Limit {
         cost: u64,
         mode: ThrottleMode,
         number: u64,
-    ) -> Result<LimitState, Error> {
-        let (state, _) = self.ask_numbered(cost, mode, number).await?;
-        Ok(state)
-    }
-
-    /// The same, with the number by which what was taken can be given back.
-    async fn ask_numbered(
-        &self,
-        cost: u64,
-        mode: ThrottleMode,
-        number: u64,
-    ) -> Result<(LimitState, u64), Error> {
+    ) -> Result<Asked, Error> {
         let mirrors = !matches!(self.active.policy.tier, Tier::Strict | Tier::InProcess);
-        let before = self.store().clock.monotonic();
+        let at = self.store().clock.monotonic();
         let physical = match mirrors {
             true => Some(self.store().kv.resolve(&self.key)?),
             false => None,
         };
+        let forgotten = self.active.locals.forgotten();
         let known = physical.as_ref().and_then(|it| self.active.locals.get(it));
         let question = known.as_ref().map_or_else(
-            || Question::first(cost, self.active.generation, before),
-            |it| it.mirror.question(cost, self.active.generation, before),
+            || Question::first(cost, self.active.generation, at),
+            |it| it.mirror.question(cost, self.active.generation, at),
         );
         let ask = Ask {
             key: &self.key,
@@ -60,14 +68,16 @@ impl Limit {
         // Most subjects are far from their limit, and are not worth a place.
         let known = match (known, physical) {
             (None, Some(physical)) if !state.allowed || state.remaining < cost => {
-                Some(self.active.locals.get_or_insert(physical))
+                let local = self.active.locals.get_or_insert(physical);
+                // Only then: who forgets after this finds it there.
+                (self.active.locals.forgotten() == forgotten).then_some(local)
             }
             (known, _) => known,
         };
         if let Some(local) = known {
             local.mirror.answer(question, &state);
         }
-        Ok((state, number))
+        Ok(Asked { state, number, at })
     }
 
     /// What names the request in an exact log; others need none.
@@ -127,26 +137,38 @@ impl Limit {
 
     pub(crate) async fn give_back_to_store(
         &self,
-        cost: u64,
+        refund: Refund,
         number: u64,
     ) -> Result<(), LimitError> {
-        let ask = Ask {
-            key: &self.key,
-            quota: &self.active.policy.quota,
-            cost,
-            mode: ThrottleMode::Refund,
-            number,
+        let Some((quota, units)) = refund.asked(&self.active.policy.quota) else {
+            return Ok(());
         };
         // Before and after: what was asked meanwhile may not know of it.
         self.forget()?;
-        let given = self.within(self.store().ask(ask)).await;
+        let mut given = Ok(());
+        let mut left = units;
+        while left > 0 && given.is_ok() {
+            let part = left.min(quota.max_cost());
+            let ask = Ask {
+                key: &self.key,
+                quota: &quota,
+                cost: part,
+                mode: ThrottleMode::Refund,
+                number,
+            };
+            given = self.within(self.store().ask(ask)).await.map(drop);
+            left -= part;
+        }
         self.forget()?;
         given?;
         Ok(())
     }
 
     pub(crate) fn forget(&self) -> Result<(), Error> {
-        if let Some(local) = self.known()? {
+        let physical = self.physical()?;
+        // In this order: what is put in place after this is not from before.
+        self.active.locals.forget();
+        if let Some(local) = self.active.locals.get(&physical) {
             local.mirror.forget();
         }
         Ok(())

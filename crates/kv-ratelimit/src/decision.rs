@@ -27,6 +27,9 @@ pub struct Decision {
     pub reset_after: Duration,
     /// Names it in an exact log, or its window in a calendar, so that it can be given back.
     pub(crate) number: u64,
+    /// When the limit will be unused, on the monotonic clock: by then nothing is left to be given back. None
+    /// if nothing was taken.
+    pub(crate) unused_at: Option<Duration>,
 }
 
 /// What a decision came to.

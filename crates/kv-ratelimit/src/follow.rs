@@ -8,6 +8,7 @@ use futures_util::StreamExt;
 use kv_core::{
     Arg, CallOptions, Clock, Deadline, Error, ErrorKind, Events, Key, Kv, Watch, telemetry::TARGET,
 };
+use parking_lot::Mutex;
 use std::{
     collections::BTreeMap,
     fmt::Display,
@@ -88,22 +89,28 @@ impl RateLimiter {
     pub fn follow<E: Display>(
         &self,
         every: Duration,
-        mut read: impl FnMut() -> Result<RateLimitSettings, E> + Send + 'static,
+        read: impl FnMut() -> Result<RateLimitSettings, E> + Send + 'static,
     ) -> Following {
         assert!(!every.is_zero(), "a file cannot be read all the time");
         let (limiter, clock) = (Arc::downgrade(&self.0), self.0.store.clock.clone());
         let task = tokio::spawn(async move {
             let mut known = None;
+            // One that panics is asked again.
+            let read = Arc::new(Mutex::new(read));
             loop {
+                let reader = read.clone();
                 let reading = tokio::task::spawn_blocking(move || {
-                    let settings = read().map_err(|error| error.to_string());
-                    (settings, read)
+                    let read = &mut *reader.lock();
+                    read().map_err(|error| error.to_string())
                 });
-                let Ok((settings, back)) = reading.await else {
-                    // It has panicked, or the runtime ends.
-                    return;
+                let settings = match reading.await {
+                    Ok(settings) => settings,
+                    Err(error) if error.is_panic() => {
+                        Err("what reads them has panicked".to_owned())
+                    }
+                    // The runtime ends.
+                    Err(_) => return,
                 };
-                read = back;
                 let Some(limiter) = limiter.upgrade() else {
                     return;
                 };

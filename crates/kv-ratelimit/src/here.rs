@@ -8,14 +8,14 @@ use kv_core::{Error, PhysicalKey};
 
 impl Limit {
     /// What can be said without the store. Nothing is told yet.
-    pub(crate) fn decide_local(&self) -> Result<Option<Decision>, LimitError> {
+    pub(crate) fn decide_local(&self, flood: Flood) -> Result<Option<Decision>, LimitError> {
         if self.is_free {
             return Ok(Some(self.free()));
         }
         match self.active.policy.tier {
             Tier::InProcess => Ok(Some(self.take_own()?)),
-            Tier::Leased { .. } => self.deny_known(Spend::Leased),
-            _ => self.deny_known(Spend::Nothing),
+            Tier::Leased { .. } => self.deny_known(Spend::Leased, flood),
+            _ => self.deny_known(Spend::Nothing, flood),
         }
     }
 
@@ -24,11 +24,19 @@ impl Limit {
         match self.active.policy.tier {
             _ if self.is_free => Ok(Some(self.free())),
             Tier::InProcess => Ok(None),
-            _ => self.deny_known(Spend::Nothing),
+            _ => self.deny_known(Spend::Nothing, Flood::Look),
         }
     }
 
-    fn deny_known(&self, spend: Spend) -> Result<Option<Decision>, LimitError> {
+    /// The store is about to be asked, or others with it, whatever the guard would say by now.
+    pub(crate) fn count_in_flood(&self) -> Result<(), Error> {
+        if let Some(flood) = &self.active.flood {
+            flood.take(&self.in_flood(self.physical()?), self.cost);
+        }
+        Ok(())
+    }
+
+    fn deny_known(&self, spend: Spend, flood: Flood) -> Result<Option<Decision>, LimitError> {
         let policy = &self.active.policy;
         if policy.tier == Tier::Strict && self.active.flood.is_none() {
             return Ok(None);
@@ -49,21 +57,28 @@ impl Limit {
             }
             let denial = local.mirror.denies(self.cost, self.active.by_quota(), now);
             if let Some(state) = denial {
-                return Ok(Some(self.decision(&state, Source::LocalDeny)));
+                return Ok(Some(self.decision(&state, Source::LocalDeny, now)));
             }
         }
-        Ok(self.guard(physical))
+        Ok(self.guard(physical, flood))
     }
 
     /// Denies what goes far beyond the quota.
-    fn guard(&self, physical: PhysicalKey) -> Option<Decision> {
+    fn guard(&self, physical: PhysicalKey, how: Flood) -> Option<Decision> {
         let flood = self.active.flood.as_ref()?;
-        let subject = Subject {
+        let subject = self.in_flood(physical);
+        let standing = match how {
+            Flood::Count => flood.take(&subject, self.cost),
+            Flood::Look => flood.look(&subject, self.cost),
+        };
+        (!standing.allowed).then(|| self.governed(standing, Source::FloodGuard))
+    }
+
+    fn in_flood(&self, physical: PhysicalKey) -> Subject {
+        Subject {
             local: self.active.locals.get_or_insert(physical),
             purpose: Purpose::Flood,
-        };
-        let standing = flood.take(&subject, self.cost);
-        (!standing.allowed).then(|| self.governed(standing, Source::FloodGuard))
+        }
     }
 
     /// By what is this process's own.
@@ -80,6 +95,15 @@ impl Limit {
         let purpose = Purpose::Own;
         Ok((own, Subject { local, purpose }))
     }
+}
+
+/// What the guard against floods makes of a question.
+#[derive(Clone, Copy)]
+pub(crate) enum Flood {
+    /// The store is asked if this process cannot tell: it counts.
+    Count,
+    /// It is not asked, or not yet.
+    Look,
 }
 
 /// Whether units that were taken in advance may be spent.

@@ -2,20 +2,31 @@
 
 use crate::{
     Decision, Limit, Source, Tier, Verdict,
+    asking::Asked,
     local::{
         Local,
-        tokens::{Ending, Spent, Terms},
+        tokens::{Batch, Ending, Lapsed, Spent, Terms},
     },
+    refund::Refund,
 };
-use kv_core::{Error, LimitState, ThrottleMode};
+use kv_core::{Error, ThrottleMode};
 use std::{sync::Arc, time::Duration};
 use tokio::runtime::Handle;
 
 impl Limit {
     /// From what was taken in advance.
     pub(crate) fn spend(&self, local: &Arc<Local>, now: Duration) -> Option<Decision> {
+        self.spent(local, local.tokens.spend(self.cost, now), now)
+    }
+
+    fn spent(&self, local: &Arc<Local>, spent: Spent, now: Duration) -> Option<Decision> {
         let terms = self.terms()?;
-        let Spent::Yes { left, refill } = local.tokens.spend(self.cost, now) else {
+        let Spent::Yes {
+            left,
+            unused_at,
+            refill,
+        } = spent
+        else {
             return None;
         };
         if refill {
@@ -23,6 +34,7 @@ impl Limit {
         }
         Some(Decision {
             remaining: left,
+            unused_at: Some(unused_at),
             ..self.by_source(Verdict::Allowed, Source::Lease)
         })
     }
@@ -37,24 +49,25 @@ impl Limit {
         let clock = &self.store().clock;
         let batch = local.tokens.batch(&terms, clock.monotonic());
         if batch == 0 {
-            let state = self.ask(self.cost, ThrottleMode::Debit, 0).await?;
-            local.tokens.remains(state.remaining);
-            return Ok(self.decision(&state, Source::Store));
+            let asked = self.ask(self.cost, ThrottleMode::Debit, 0).await?;
+            local.tokens.remains(asked.state.remaining);
+            return Ok(self.decision(&asked.state, Source::Store, asked.at));
         }
         // Who waits too long for others asks for itself.
         let turn = self.active.timers.timeout(local.tokens.gate.lock()).await;
         let now = clock.monotonic();
-        if let Some(decision) = self.spend(&local, now) {
+        let spent = local.tokens.spend_after_waiting(self.cost, now);
+        if let Some(decision) = self.spent(&local, spent, now) {
             return Ok(decision);
         }
         let denial = local.mirror.denies(self.cost, self.active.by_quota(), now);
         if let Some(state) = denial {
-            return Ok(self.decision(&state, Source::LocalDeny));
+            return Ok(self.decision(&state, Source::LocalDeny, now));
         }
-        let (state, taken) = self.take_batch(&local, &terms, self.cost + batch).await?;
+        let (asked, taken) = self.take_batch(&local, &terms, self.cost + batch).await?;
         drop(turn);
         if taken > 0 {
-            return Ok(self.decision(&state, Source::Store));
+            return Ok(self.decision(&asked.state, Source::Store, asked.at));
         }
         // There is not so much left, but perhaps enough for this one.
         self.check_store().await
@@ -74,22 +87,19 @@ impl Limit {
 
     /// Gets more before all are spent.
     fn refill(&self, local: &Arc<Local>, terms: Terms, now: Duration) {
+        let refilling = Refilling(local.clone());
         let batch = local.tokens.batch(&terms, now);
-        let runtime = match batch {
-            0 => None,
-            _ => Handle::try_current().ok(),
-        };
-        let Some(runtime) = runtime else {
-            local.tokens.not_refilled();
+        if batch == 0 {
+            return;
+        }
+        let Ok(runtime) = Handle::try_current() else {
             return;
         };
         // None of it is for the caller.
         let limit = self.for_caller().cost(0);
-        let local = local.clone();
         runtime.spawn(async move {
-            if limit.take_batch(&local, &terms, batch).await.is_err() {
-                local.tokens.not_refilled();
-            }
+            // The next one asks again if it failed.
+            let _ = limit.take_batch(&refilling.0, &terms, batch).await;
         });
     }
 
@@ -100,44 +110,78 @@ impl Limit {
         local: &Arc<Local>,
         terms: &Terms,
         units: u64,
-    ) -> Result<(LimitState, u64), Error> {
-        let clock = &self.store().clock;
-        let before = clock.monotonic();
+    ) -> Result<(Asked, u64), Error> {
+        let epoch = local.tokens.epoch();
         let units = units.min(self.active.policy.quota.max_cost());
-        let state = self.ask(units, ThrottleMode::Debit, 0).await?;
-        let (taken, kept) = match state.allowed {
+        let asked = self.ask(units, ThrottleMode::Debit, 0).await?;
+        let (taken, kept) = match asked.state.allowed {
             true => (units, units - self.cost),
             false => (0, 0),
         };
-        let until = before + terms.age;
+        let batch = Batch {
+            units: kept,
+            until: asked.at + terms.age,
+            unused_at: asked.unused_at(),
+            remaining: asked.state.remaining,
+            epoch,
+        };
         self.active.meters.leased(kept);
-        if local
-            .tokens
-            .add(kept, until, state.remaining, clock.monotonic())
-        {
-            tokio::spawn(self.for_caller().watch(local.clone()));
+        if local.tokens.add(batch, self.store().clock.monotonic()) {
+            tokio::spawn(self.for_caller().watch(Watching::new(local)));
         }
-        Ok((state, taken))
+        Ok((asked, taken))
     }
 
     /// Gives back what nobody has spent in time.
-    async fn watch(self, local: Arc<Local>) {
+    async fn watch(self, mut watching: Watching) {
         loop {
-            match local.tokens.ending(self.store().clock.monotonic()) {
+            let now = self.store().clock.monotonic();
+            match watching.local.tokens.ending(now) {
                 Ending::Wait(span) => self.store().clock.sleep(span).await,
-                Ending::Done => return,
-                Ending::GiveBack(units) => {
+                Ending::Done => {
+                    watching.is_over = true;
+                    return;
+                }
+                Ending::GiveBack(Lapsed { units, unused_at }) => {
                     self.active.meters.lapsed(units);
+                    let refund = Refund::of(&self.active.policy.quota, units, unused_at, now);
                     // One that is lost errs on the strict side.
-                    let most = self.active.policy.quota.max_cost();
-                    let mut left = units;
-                    while left > 0 {
-                        let part = left.min(most);
-                        let _ = self.give_back_to_store(part, 0).await;
-                        left -= part;
-                    }
+                    let _ = self.give_back_to_store(refund, 0).await;
                 }
             }
+        }
+    }
+}
+
+/// Somebody is on the way to get more; dropped, also with the runtime, nobody is.
+struct Refilling(Arc<Local>);
+
+impl Drop for Refilling {
+    fn drop(&mut self) {
+        self.0.tokens.not_refilled();
+    }
+}
+
+/// Somebody gives back what is left in the end; dropped before that, also with the runtime, nobody does.
+struct Watching {
+    local: Arc<Local>,
+    /// There was nothing left, and it is noted that nobody watches: the next one may be there already.
+    is_over: bool,
+}
+
+impl Watching {
+    fn new(local: &Arc<Local>) -> Self {
+        Self {
+            local: local.clone(),
+            is_over: false,
+        }
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.local.tokens.not_watched();
         }
     }
 }

@@ -17,6 +17,7 @@ mod place;
 mod policies;
 mod policy;
 mod quota;
+mod refund;
 mod reserve;
 mod settings;
 mod several;

@@ -1,8 +1,8 @@
 //! The limit of one subject, and what can be asked of it.
 
 use crate::{
-    CostError, Decision, LimitError, NotPossible, Source, Tier, Verdict, limiter::Shared, place,
-    policies::Active, quota::Kind, store::Store,
+    CostError, Decision, LimitError, NotPossible, Source, Tier, Verdict, here::Flood,
+    limiter::Shared, place, policies::Active, quota::Kind, refund::Refund, store::Store,
 };
 use kv_core::{Error, Key, PhysicalKey, ThrottleMode};
 use std::sync::Arc;
@@ -54,8 +54,9 @@ impl Limit {
     /// # Cancel safety
     /// May be dropped at any time; then it may have counted or not.
     pub async fn check(&self) -> Result<Decision, LimitError> {
-        let decision = match self.check_local()? {
-            Some(decision) => return Ok(decision),
+        self.accept()?;
+        let decision = match self.decide_local(Flood::Count)? {
+            Some(decision) => return Ok(self.told(decision)),
             None => match self.active.policy.tier {
                 // Waiting for others and each of its calls together.
                 Tier::Leased { .. } => {
@@ -75,7 +76,7 @@ impl Limit {
     /// As [`check`](Self::check), but those of the store.
     pub fn check_local(&self) -> Result<Option<Decision>, LimitError> {
         self.accept()?;
-        let decision = self.decide_local()?;
+        let decision = self.decide_local(Flood::Look)?;
         Ok(decision.map(|it| self.told(it)))
     }
 
@@ -90,34 +91,38 @@ impl Limit {
         }
         if self.active.policy.tier == Tier::InProcess {
             let (own, subject) = self.own()?;
-            return Ok(self.governed(own.look(&subject, self.cost), Source::InProcess));
+            let standing = own.look(&subject, self.cost);
+            return Ok(took_nothing(self.governed(standing, Source::InProcess)));
         }
-        let state = self.ask(self.cost, ThrottleMode::Peek, 0).await?;
-        Ok(self.decision(&state, Source::Store))
+        let asked = self.ask(self.cost, ThrottleMode::Peek, 0).await?;
+        let decision = self.decision(&asked.state, Source::Store, asked.at);
+        Ok(took_nothing(decision))
     }
 
     /// Gives back what a decision took, as if the request had never been made; never beyond an unused
     /// limit. A decision that took nothing gives nothing back.
     ///
-    /// It is for soon after the decision: what has flowed back by itself meanwhile is not known, and would be
-    /// given back once more.
+    /// What has flowed back by itself since the decision is not given back once more, and a window that is over gets
+    /// nothing back: late refunds let no more pass than early ones. It is known up to the time that the call takes.
     ///
     /// # Errors
     /// [`LimitError::Store`]; it may or may not have been given back. It is not tried again, which errs on the
     /// strict side.
     pub async fn refund(&self, decision: Decision) -> Result<(), LimitError> {
-        if decision.verdict != Verdict::Allowed {
+        let (Verdict::Allowed, Some(unused_at)) = (decision.verdict, decision.unused_at) else {
             return Ok(());
-        }
+        };
         match decision.source {
             Source::Store | Source::Lease => {
-                self.give_back_to_store(decision.cost, decision.number)
-                    .await
+                let now = self.store().clock.monotonic();
+                let quota = &self.active.policy.quota;
+                let refund = Refund::of(quota, decision.cost, unused_at, now);
+                self.give_back_to_store(refund, decision.number).await
             }
             Source::InProcess | Source::Fallback => {
                 if self.active.own.is_some() {
                     let (own, subject) = self.own()?;
-                    own.give_back(&subject, decision.cost);
+                    own.give_back(&subject, decision.cost, unused_at);
                 }
                 Ok(())
             }
@@ -136,11 +141,16 @@ impl Limit {
                 "`kv locks release` takes slots from their holders",
             ));
         }
+        // Before and after: what is asked meanwhile may be of before.
+        self.forget()?;
+        if let Some(local) = self.known()? {
+            local.tokens.renounce();
+        }
         let reset = self.store().reset(&self.key, self.active.policy.quota());
         self.within(reset).await?;
+        self.forget()?;
         if let Some(local) = self.known()? {
-            local.mirror.forget();
-            local.tokens.take_all();
+            local.tokens.clear();
             local.own.clear();
             local.flood.clear();
         }
@@ -192,5 +202,13 @@ impl Limit {
 
     pub(crate) fn physical(&self) -> Result<PhysicalKey, Error> {
         self.store().kv.resolve(&self.key)
+    }
+}
+
+/// Nothing is given back for it.
+fn took_nothing(decision: Decision) -> Decision {
+    Decision {
+        unused_at: None,
+        ..decision
     }
 }

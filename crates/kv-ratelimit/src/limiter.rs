@@ -4,6 +4,7 @@ use crate::{
     Decision, Limit, LimitError, Policy, PolicyError,
     policies::Policies,
     store::{Numbers, Store},
+    telemetry::policies_changed,
 };
 use kv_core::{Clock, Error, ErrorKind, Key, Kv, SystemClock, telemetry::TARGET};
 use kv_lock::LockManager;
@@ -116,8 +117,12 @@ impl Shared {
     /// Policies were to be changed from outside.
     pub(crate) fn told_change(&self, changed: Result<(), String>) {
         match changed {
-            Ok(()) => tracing::info!(target: TARGET, "the rate limit policies were read again"),
+            Ok(()) => {
+                policies_changed("applied");
+                tracing::info!(target: TARGET, "the rate limit policies were read again");
+            }
             Err(error) => {
+                policies_changed("refused");
                 tracing::warn!(target: TARGET, error, "the rate limit policies stay as they are");
             }
         }

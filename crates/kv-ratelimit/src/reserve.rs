@@ -1,6 +1,8 @@
 //! Waiting for a limit, in the order of coming.
 
-use crate::{Decision, Limit, LimitError, Source, Tier, TooLate, Verdict, policy::Enforcement};
+use crate::{
+    Decision, Limit, LimitError, Source, Tier, TooLate, Verdict, here::Flood, policy::Enforcement,
+};
 use kv_core::ThrottleMode;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -52,7 +54,7 @@ impl Limit {
                 "only a GCRA quota can; wait with `until_ready`",
             ));
         }
-        let local = self.decide_local()?;
+        let local = self.decide_local(Flood::Count)?;
         let local = local.filter(|it| it.is_allowed() || it.source != Source::LocalDeny);
         let decision = match local {
             Some(decision) => self.told(decision),
@@ -64,7 +66,8 @@ impl Limit {
                 };
                 let mode = ThrottleMode::Reserve { max_wait };
                 let asked = self.ask(self.cost, mode, 0).await;
-                self.told(self.fall_back(asked.map(|state| self.decision(&state, Source::Store)))?)
+                let asked = asked.map(|it| self.decision(&it.state, Source::Store, it.at));
+                self.told(self.fall_back(asked)?)
             }
         };
         if decision.verdict == Verdict::Denied {

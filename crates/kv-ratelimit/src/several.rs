@@ -118,6 +118,11 @@ fn grouped(limits: &[Limit], open: &[usize]) -> Vec<Vec<usize>> {
 }
 
 async fn ask(limits: &[Limit], group: &[usize]) -> Vec<Result<Decision, Error>> {
+    for &at in group {
+        if let Err(error) = limits[at].count_in_flood() {
+            return group.iter().map(|_| Err(error.duplicate())).collect();
+        }
+    }
     if let &[only] = group {
         let limit = &limits[only];
         return vec![match limit.active.policy.tier {
@@ -140,13 +145,14 @@ async fn ask_together(limits: &[Limit], group: &[usize]) -> Result<Vec<Decision>
             throttle = throttle.limit(limits[at].key.clone(), *rule);
         }
     }
+    let at = first.store().clock.monotonic();
     let reply = first.within(first.store().kv.throttle(throttle)).await?;
     if reply.limits.len() != group.len() {
         return Err(crate::store::no_answer());
     }
     let each = group.iter().zip(&reply.limits);
     Ok(each
-        .map(|(&at, state)| limits[at].decision(state, Source::Store))
+        .map(|(&it, state)| limits[it].decision(state, Source::Store, at))
         .collect())
 }
 

@@ -37,6 +37,8 @@ pub(crate) struct Standing {
     pub(crate) remaining: u64,
     pub(crate) retry_after: Duration,
     pub(crate) reset_after: Duration,
+    /// The same on the monotonic clock.
+    pub(crate) unused_at: Duration,
 }
 
 impl Cell {
@@ -104,12 +106,15 @@ impl Governed {
             remaining: (full - used) / self.unit,
             retry_after: Duration::from_nanos(wait),
             reset_after: Duration::from_nanos(used),
+            unused_at: Duration::from_nanos(now + used),
         }
     }
 
-    /// Gives back.
-    pub(crate) fn give_back(&self, subject: &Subject, cost: u64) {
-        let back = cost.saturating_mul(self.unit);
+    /// Gives back what has not flowed back by itself.
+    pub(crate) fn give_back(&self, subject: &Subject, cost: u64, unused_at: Duration) {
+        let left = unused_at.saturating_sub(self.limiter.clock().now().into());
+        let left = u64::try_from(left.as_nanos()).unwrap_or(u64::MAX);
+        let back = cost.saturating_mul(self.unit).min(left);
         let _ = subject
             .cell()
             .0

@@ -9,7 +9,14 @@ use self::{governed::Cell, mirror::Mirror, tokens::Tokens};
 use ahash::RandomState;
 use kv_core::PhysicalKey;
 use moka::sync::Cache;
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 /// What does no harm if it is forgotten is forgotten after so long without use at the latest.
 const SHORTEST: Duration = Duration::from_secs(60);
@@ -29,6 +36,8 @@ pub(crate) struct Local {
 pub(crate) struct Locals {
     cache: Cache<PhysicalKey, Arc<Local>, RandomState>,
     kept: Duration,
+    /// How often anything was forgotten: also subjects of whom nothing was remembered yet.
+    forgotten: Arc<AtomicU64>,
 }
 
 impl Locals {
@@ -44,12 +53,26 @@ impl Locals {
             .max_capacity(capacity)
             .time_to_idle(kept)
             .build_with_hasher(RandomState::new());
+        let forgotten = before.map(|it| it.forgotten.clone());
         if let Some(before) = before {
             for (key, local) in &before.cache {
                 cache.insert(PhysicalKey::clone(&key), local);
             }
         }
-        Self { cache, kept }
+        Self {
+            cache,
+            kept,
+            forgotten: forgotten.unwrap_or_default(),
+        }
+    }
+
+    /// What the store said before this about a subject that is not remembered yet may not be so any more.
+    pub(crate) fn forget(&self) {
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn forgotten(&self) -> u64 {
+        self.forgotten.load(Ordering::SeqCst)
     }
 
     pub(crate) fn get(&self, key: &PhysicalKey) -> Option<Arc<Local>> {

@@ -16,10 +16,12 @@ pub(crate) struct Tokens {
 
 #[derive(Debug, Default)]
 struct Purse {
+    /// How often the limit was made unused: units from before are not kept after.
+    epoch: u64,
     /// The older ones first.
     piles: [Pile; 2],
     /// What was not spent in time, and is to be given back.
-    lapsed: u64,
+    lapsed: Lapsed,
     /// How many were taken in advance the last time.
     batch: u64,
     /// How much was asked for since ...
@@ -39,6 +41,29 @@ struct Purse {
 struct Pile {
     left: u64,
     until: Duration,
+    /// When all that the store had counted by then has flowed back.
+    unused_at: Duration,
+}
+
+/// Units that nobody has spent in time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lapsed {
+    pub(crate) units: u64,
+    /// By then they have flowed back by themselves.
+    pub(crate) unused_at: Duration,
+}
+
+/// Units that the store gave in advance.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Batch {
+    pub(crate) units: u64,
+    /// They are good until then.
+    pub(crate) until: Duration,
+    pub(crate) unused_at: Duration,
+    /// What the store had left.
+    pub(crate) remaining: u64,
+    /// The purse's when it was asked.
+    pub(crate) epoch: u64,
 }
 
 /// What came of spending.
@@ -47,6 +72,8 @@ pub(crate) enum Spent {
     /// There was enough.
     Yes {
         left: u64,
+        /// By then they have flowed back by themselves.
+        unused_at: Duration,
         /// There is little left: the caller is the one to get more.
         refill: bool,
     },
@@ -64,7 +91,7 @@ pub(crate) struct Terms {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
     /// These are to be given back; then to look again.
-    GiveBack(u64),
+    GiveBack(Lapsed),
     /// There is nothing before then.
     Wait(Duration),
     /// There are none left.
@@ -75,21 +102,12 @@ impl Tokens {
     pub(crate) fn spend(&self, cost: u64, now: Duration) -> Spent {
         let mut purse = self.purse.lock();
         purse.wanted = purse.wanted.saturating_add(cost);
-        purse.lapse(now);
-        let left = purse.left();
-        if left < cost {
-            return Spent::No;
-        }
-        let mut due = cost;
-        for pile in &mut purse.piles {
-            let spent = due.min(pile.left);
-            pile.left -= spent;
-            due -= spent;
-        }
-        let left = left - cost;
-        let refill = left <= purse.batch / 2 && !purse.is_refilling;
-        purse.is_refilling |= refill;
-        Spent::Yes { left, refill }
+        purse.spend(cost, now)
+    }
+
+    /// For a request that had to wait for others to get more, and was counted when it came.
+    pub(crate) fn spend_after_waiting(&self, cost: u64, now: Duration) -> Spent {
+        self.purse.lock().spend(cost, now)
     }
 
     /// How many to take in advance: what is asked for in half of their age, if the store has much more
@@ -116,11 +134,25 @@ impl Tokens {
         self.purse.lock().is_refilling = false;
     }
 
-    /// The store gave so many and has so many left. Whether the caller is to watch their end.
-    pub(crate) fn add(&self, units: u64, until: Duration, remaining: u64, now: Duration) -> bool {
+    /// Nobody gives back any more what is left in the end.
+    pub(crate) fn not_watched(&self) {
+        self.purse.lock().is_watched = false;
+    }
+
+    /// To be asked for before the store is asked for more.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.purse.lock().epoch
+    }
+
+    /// Keeps what the store gave. Whether the caller is to watch its end.
+    pub(crate) fn add(&self, batch: Batch, now: Duration) -> bool {
         let mut purse = self.purse.lock();
-        purse.is_refilling = false;
-        purse.remaining = remaining;
+        // The store may have counted them before it was made to forget.
+        if purse.epoch != batch.epoch {
+            return false;
+        }
+        let units = batch.units;
+        purse.remaining = batch.remaining;
         purse.batch = units;
         purse.lapse(now);
         if units == 0 {
@@ -134,9 +166,15 @@ impl Tokens {
             _ => Pile {
                 left: older.left + newer.left,
                 until: older.until.min(newer.until),
+                unused_at: older.unused_at.min(newer.unused_at),
             },
         };
-        purse.piles = [older, Pile { left: units, until }];
+        let newest = Pile {
+            left: units,
+            until: batch.until,
+            unused_at: batch.unused_at,
+        };
+        purse.piles = [older, newest];
         !std::mem::replace(&mut purse.is_watched, true)
     }
 
@@ -144,7 +182,7 @@ impl Tokens {
     pub(crate) fn ending(&self, now: Duration) -> Ending {
         let mut purse = self.purse.lock();
         purse.lapse(now);
-        if purse.lapsed > 0 {
+        if purse.lapsed.units > 0 {
             return Ending::GiveBack(std::mem::take(&mut purse.lapsed));
         }
         let next = purse.piles.iter().filter(|it| it.left > 0);
@@ -157,12 +195,16 @@ impl Tokens {
         }
     }
 
-    /// Takes all units back; they are the store's again if the caller gives them back.
-    pub(crate) fn take_all(&self) -> u64 {
+    /// What is on the way is not to be kept: the limit is about to be made unused.
+    pub(crate) fn renounce(&self) {
+        self.purse.lock().epoch += 1;
+    }
+
+    /// The limit was made unused: what there is belongs to what was forgotten.
+    pub(crate) fn clear(&self) {
         let mut purse = self.purse.lock();
-        let left = purse.left() + std::mem::take(&mut purse.lapsed);
-        purse.piles = Default::default();
-        left
+        purse.epoch += 1;
+        (purse.piles, purse.lapsed) = Default::default();
     }
 }
 
@@ -174,11 +216,156 @@ impl Purse {
         self.piles.iter().map(|it| it.left).sum()
     }
 
+    fn spend(&mut self, cost: u64, now: Duration) -> Spent {
+        self.lapse(now);
+        let left = self.left();
+        if left < cost {
+            return Spent::No;
+        }
+        let mut due = cost;
+        let mut unused_at = Duration::MAX;
+        for pile in self.piles.iter_mut().filter(|it| it.left > 0) {
+            let spent = due.min(pile.left);
+            if spent > 0 {
+                unused_at = unused_at.min(pile.unused_at);
+            }
+            pile.left -= spent;
+            due -= spent;
+        }
+        let left = left - cost;
+        let refill = left <= self.batch / 2 && !self.is_refilling;
+        self.is_refilling |= refill;
+        Spent::Yes {
+            left,
+            unused_at,
+            refill,
+        }
+    }
+
     fn lapse(&mut self, now: Duration) {
         for pile in &mut self.piles {
-            if pile.left > 0 && now >= pile.until {
-                self.lapsed += std::mem::take(&mut pile.left);
+            if pile.left == 0 || now < pile.until {
+                continue;
             }
+            self.lapsed = Lapsed {
+                unused_at: match self.lapsed.units {
+                    0 => pile.unused_at,
+                    _ => self.lapsed.unused_at.min(pile.unused_at),
+                },
+                units: self.lapsed.units + std::mem::take(&mut pile.left),
+            };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn millis(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    fn batch(tokens: &Tokens, units: u64, until: u64) -> Batch {
+        Batch {
+            units,
+            until: millis(until),
+            unused_at: millis(until * 10),
+            remaining: 400,
+            epoch: tokens.epoch(),
+        }
+    }
+
+    fn spent(left: u64, unused_at: u64, refill: bool) -> Spent {
+        Spent::Yes {
+            left,
+            unused_at: millis(unused_at),
+            refill,
+        }
+    }
+
+    #[test]
+    fn piles_that_are_merged_are_good_for_no_longer_than_before() {
+        let tokens = Tokens::default();
+        assert!(tokens.add(batch(&tokens, 2, 10), millis(0)));
+        assert!(!tokens.add(batch(&tokens, 3, 20), millis(1)));
+        assert!(!tokens.add(batch(&tokens, 4, 30), millis(2)));
+        // Both older ones end with the first.
+        assert_eq!(tokens.ending(millis(2)), Ending::Wait(millis(8)));
+        let lapsed = Lapsed {
+            units: 5,
+            unused_at: millis(100),
+        };
+        assert_eq!(tokens.ending(millis(10)), Ending::GiveBack(lapsed));
+        assert_eq!(tokens.spend(5, millis(10)), Spent::No);
+        assert_eq!(tokens.spend(3, millis(10)), spent(1, 300, true));
+    }
+
+    #[test]
+    fn the_older_ones_are_spent_first_and_one_gets_more() {
+        let tokens = Tokens::default();
+        tokens.add(batch(&tokens, 4, 10), millis(0));
+        tokens.add(batch(&tokens, 4, 20), millis(0));
+        assert_eq!(tokens.spend(4, millis(1)), spent(4, 100, false));
+        assert_eq!(tokens.spend(2, millis(1)), spent(2, 200, true));
+        assert_eq!(tokens.spend(1, millis(1)), spent(1, 200, false));
+        // Another one's units do not end the way of who is under way.
+        tokens.add(batch(&tokens, 1, 30), millis(1));
+        assert_eq!(tokens.spend(2, millis(1)), spent(0, 200, false));
+        tokens.not_refilled();
+        tokens.add(batch(&tokens, 1, 30), millis(1));
+        assert_eq!(tokens.spend(1, millis(1)), spent(0, 300, true));
+    }
+
+    #[test]
+    fn what_was_on_its_way_when_all_was_forgotten_is_not_kept() {
+        let tokens = Tokens::default();
+        for forget in [Tokens::renounce, Tokens::clear] {
+            let before = batch(&tokens, 4, 10);
+            forget(&tokens);
+            assert!(!tokens.add(before, millis(0)));
+            assert_eq!(tokens.spend(1, millis(0)), Spent::No);
+        }
+        assert!(tokens.add(batch(&tokens, 4, 10), millis(0)));
+        tokens.clear();
+        assert_eq!(tokens.spend(1, millis(0)), Spent::No);
+        assert_eq!(tokens.ending(millis(0)), Ending::Done);
+    }
+
+    #[test]
+    fn the_end_is_watched_by_one_until_nothing_is_left() {
+        let tokens = Tokens::default();
+        assert!(tokens.add(batch(&tokens, 1, 10), millis(0)));
+        assert!(!tokens.add(batch(&tokens, 1, 10), millis(0)));
+        tokens.not_watched();
+        assert!(tokens.add(batch(&tokens, 1, 10), millis(0)));
+        tokens.spend(3, millis(0));
+        assert_eq!(tokens.ending(millis(0)), Ending::Done);
+        assert!(tokens.add(batch(&tokens, 1, 10), millis(0)));
+    }
+
+    #[test]
+    fn a_batch_is_what_is_wanted_and_leaves_most_to_others() {
+        let terms = Terms {
+            max_batch: 1_000,
+            age: millis(100),
+        };
+        let tokens = Tokens::default();
+        tokens.remains(400);
+        for _ in 0..20 {
+            tokens.spend(1, millis(5));
+        }
+        // Waiting is no second request.
+        tokens.spend_after_waiting(1, millis(10));
+        assert_eq!(tokens.batch(&terms, millis(10)), 100);
+        assert_eq!(tokens.batch(&terms, millis(20)), 50);
+        tokens.remains(40);
+        assert_eq!(tokens.batch(&terms, millis(20)), 10);
+        tokens.remains(40_000);
+        let few = Terms {
+            max_batch: 7,
+            ..terms
+        };
+        assert_eq!(tokens.batch(&few, millis(20)), 7);
     }
 }

@@ -1,6 +1,6 @@
 //! Handles on metrics, taken once for each policy.
 
-use super::table::{COST, DECISIONS, ERRORS, LAPSED, LEASED, METRICS, STORE};
+use super::table::{COST, DECISIONS, ERRORS, LAPSED, LEASED, METRICS, POLICY_CHANGES, STORE};
 use crate::{Decision, Source, Verdict};
 use kv_core::{Error, telemetry::describe};
 use metrics::{Counter, Histogram, SharedString};
@@ -60,6 +60,13 @@ impl Meters {
     pub(crate) fn lapsed(&self, units: u64) {
         self.lapsed.increment(units);
     }
+}
+
+/// What is followed was read anew; seldom, so nothing is kept for it.
+pub(crate) fn policies_changed(outcome: &'static str) {
+    POLICY_CHANGES
+        .counter([SharedString::const_str(outcome)])
+        .increment(1);
 }
 
 impl fmt::Debug for Meters {

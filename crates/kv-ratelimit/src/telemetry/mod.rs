@@ -13,4 +13,4 @@ mod table;
 mod tests;
 
 pub use self::table::{FIELDS, LABELS, METRICS};
-pub(crate) use self::{budgets::BudgetMeters, meters::Meters};
+pub(crate) use self::{budgets::BudgetMeters, meters::Meters, meters::policies_changed};

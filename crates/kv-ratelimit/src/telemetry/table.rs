@@ -21,6 +21,9 @@ kv_core::metric_table! {
     LAPSED: Counter Count "kv_ratelimit_lapsed_units_total"
         [policy] "ratelimit"
         "Units that were taken in advance and not used in time, and given back";
+    POLICY_CHANGES: Counter Count "kv_ratelimit_policy_changes_total"
+        [outcome] "ratelimit"
+        "How often what policies follow was read anew and put in force, or not";
     RESERVATIONS: Counter Count "kv_ratelimit_budget_reservations_total"
         [outcome] "ratelimit"
         "How reservations of budgets ended";
@@ -45,7 +48,7 @@ pub const LABELS: &[LabelSpec] = &[
     ),
     LabelSpec::new(
         "outcome",
-        "`reserved`, now or before by the same id; `over`; or `failed` where the store did not answer",
+        "of a reservation `reserved`, now or before by the same id; `over`; or `failed` where the store did not answer; of a change of policies `applied` or `refused`",
     ),
     LabelSpec::new("error_type", "the name of the `ErrorKind`"),
 ];

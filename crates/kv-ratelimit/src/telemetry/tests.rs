@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use super::{LABELS, METRICS};
-use crate::{Budgets, Policy, RateLimiter, Reserve, Settlement};
+use crate::{Budgets, Policy, RateLimitSettings, RateLimiter, Reserve, Settlement};
 use kv_core::{Error, ErrorKind, Kv, VirtualClock, layer_fn};
 use kv_memory::{MemoryConfig, MemoryStore};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
@@ -80,6 +80,11 @@ async fn everything() {
         assert_eq!(decision.is_allowed(), allowed);
     }
 
+    let eve = limiter.limit("api", "eve").unwrap();
+    for _ in 0..2 {
+        let _ = eve.reserve(Duration::ZERO).await.unwrap();
+    }
+
     let budgets = Budgets::builder(&kv).clock(Arc::new(clock.clone()));
     let budget = budgets.build().unwrap().budget("ann", 10).unwrap();
     let settled = budget.reserve("a", 4, MINUTE).await.unwrap();
@@ -101,6 +106,14 @@ async fn everything() {
     clock.advance(MINUTE);
     let _ = budget.reserve("b", 1, MINUTE).await.unwrap();
 
+    let following = limiter.follow(MINUTE, || {
+        serde_json::from_str::<RateLimitSettings>(r#"{"policies": {"api": "2/h"}}"#)
+    });
+    while limiter.policies()[0].1.quota().limit() == 1 {
+        tokio::task::yield_now().await;
+    }
+    drop(following);
+
     is_cut_off.store(true, Ordering::Relaxed);
     let _ = budget.reserve("c", 1, MINUTE).await.unwrap_err();
     limiter.check("api", "bob").await.unwrap_err();
@@ -121,17 +134,18 @@ fn what_is_told_is_what_the_tables_say() {
     for (series, sum) in [
         (
             "decisions_total policy=api verdict=allowed source=store",
-            1.0,
+            2.0,
         ),
         (
             "decisions_total policy=api verdict=denied source=store",
-            1.0,
+            2.0,
         ),
-        ("cost_allowed_total policy=api", 1.0),
+        ("cost_allowed_total policy=api", 2.0),
         ("store_errors_total policy=api error_type=unavailable", 1.0),
         ("budget_reservations_total outcome=reserved", 5.0),
         ("budget_reservations_total outcome=over", 1.0),
         ("budget_reservations_total outcome=failed", 1.0),
+        ("policy_changes_total outcome=applied", 1.0),
         ("budget_settled_total", 5.0),
         ("budget_lapsed_total", 1.0),
     ] {

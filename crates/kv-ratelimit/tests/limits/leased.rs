@@ -1,6 +1,6 @@
 //! Units that are taken in advance.
 
-use crate::{SECOND, Site, history::History, quota};
+use crate::{SECOND, Site, history::History, quota, refund::held, settle};
 use kv_core::Clock;
 use kv_ratelimit::{Policy, Source, Tier};
 use std::time::Duration;
@@ -114,4 +114,93 @@ async fn a_quiet_subject_is_asked_at_the_store() {
         assert_eq!(decision.source, Source::Store);
     }
     assert_eq!(calls.count(), 20);
+}
+
+/// Who was on the way to get more, and who was to give back, ended with the runtime: others do it.
+#[test]
+fn units_are_got_and_given_back_on_the_next_runtime() {
+    let site = Site::new();
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap()
+    };
+    let policy = || leased("10/h burst 4000");
+    let process = runtime().block_on(async {
+        let process = site.process(policy()).await;
+        let mut leased = 0;
+        // Nobody in the background gets a turn.
+        for _ in 0..200 {
+            site.clock.advance(Duration::from_micros(500));
+            let decision = process.0.check("p", "ann").await.unwrap();
+            leased += u32::from(decision.source == Source::Lease);
+        }
+        assert!(leased > 0);
+        process
+    });
+    runtime().block_on(async {
+        let (limiter, _) = process;
+        let mut at_the_store = 0;
+        for _ in 0..400 {
+            site.clock.advance(Duration::from_micros(500));
+            settle().await;
+            let decision = limiter.check("p", "ann").await.unwrap();
+            at_the_store += u32::from(decision.source == Source::Store);
+        }
+        assert!(at_the_store <= 4, "{at_the_store} waited for more");
+        site.pass(2 * AGE).await;
+        let limit = limiter.limit("p", "ann").unwrap();
+        assert_eq!(limit.peek().await.unwrap().remaining, 4000 - 600);
+    });
+}
+
+/// Waiting for who gets more and asking for oneself together take no longer than the policy says.
+#[tokio::test]
+async fn who_waits_for_others_has_one_deadline() {
+    let site = Site::new();
+    let (kv, gate) = held(&site).await;
+    let policy = leased("10/h burst 4000").deadline(AGE);
+    let limiter = site.on(&kv).policy("p", policy).build().unwrap();
+    gate.add_permits(10_000);
+    for _ in 0..40 {
+        site.clock.advance(Duration::from_micros(100));
+        limiter.check("p", "ann").await.unwrap();
+    }
+    gate.forget_permits(20_000);
+    // More than was taken in advance: from here on they have to ask.
+    let mut waiting = Vec::new();
+    for _ in 0..3 {
+        let limit = limiter.limit("p", "ann").unwrap().cost(1000);
+        waiting.push(tokio::spawn(async move { limit.check().await }));
+        settle().await;
+    }
+    site.clock.advance(AGE);
+    settle().await;
+    for one in waiting {
+        assert!(one.is_finished());
+        let error = one.await.unwrap().unwrap_err();
+        assert!(error.to_string().contains("has not decided"), "{error}");
+    }
+}
+
+/// What has flowed back by itself before its lease is over is not given back once more.
+#[tokio::test]
+async fn units_that_have_flowed_back_are_not_given_back() {
+    let site = Site::new();
+    let (idle, _) = site.process(leased("1000/s burst 200")).await;
+    let (busy, _) = site.process(quota("1000/s burst 200")).await;
+    let mut leased = 0;
+    for _ in 0..40 {
+        site.clock.advance(Duration::from_micros(100));
+        leased += u32::from(idle.check("p", "ann").await.unwrap().source == Source::Lease);
+        settle().await;
+    }
+    assert!(leased > 0);
+    // Nearly as long as the units are good; by then the limit is unused.
+    site.pass(AGE - Duration::from_millis(5)).await;
+    let limit = busy.limit("p", "ann").unwrap();
+    assert_eq!(limit.peek().await.unwrap().remaining, 200);
+    assert!(limit.clone().cost(200).check().await.unwrap().is_allowed());
+    site.pass(Duration::from_millis(10)).await;
+    assert_eq!(limit.peek().await.unwrap().remaining, 10);
 }

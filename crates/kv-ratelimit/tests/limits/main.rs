@@ -8,6 +8,7 @@ mod leased;
 mod mirrored;
 mod own;
 mod policies;
+mod refund;
 mod several;
 mod strict;
 mod tenants;

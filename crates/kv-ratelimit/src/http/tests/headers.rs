@@ -17,6 +17,7 @@ fn decision(policy: &str) -> Decision {
         retry_after: Duration::ZERO,
         reset_after: Duration::from_millis(29_001),
         number: 0,
+        unused_at: None,
     }
 }
 

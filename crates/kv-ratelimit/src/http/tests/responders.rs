@@ -20,6 +20,7 @@ fn denied(source: Source, retry_after: Duration) -> Decision {
         retry_after,
         reset_after: Duration::ZERO,
         number: 0,
+        unused_at: None,
     }
 }
 
