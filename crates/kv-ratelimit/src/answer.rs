@@ -1,6 +1,9 @@
 //! Decisions as they are put together.
 
-use crate::{Decision, Limit, Source, Verdict, local::governed::Standing, policy::Enforcement};
+use crate::{
+    Decision, Limit, Source, Verdict, local::governed::Standing, policies::Active,
+    policy::Enforcement,
+};
 use kv_core::LimitState;
 use std::time::Duration;
 
@@ -17,18 +20,7 @@ impl Limit {
     }
 
     pub(crate) fn by_source(&self, verdict: Verdict, source: Source) -> Decision {
-        Decision {
-            policy: self.active.name.clone(),
-            verdict: self.enforced(verdict),
-            source,
-            cost: self.cost,
-            limit: self.active.policy.quota.limit(),
-            remaining: 0,
-            retry_after: Duration::ZERO,
-            reset_after: Duration::ZERO,
-            number: 0,
-            unused_at: None,
-        }
+        self.active.by_source(self.cost, verdict, source)
     }
 
     /// What the store says; it was asked at this time or after it.
@@ -47,6 +39,33 @@ impl Limit {
     }
 
     pub(crate) fn governed(&self, standing: Standing, source: Source) -> Decision {
+        self.active.governed(self.cost, standing, source)
+    }
+
+    /// Counts a decision.
+    pub(crate) fn told(&self, decision: Decision) -> Decision {
+        self.active.meters.decided(&decision);
+        decision
+    }
+}
+
+impl Active {
+    fn by_source(&self, cost: u64, verdict: Verdict, source: Source) -> Decision {
+        Decision {
+            policy: self.name.clone(),
+            verdict: self.enforced(verdict),
+            source,
+            cost,
+            limit: self.policy.quota.limit(),
+            remaining: 0,
+            retry_after: Duration::ZERO,
+            reset_after: Duration::ZERO,
+            number: 0,
+            unused_at: None,
+        }
+    }
+
+    pub(crate) fn governed(&self, cost: u64, standing: Standing, source: Source) -> Decision {
         let verdict = match standing.allowed {
             true => Verdict::Allowed,
             false => Verdict::Denied,
@@ -56,20 +75,14 @@ impl Limit {
             retry_after: standing.retry_after,
             reset_after: standing.reset_after,
             unused_at: Some(standing.unused_at),
-            ..self.by_source(verdict, source)
+            ..self.by_source(cost, verdict, source)
         }
     }
 
-    pub(crate) fn enforced(&self, verdict: Verdict) -> Verdict {
-        match (verdict, self.active.policy.enforcement) {
+    fn enforced(&self, verdict: Verdict) -> Verdict {
+        match (verdict, self.policy.enforcement) {
             (Verdict::Denied, Enforcement::Shadow) => Verdict::WouldDeny,
             _ => verdict,
         }
-    }
-
-    /// Counts a decision.
-    pub(crate) fn told(&self, decision: Decision) -> Decision {
-        self.active.meters.decided(&decision);
-        decision
     }
 }

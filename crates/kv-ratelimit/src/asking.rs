@@ -68,7 +68,7 @@ impl Limit {
         // Most subjects are far from their limit, and are not worth a place.
         let known = match (known, physical) {
             (None, Some(physical)) if !state.allowed || state.remaining < cost => {
-                let local = self.active.locals.get_or_insert(physical);
+                let local = self.active.locals.get_or_insert(&physical);
                 // Only then: who forgets after this finds it there.
                 (self.active.locals.forgotten() == forgotten).then_some(local)
             }

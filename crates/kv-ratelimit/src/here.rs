@@ -1,8 +1,9 @@
 //! What can be decided in this process, without the store.
 
 use crate::{
-    Decision, Limit, LimitError, Source, Tier,
+    Decision, Limit, LimitError, RateLimiter, Source, Tier,
     local::governed::{Governed, Purpose, Subject},
+    place,
 };
 use kv_core::{Error, PhysicalKey};
 
@@ -31,7 +32,7 @@ impl Limit {
     /// The store is about to be asked, or others with it, whatever the guard would say by now.
     pub(crate) fn count_in_flood(&self) -> Result<(), Error> {
         if let Some(flood) = &self.active.flood {
-            flood.take(&self.in_flood(self.physical()?), self.cost);
+            flood.take(&self.in_flood(&self.physical()?), self.cost);
         }
         Ok(())
     }
@@ -66,7 +67,7 @@ impl Limit {
     /// Denies what goes far beyond the quota.
     fn guard(&self, physical: PhysicalKey, how: Flood) -> Option<Decision> {
         let flood = self.active.flood.as_ref()?;
-        let subject = self.in_flood(physical);
+        let subject = self.in_flood(&physical);
         let standing = match how {
             Flood::Count => flood.take(&subject, self.cost),
             Flood::Look => flood.look(&subject, self.cost),
@@ -74,7 +75,7 @@ impl Limit {
         (!standing.allowed).then(|| self.governed(standing, Source::FloodGuard))
     }
 
-    fn in_flood(&self, physical: PhysicalKey) -> Subject {
+    fn in_flood(&self, physical: &PhysicalKey) -> Subject {
         Subject {
             local: self.active.locals.get_or_insert(physical),
             purpose: Purpose::Flood,
@@ -91,9 +92,37 @@ impl Limit {
     pub(crate) fn own(&self) -> Result<(&Governed, Subject), Error> {
         let own = self.active.own.as_ref();
         let own = own.ok_or_else(|| Error::unsupported("a limit of this process alone"))?;
-        let local = self.active.locals.get_or_insert(self.physical()?);
+        let local = self.active.locals.get_or_insert(&self.physical()?);
         let purpose = Purpose::Own;
         Ok((own, Subject { local, purpose }))
+    }
+}
+
+impl RateLimiter {
+    /// The decision of a policy that is this process's own about a request of cost 1, without making a
+    /// [`Limit`] first, which takes as long as the rest; `None` under another one, and for who is not limited.
+    pub(crate) fn take_own(
+        &self,
+        policy: &str,
+        subject: &[u8],
+    ) -> Result<Option<Decision>, LimitError> {
+        let now = self.0.policies.now();
+        let active = now.get(policy)?;
+        let Some(own) = &active.own else {
+            return Ok(None);
+        };
+        if active.policy.tier != Tier::InProcess || active.policy.allows(subject) {
+            return Ok(None);
+        }
+        let key = place::limit(subject, &active.name)?;
+        let physical = self.0.store.kv.resolve(key)?;
+        let subject = Subject {
+            local: active.locals.get_or_insert(&physical),
+            purpose: Purpose::Own,
+        };
+        let decision = active.governed(1, own.take(&subject, 1), Source::InProcess);
+        active.meters.decided(&decision);
+        Ok(Some(decision))
     }
 }
 

@@ -45,7 +45,7 @@ impl Limit {
             return self.check_store().await;
         };
         let physical = self.store().kv.resolve(&self.key)?;
-        let local = self.active.locals.get_or_insert(physical);
+        let local = self.active.locals.get_or_insert(&physical);
         let clock = &self.store().clock;
         let batch = local.tokens.batch(&terms, clock.monotonic());
         if batch == 0 {

@@ -27,11 +27,10 @@ impl Limit {
         active: Arc<Active>,
         subject: &[u8],
     ) -> Result<Self, LimitError> {
-        let group = place::group(subject)?;
         Ok(Self {
             shared: shared.clone(),
             bound: None,
-            key: place::key(&group, &active.name),
+            key: place::limit(subject, &active.name)?,
             is_free: active.policy.allows(subject),
             active,
             cost: 1,
@@ -165,6 +164,8 @@ impl Limit {
     pub(crate) fn for_caller(&self) -> Self {
         Self {
             bound: Some(self.store().for_caller()),
+            // Not in a buffer that it shares with others, which would be kept as long as this.
+            key: self.key.prefixed(&[]),
             ..self.clone()
         }
     }

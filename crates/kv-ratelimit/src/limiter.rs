@@ -74,7 +74,26 @@ impl RateLimiter {
         policy: &str,
         subject: impl AsRef<[u8]>,
     ) -> Result<Decision, LimitError> {
-        self.limit(policy, subject)?.check().await
+        match self.take_own(policy, subject.as_ref())? {
+            Some(decision) => Ok(decision),
+            None => self.limit(policy, subject)?.check().await,
+        }
+    }
+
+    /// As [`check`](Self::check), if it can be decided without asking the store; `None` if it cannot, which
+    /// changes nothing: `limit(policy, subject)?.check_local()`, and faster than that under the tier `in process`.
+    ///
+    /// # Errors
+    /// As [`limit`](Self::limit) and [`Limit::check_local`].
+    pub fn check_local(
+        &self,
+        policy: &str,
+        subject: impl AsRef<[u8]>,
+    ) -> Result<Option<Decision>, LimitError> {
+        match self.take_own(policy, subject.as_ref()) {
+            Ok(None) => self.limit(policy, subject)?.check_local(),
+            decided => decided,
+        }
     }
 
     /// The limit of a subject under a policy. Any bytes are a subject: a user, an address, nothing at all

@@ -7,7 +7,7 @@ use crate::{
     telemetry::Meters,
 };
 use ahash::HashMap;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use kv_core::{Capabilities, Clock, Gcra, Timers};
 use parking_lot::Mutex;
 use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc};
@@ -38,13 +38,31 @@ impl Active {
 /// All of them.
 #[derive(Debug)]
 pub(crate) struct Policies {
-    active: ArcSwap<HashMap<Arc<str>, Arc<Active>>>,
+    active: ArcSwap<ByName>,
     /// What they are made of; held while they are.
     layers: Mutex<Layers>,
     clock: Arc<dyn Clock>,
     store: Capabilities,
     /// So many subjects are remembered for each.
     capacity: u64,
+}
+
+type ByName = HashMap<Arc<str>, Arc<Active>>;
+
+/// Those that are in force at some time.
+pub(crate) struct Now(Guard<Arc<ByName>>);
+
+impl Now {
+    pub(crate) fn get(&self, name: &str) -> Result<&Arc<Active>, LimitError> {
+        self.0.get(name).ok_or_else(|| {
+            let mut known: Vec<_> = self.0.keys().map(|it| it.to_string()).collect();
+            known.sort_unstable();
+            LimitError::UnknownPolicy(UnknownPolicy {
+                name: name.to_owned(),
+                known,
+            })
+        })
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -73,18 +91,13 @@ impl Policies {
     }
 
     pub(crate) fn get(&self, name: &str) -> Result<Arc<Active>, LimitError> {
-        let active = self.active.load();
-        match active.get(name) {
-            Some(it) => Ok(it.clone()),
-            None => {
-                let mut known: Vec<_> = active.keys().map(|it| it.to_string()).collect();
-                known.sort_unstable();
-                Err(LimitError::UnknownPolicy(UnknownPolicy {
-                    name: name.to_owned(),
-                    known,
-                }))
-            }
-        }
+        self.now().get(name).cloned()
+    }
+
+    /// All that are in force now, for who needs them no longer than a call: nobody's count of holders is
+    /// touched.
+    pub(crate) fn now(&self) -> Now {
+        Now(self.active.load())
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Active>> {
@@ -155,10 +168,10 @@ impl Policies {
         let own = share.map(governed).transpose()?;
         let times = policy.flood_guard.map(NonZeroU32::get);
         let flood = times.map(|it| governed(f64::from(it))).transpose()?;
-        // A share takes longer than the whole from used up to unused.
-        let own_time = own.as_ref().map(Governed::full_time);
-        let kept = policy.quota.full_time().max(own_time.unwrap_or_default());
-        let locals = Locals::after(before.map(|it| &it.locals), kept, self.capacity);
+        let locals = match before {
+            Some(before) => before.locals.clone(),
+            None => Locals::new(self.capacity),
+        };
         Ok(Active {
             name: name.clone(),
             meters: Meters::new(name),

@@ -73,7 +73,7 @@ fn in_process(names: &[String]) -> Outcome<Side<'_>> {
     Ok(Side::new(move |ops| {
         let _home = &store;
         for name in names.iter().cycle().take(ops as usize) {
-            let decision = limiter.limit("p", name)?.check_local()?;
+            let decision = limiter.check_local("p", name)?;
             if !black_box(decision).is_some_and(|it| it.is_allowed()) {
                 return Err("denied".into());
             }

@@ -8,11 +8,11 @@ use governor::{
 };
 use kv_core::{Clock, Gcra};
 use std::{
-    fmt,
+    cell, fmt,
     hash::{Hash, Hasher},
     num::NonZeroU32,
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -25,6 +25,7 @@ pub(crate) struct Cell(AtomicU64);
 /// A limit that is this process's own.
 pub(crate) struct Governed {
     limiter: RateLimiter<Subject, Cells, Hands, NoOpMiddleware<Nanos>>,
+    clock: Arc<dyn Clock>,
     /// Nanoseconds for each unit.
     unit: u64,
     burst: u32,
@@ -62,28 +63,27 @@ impl Governed {
         let quota = Quota::with_period(Duration::from_nanos(unit));
         let quota = quota.zip(NonZeroU32::new(burst));
         let (quota, most) = quota.ok_or("the quota is empty")?;
-        let limiter = RateLimiter::new(quota.allow_burst(most), Cells, Hands::default());
         // It counts from the clock's own zero, so that its states are the next one's.
-        let _ = limiter.clock().clock.set(clock.clone());
+        NOW.set(0);
+        let limiter = RateLimiter::new(quota.allow_burst(most), Cells, Hands);
         Ok(Self {
             limiter,
+            clock: clock.clone(),
             unit,
             burst,
         })
     }
 
-    /// How long it takes from used up to unused.
-    pub(crate) fn full_time(&self) -> Duration {
-        Duration::from_nanos(self.unit * u64::from(self.burst))
-    }
-
     /// Takes it if there is room.
     pub(crate) fn take(&self, subject: &Subject, cost: u64) -> Standing {
-        self.cut(subject.cell());
+        // Read once: it takes as long as all the rest.
+        let now = self.now();
+        NOW.set(now);
+        self.cut(subject.cell(), now);
         let cost = u32::try_from(cost).ok().and_then(NonZeroU32::new);
         let taken = cost.map(|it| self.limiter.check_key_n(subject, it));
         let allowed = matches!(taken, Some(Ok(Ok(()))));
-        let standing = self.look(subject, cost.map_or(0, |it| u64::from(it.get())));
+        let standing = self.standing(subject, cost.map_or(0, |it| u64::from(it.get())), now);
         Standing {
             allowed,
             retry_after: match allowed {
@@ -96,7 +96,10 @@ impl Governed {
 
     /// How it stands for such a request.
     pub(crate) fn look(&self, subject: &Subject, cost: u64) -> Standing {
-        let now = self.limiter.clock().now().as_u64();
+        self.standing(subject, cost, self.now())
+    }
+
+    fn standing(&self, subject: &Subject, cost: u64, now: u64) -> Standing {
         let used = subject.cell().0.load(Ordering::Acquire).saturating_sub(now);
         let full = self.unit * u64::from(self.burst);
         let used = used.min(full);
@@ -112,8 +115,8 @@ impl Governed {
 
     /// Gives back what has not flowed back by itself.
     pub(crate) fn give_back(&self, subject: &Subject, cost: u64, unused_at: Duration) {
-        let left = unused_at.saturating_sub(self.limiter.clock().now().into());
-        let left = u64::try_from(left.as_nanos()).unwrap_or(u64::MAX);
+        let unused_at = u64::try_from(unused_at.as_nanos()).unwrap_or(u64::MAX);
+        let left = unused_at.saturating_sub(self.now());
         let back = cost.saturating_mul(self.unit).min(left);
         let _ = subject
             .cell()
@@ -125,17 +128,15 @@ impl Governed {
 
     /// Where a larger burst left more than this one ever does, that is cut: nobody waits for longer than a
     /// bucket takes.
-    fn cut(&self, cell: &Cell) {
-        let full = self.unit * u64::from(self.burst);
-        let used_until = cell.0.load(Ordering::Acquire);
-        // The clock is asked only where it matters.
-        if used_until <= full {
-            return;
-        }
-        let most = self.limiter.clock().now().as_u64() + full;
-        if used_until > most {
+    fn cut(&self, cell: &Cell, now: u64) {
+        let most = now + self.unit * u64::from(self.burst);
+        if cell.0.load(Ordering::Acquire) > most {
             cell.0.fetch_min(most, Ordering::AcqRel);
         }
+    }
+
+    fn now(&self) -> u64 {
+        Nanos::from(self.clock.monotonic()).as_u64()
     }
 }
 
@@ -201,18 +202,20 @@ impl StateStore for Cells {
     }
 }
 
-/// Tells zero until it is given a clock.
-#[derive(Clone, Debug, Default)]
-struct Hands {
-    clock: OnceLock<Arc<dyn Clock>>,
+thread_local! {
+    /// When the question that this thread is at was asked.
+    static NOW: cell::Cell<u64> = const { cell::Cell::new(0) };
 }
+
+/// Tells the time of the question.
+#[derive(Clone, Debug)]
+struct Hands;
 
 impl GovernorClock for Hands {
     type Instant = Nanos;
 
     fn now(&self) -> Nanos {
-        let since = self.clock.get().map_or(Duration::ZERO, |it| it.monotonic());
-        Nanos::from(since)
+        NOW.get().into()
     }
 }
 

@@ -55,6 +55,28 @@ async fn it_decides_as_the_store_does() {
     assert_eq!(calls.count(), 0);
 }
 
+/// The way by name is a shorter one.
+#[tokio::test]
+async fn asked_by_name_it_decides_as_the_limit_does() {
+    for policy in [
+        own("10/s burst 3"),
+        own("10/s burst 3").shadow(),
+        own("10/s burst 3").allow(["an*"]),
+        quota("10/s burst 3").tier(Tier::Mirrored),
+    ] {
+        let site = Site::new();
+        let (by_name, _) = site.process(policy.clone()).await;
+        let (by_limit, _) = site.process(policy).await;
+        for _ in 0..5 {
+            site.clock.advance(Duration::from_micros(10));
+            let found = by_name.check_local("p", "ann").unwrap();
+            let limit = by_limit.limit("p", "ann").unwrap();
+            assert_eq!(found, limit.check_local().unwrap());
+        }
+        by_name.check_local("q", "ann").unwrap_err();
+    }
+}
+
 #[tokio::test]
 async fn another_quota_opens_no_burst_again() {
     let site = Site::new();
