@@ -97,7 +97,7 @@ fn rounds(suite: &Suite, peer: Peer, tasks: u64) -> Outcome<Vec<(f64, f64)>> {
 
 fn ours(run: &Runtime, server: &Redis, tasks: u64, calls: u64) -> Outcome<f64> {
     run.block_on(async {
-        let kv = Kv::builder(RedisStore::from_url(server.url())?)
+        let kv = Kv::builder(RedisStore::from_url(&server.url())?)
             .connect()
             .await?;
         let quota = Quota::gcra(1_000_000, Duration::from_secs(60), 1_000_000)?;
