@@ -77,6 +77,15 @@ impl Context {
         CURRENT.try_with(Self::clone).ok()
     }
 
+    /// Shows the context of the running task, if it has one; unlike [`current`](Self::current) it counts
+    /// no owner up and down.
+    pub fn with_current<T>(mut see: impl FnMut(Option<&Self>) -> T) -> T {
+        match CURRENT.try_with(|context| see(Some(context))) {
+            Ok(seen) => seen,
+            Err(_) => see(None),
+        }
+    }
+
     /// Runs a future in this context. An inner scope hides an outer one whole.
     pub async fn scope<F: Future>(self, future: F) -> F::Output {
         CURRENT.scope(self, future).await

@@ -54,14 +54,16 @@ pub trait Service: Send + Sync + 'static {
     /// The service inside; none in a provider.
     fn inner(&self) -> Option<&dyn Service>;
 
-    /// The key as the store sees it.
+    /// Makes of a key the one that the store sees, in its own buffer: who looks something up by it
+    /// again and again need not allocate. A layer that changes keys changes this one in the same way,
+    /// say by [`Key::prefix_in`], and passes it on.
     ///
     /// # Errors
     /// A layer's, if it cannot tell, say for want of a tenant.
-    fn resolve(&self, key: Key, context: Option<&Context>) -> Result<Key> {
+    fn resolve_in(&self, key: &mut Vec<u8>, context: Option<&Context>) -> Result<()> {
         match self.inner() {
-            Some(inner) => inner.resolve(key, context),
-            None => Ok(key),
+            Some(inner) => inner.resolve_in(key, context),
+            None => Ok(()),
         }
     }
 
@@ -92,6 +94,18 @@ pub trait Service: Send + Sync + 'static {
             Some(inner) => inner.health(),
             None => Box::pin(async { Health::unavailable("no provider at the end of the stack") }),
         }
+    }
+}
+
+impl dyn Service + '_ {
+    /// The key as the store sees it.
+    ///
+    /// # Errors
+    /// As [`resolve_in`](Service::resolve_in).
+    pub fn resolve(&self, key: &Key, context: Option<&Context>) -> Result<Key> {
+        let mut bytes = key.as_bytes().to_vec();
+        self.resolve_in(&mut bytes, context)?;
+        Key::new(bytes)
     }
 }
 

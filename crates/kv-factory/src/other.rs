@@ -2,8 +2,8 @@
 
 use crate::{Factory, Instance, factory::Shared, hint::instead, instance::Blueprint};
 use kv_core::{
-    BoxFuture, Capabilities, CapabilitySet, Context, Error, ErrorKind, Events, Key, Kv, Reply,
-    Request, Result, Service, Watch,
+    BoxFuture, Capabilities, CapabilitySet, Context, Error, ErrorKind, Events, Kv, Reply, Request,
+    Result, Service, Watch,
 };
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -100,9 +100,8 @@ impl Service for Other {
     }
 
     /// As that store does; before it is opened nobody can tell.
-    fn resolve(&self, key: Key, context: Option<&Context>) -> Result<Key> {
-        let physical = self.get(context.cloned())?.resolve(key)?;
-        Key::new(physical.as_bytes().to_vec())
+    fn resolve_in(&self, key: &mut Vec<u8>, context: Option<&Context>) -> Result<()> {
+        self.get(context.cloned())?.resolve_in(key)
     }
 
     fn connect(&self) -> BoxFuture<'_, Result<()>> {

@@ -228,9 +228,14 @@ impl Service for KeyResolverService {
         Some(&*self.inner)
     }
 
-    fn resolve(&self, key: Key, context: Option<&Context>) -> Result<Key> {
-        let prefix = self.layer.prefix(context)?;
-        self.inner.resolve(key.prefixed(&prefix), context)
+    fn resolve_in(&self, key: &mut Vec<u8>, context: Option<&Context>) -> Result<()> {
+        ROOM.with_borrow_mut(|Room { prefix, .. }| -> Result<()> {
+            prefix.clear();
+            self.layer.append_prefix(context, prefix)?;
+            Key::prefix_in(key, prefix);
+            Ok(())
+        })?;
+        self.inner.resolve_in(key, context)
     }
 }
 

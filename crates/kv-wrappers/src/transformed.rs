@@ -218,7 +218,7 @@ impl<'a, T: Transform> Pass<'a, T> {
             Some(found) => found,
             None => {
                 let inner = &self.service.inner;
-                (key.clone(), inner.resolve(key.clone(), self.context)?)
+                (key.clone(), inner.resolve(key, self.context)?)
             }
         };
         Ok(&self.last.insert(found).1)

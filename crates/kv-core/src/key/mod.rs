@@ -94,6 +94,13 @@ impl Key {
         self.put_below(prefix, std::mem::replace(buffer, rest))
     }
 
+    /// As [`prefixed`](Self::prefixed), of a key's bytes in their own buffer.
+    pub fn prefix_in(key: &mut Vec<u8>, prefix: &[u8]) {
+        let at = usize::from(tag(key).is_some());
+        key.extend_from_slice(prefix);
+        key[at..].rotate_right(prefix.len());
+    }
+
     fn put_below(&self, prefix: &[u8], mut room: BytesMut) -> Self {
         let braced = tag(&self.bytes).is_some();
         let at = usize::from(braced);

@@ -50,6 +50,14 @@ proptest! {
     }
 
     #[test]
+    fn a_key_in_its_own_buffer_is_prefixed_as_others_are(a in parts(), x in tricky(1..8)) {
+        let (p, mut own) = (prefix(&a), x.clone());
+        Key::prefix_in(&mut own, &p);
+        let prefixed = Key::new(x).unwrap().prefixed(&p);
+        prop_assert_eq!(own, prefixed.as_bytes());
+    }
+
+    #[test]
     fn stripping_undoes_prefixing(a in parts(), x in tricky(1..8)) {
         let p = prefix(&a);
         let x = Key::new(x).unwrap();

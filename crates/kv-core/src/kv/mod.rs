@@ -17,6 +17,9 @@ use std::{
 
 pub use self::{builder::KvBuilder, lifecycle::Health};
 
+/// Room for what layers put in front of most keys.
+const USUAL_PREFIX: usize = 64;
+
 /// A cheap, cloneable handle on a store and its layers.
 ///
 /// All methods take `&self`; clones share the connection and the state.
@@ -182,8 +185,24 @@ impl Kv {
     /// or a layer needs a tenant that is not there.
     pub fn resolve(&self, key: impl Arg<Key>) -> Result<PhysicalKey> {
         let key = key.into_arg()?;
-        let physical = self.shared.service.resolve(key, self.caller().as_ref())?;
-        Ok(PhysicalKey::new(physical))
+        let mut bytes = Vec::with_capacity(key.as_bytes().len() + USUAL_PREFIX);
+        bytes.extend_from_slice(key.as_bytes());
+        self.resolve_in(&mut bytes)?;
+        Key::new(bytes).map(PhysicalKey::new)
+    }
+
+    /// As [`resolve`](Self::resolve), in the key's own buffer, for who looks it up in a map of what is
+    /// kept by [`PhysicalKey`] and does so often. The key is left as it may be after an error.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) if a layer needs a tenant that is
+    /// not there.
+    pub fn resolve_in(&self, key: &mut Vec<u8>) -> Result<()> {
+        let service = &self.shared.service;
+        match &self.context {
+            Some(context) => service.resolve_in(key, Some(context)),
+            None => Context::with_current(|context| service.resolve_in(key, context)),
+        }
     }
 
     /// For whom a call would be made now: the bound context, else the calling task's. Whoever goes on

@@ -220,7 +220,7 @@ impl FallbackService {
             (&other_tenant, "tenants", "multi_tenancy_enabled = false"),
             (&other_user, "users", "use_user_uid = false"),
         ] {
-            let first = [&one, other].map(|it| self.inner.resolve(probe.clone(), Some(it)));
+            let first = [&one, other].map(|it| self.inner.resolve(&probe, Some(it)));
             let second =
                 [&one, other].map(|it| self.layer.second.bind(it.clone()).resolve(probe.clone()));
             let is_apart = matches!(&first, [Ok(one), Ok(other)] if one != other);

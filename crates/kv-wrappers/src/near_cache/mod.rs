@@ -248,7 +248,7 @@ impl NearCacheService {
         let probe = Key::new("probe")?;
         let somebody = Context::tenant("tenant").with_user("user");
         for context in [None, Some(&somebody)] {
-            let physical = self.inner.resolve(probe.clone(), context);
+            let physical = self.inner.resolve(&probe, context);
             if physical.is_ok_and(|it| it == probe) {
                 continue;
             }
