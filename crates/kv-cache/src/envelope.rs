@@ -1,0 +1,167 @@
+//! An entry as it lies on the store.
+//!
+//! ```text
+//!  0      1        2       3         11      19     27     35
+//! | 0xCA | format | flags | version | fresh | life | took | what the codec wrote ...
+//!   1 byte 1        1       8         8 ms    8 ms   8 µs   big endian
+//! ```
+//!
+//! A reader takes what it knows. Another format, or a flag that it does not know, was written by a newer
+//! program: that is no entry for this one, which leaves it alone. So programs of both versions can run side by
+//! side, the older ones without this entry.
+
+use crate::freshness::Terms;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use kv_core::Value;
+use std::time::Duration;
+
+/// Tells an entry from anything else.
+const MAGIC: u8 = 0xca;
+const FORMAT: u8 = 1;
+/// There is nothing: what is remembered is just that.
+const MISSING: u8 = 1;
+const KNOWN_FLAGS: u8 = MISSING;
+const HEADER: usize = 35;
+
+/// What is known of an entry besides its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Envelope {
+    /// The token that came with the lease of its load.
+    pub(crate) version: u64,
+    pub(crate) terms: Terms,
+    pub(crate) content: Content,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    Value,
+    Missing,
+}
+
+/// Why bytes are no entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    /// A newer program wrote it.
+    Newer,
+    /// It is damaged, or something else.
+    Damaged,
+}
+
+impl Envelope {
+    pub(crate) fn seal(&self, payload: &[u8]) -> Value {
+        let mut out = BytesMut::with_capacity(HEADER + payload.len());
+        out.put_u8(MAGIC);
+        out.put_u8(FORMAT);
+        out.put_u8(match self.content {
+            Content::Value => 0,
+            Content::Missing => MISSING,
+        });
+        out.put_u64(self.version);
+        // Rounded down: it is never given more time than it has.
+        out.put_u64(millis(self.terms.fresh));
+        out.put_u64(millis(self.terms.life));
+        out.put_u64(u64::try_from(self.terms.took.as_micros()).unwrap_or(u64::MAX));
+        out.put_slice(payload);
+        Value::from(out.freeze())
+    }
+
+    /// The envelope, and what is in it.
+    pub(crate) fn open(value: Value) -> Result<(Self, Bytes), Unreadable> {
+        let mut bytes = value.into_bytes();
+        match bytes[..] {
+            [MAGIC, FORMAT, ..] => {}
+            [MAGIC, newer, ..] if newer > FORMAT => return Err(Unreadable::Newer),
+            _ => return Err(Unreadable::Damaged),
+        }
+        if bytes.len() < HEADER {
+            return Err(Unreadable::Damaged);
+        }
+        bytes.advance(2);
+        let flags = bytes.get_u8();
+        if flags & !KNOWN_FLAGS != 0 {
+            return Err(Unreadable::Newer);
+        }
+        let version = bytes.get_u64();
+        let terms = Terms {
+            fresh: Duration::from_millis(bytes.get_u64()),
+            life: Duration::from_millis(bytes.get_u64()),
+            took: Duration::from_micros(bytes.get_u64()),
+        };
+        let content = match flags & MISSING {
+            0 => Content::Value,
+            _ => Content::Missing,
+        };
+        let envelope = Self {
+            version,
+            terms,
+            content,
+        };
+        Ok((envelope, bytes))
+    }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Content, Envelope, HEADER, Unreadable};
+    use crate::freshness::Terms;
+    use kv_core::Value;
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    fn envelope() -> Envelope {
+        Envelope {
+            version: 0x0102_0304_0506_0708,
+            terms: Terms {
+                fresh: Duration::from_millis(300_000),
+                life: Duration::from_millis(7_500_000),
+                took: Duration::from_micros(1_234),
+            },
+            content: Content::Value,
+        }
+    }
+
+    /// What is on stores already is read for ever.
+    #[test]
+    fn the_bytes_are_these() {
+        let sealed = envelope().seal(b"{}");
+        let golden = b"\xca\x01\x00\x01\x02\x03\x04\x05\x06\x07\x08\0\0\0\0\0\x04\x93\xe0\0\0\0\0\0\x72\x70\xe0\0\0\0\0\0\0\x04\xd2{}";
+        assert_eq!(sealed.as_bytes(), golden);
+        let (opened, payload) = Envelope::open(sealed).unwrap();
+        assert_eq!((opened, &payload[..]), (envelope(), &b"{}"[..]));
+        assert_eq!(golden.len(), HEADER + 2);
+    }
+
+    #[test]
+    fn what_newer_programs_wrote_is_told_from_what_is_damaged() {
+        let sealed = envelope().seal(b"{}");
+        let with = |at: usize, byte| {
+            let mut bytes = sealed.as_bytes().to_vec();
+            bytes[at] = byte;
+            Envelope::open(Value::from(bytes)).map(drop)
+        };
+        assert_eq!(with(1, 2), Err(Unreadable::Newer));
+        assert_eq!(with(2, 2), Err(Unreadable::Newer));
+        assert_eq!(with(1, 0), Err(Unreadable::Damaged));
+        assert_eq!(with(0, b'{'), Err(Unreadable::Damaged));
+        let open = |bytes: &[u8]| Envelope::open(Value::from(bytes)).map(drop);
+        assert_eq!(open(b""), Err(Unreadable::Damaged));
+        assert_eq!(
+            open(&sealed.as_bytes()[..HEADER - 1]),
+            Err(Unreadable::Damaged)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_opened_or_refused(bytes in any::<Vec<u8>>(), version in any::<u64>(), payload in any::<Vec<u8>>()) {
+            let _ = Envelope::open(Value::from(bytes));
+            let envelope = Envelope { version, content: Content::Missing, ..envelope() };
+            let (opened, inside) = Envelope::open(envelope.seal(&payload)).unwrap();
+            prop_assert_eq!((opened, &inside[..]), (envelope, &payload[..]));
+        }
+    }
+}

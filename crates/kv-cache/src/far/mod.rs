@@ -1,0 +1,232 @@
+//! The level on the store: every call has a deadline, and is made for one caller.
+
+pub(crate) mod transitions;
+
+use self::transitions::{Answer, Found};
+use crate::{place::Entry, policy::Policy};
+use kv_core::{
+    CallOptions, Capability, Clock, Deadline, Error, ErrorKind, Events, Kv, Lifetime, Mark, Result,
+    Txn, TxnReply, Value, Watch,
+};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+/// How long one call to the store may take, unless something else is said.
+const DEADLINE: Duration = Duration::from_millis(500);
+
+/// What the level cannot do without. What it compares are marks, which layers that change values leave alone.
+const NEEDS: [Capability; 3] = [
+    Capability::HeldExpiry,
+    Capability::Commit,
+    Capability::Channels,
+];
+
+/// The level on a store, which all processes share.
+#[derive(Clone, Debug)]
+pub struct Far {
+    kv: Kv,
+    deadline: Duration,
+}
+
+impl Far {
+    /// On this store. It is used for whoever calls the cache, unless the handle is bound.
+    pub fn new(kv: &Kv) -> Self {
+        Self {
+            kv: kv.clone(),
+            deadline: DEADLINE,
+        }
+    }
+
+    /// How long one call to the store may take; after that the cache goes on without. Half a second, unless
+    /// this is said.
+    #[must_use]
+    pub fn deadline(self, deadline: Duration) -> Self {
+        Self { deadline, ..self }
+    }
+}
+
+impl From<&Kv> for Far {
+    fn from(kv: &Kv) -> Self {
+        Self::new(kv)
+    }
+}
+
+/// The level, for all callers.
+pub(crate) struct FarLevel {
+    kv: Kv,
+    clock: Arc<dyn Clock>,
+    deadline: Duration,
+    /// How long a load may take on the store: longer than the longest in this process.
+    lease: Lifetime,
+    nonces: Nonces,
+}
+
+/// One entry, for one caller.
+#[derive(Clone)]
+pub(crate) struct FarEntry {
+    kv: Kv,
+    entry: Entry,
+    clock: Arc<dyn Clock>,
+    deadline: Duration,
+    lease: Lifetime,
+    nonce: Mark,
+}
+
+/// What became of a fill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Filled {
+    Taken,
+    /// The lease was gone: something has been removed, or written, since.
+    Dropped,
+}
+
+impl FarLevel {
+    pub(crate) fn new(far: Far, policy: &Policy, clock: Arc<dyn Clock>) -> Result<Self> {
+        let capabilities = far.kv.capabilities();
+        if let Some(missing) = NEEDS.into_iter().find(|&it| !capabilities.has(it)) {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "a cache needs what this store, or a layer on it, cannot do",
+            )
+            .with_context("missing", missing));
+        }
+        if far.deadline.is_zero() {
+            return Err(Error::new(
+                ErrorKind::Config,
+                "the deadline of the store must be longer than zero, or it is never asked",
+            ));
+        }
+        // Asked, loaded for as long as that may take, filled.
+        let lease = policy.longest_load() + far.deadline * 2 + Duration::from_secs(1);
+        Ok(Self {
+            kv: far.kv,
+            clock,
+            deadline: far.deadline,
+            lease: Lifetime::new(lease)?,
+            nonces: Nonces::new(),
+        })
+    }
+
+    pub(crate) fn resolve_in(&self, key: &mut Vec<u8>) -> Result<()> {
+        self.kv.resolve_in(key)
+    }
+
+    /// For who calls now, also where it is used in the background.
+    pub(crate) fn entry(&self, key: &[u8]) -> Result<FarEntry> {
+        let kv = match self.kv.caller() {
+            Some(caller) => self.kv.bind(caller),
+            None => self.kv.clone(),
+        };
+        Ok(FarEntry {
+            kv,
+            entry: Entry::new(key)?,
+            clock: self.clock.clone(),
+            deadline: self.deadline,
+            lease: self.lease,
+            nonce: self.nonces.next(),
+        })
+    }
+}
+
+impl FarEntry {
+    /// The entry, or the lease on it.
+    pub(crate) async fn get_or_lease(&self) -> Result<Answer> {
+        let txn = transitions::get_or_lease(&self.entry, &self.nonce, self.lease);
+        transitions::answered(&self.nonce, self.commit(txn).await?)
+    }
+
+    /// The lease, whatever is there.
+    pub(crate) async fn refresh_lease(&self) -> Result<Answer> {
+        let txn = transitions::refresh_lease(&self.entry, &self.nonce, self.lease);
+        transitions::answered(&self.nonce, self.commit(txn).await?)
+    }
+
+    /// The lease, whoever has it; the version that comes with it.
+    pub(crate) async fn seize(&self) -> Result<u64> {
+        let txn = transitions::seize(&self.entry, &self.nonce, self.lease);
+        transitions::seized(self.commit(txn).await?)
+    }
+
+    pub(crate) async fn look(&self) -> Result<Option<Found>> {
+        transitions::looked(self.commit(transitions::look(&self.entry)).await?)
+    }
+
+    pub(crate) async fn fill(&self, envelope: Value, life: Lifetime) -> Result<Filled> {
+        let txn = transitions::fill(&self.entry, &self.nonce, envelope, life);
+        Ok(match self.commit(txn).await?.applied {
+            true => Filled::Taken,
+            false => Filled::Dropped,
+        })
+    }
+
+    pub(crate) async fn give_up(&self) -> Result<()> {
+        let txn = transitions::give_up(&self.entry, &self.nonce);
+        self.commit(txn).await.map(drop)
+    }
+
+    pub(crate) async fn invalidate(&self) -> Result<()> {
+        let txn = transitions::invalidate(&self.entry);
+        self.commit(txn).await.map(drop)
+    }
+
+    pub(crate) async fn expire(&self, life: Lifetime) -> Result<()> {
+        let txn = transitions::expire(&self.entry, life);
+        self.commit(txn).await.map(drop)
+    }
+
+    /// Hears of the end of loads, from before this returns on.
+    pub(crate) async fn listen(&self) -> Result<Events> {
+        let channel = self.entry.told.clone();
+        self.within().watch(Watch::Channels(vec![channel])).await
+    }
+
+    async fn commit(&self, txn: Txn) -> Result<TxnReply> {
+        self.within().commit_one(txn).await
+    }
+
+    fn within(&self) -> Kv {
+        let deadline = Deadline::on(self.clock.clone(), self.deadline);
+        self.kv.with(CallOptions::new().with_deadline(deadline))
+    }
+}
+
+/// Names for leases, each of its own: by chance for the process, and counted.
+struct Nonces {
+    process: [u8; 16],
+    last: AtomicU64,
+}
+
+impl Nonces {
+    fn new() -> Self {
+        let mut process = [0; 16];
+        if getrandom::fill(&mut process).is_err() {
+            // The system has none to give: less unlike, and unlike all the same.
+            fastrand::fill(&mut process);
+        }
+        Self {
+            process,
+            last: AtomicU64::new(0),
+        }
+    }
+
+    fn next(&self) -> Mark {
+        let number = self.last.fetch_add(1, Ordering::Relaxed);
+        Mark::from([&self.process[..], &number.to_be_bytes()].concat())
+    }
+}
+
+impl fmt::Debug for FarLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FarLevel")
+            .field("kv", &self.kv)
+            .field("deadline", &self.deadline)
+            .field("lease", &self.lease)
+            .finish()
+    }
+}

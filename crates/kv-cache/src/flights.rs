@@ -1,0 +1,198 @@
+//! Loads under way: who asks for an entry that is being loaded waits for that load.
+//!
+//! A load goes on in a task of its own, so whoever gives up waiting for it stops nobody. There is a bound on how
+//! many are known; past it a load is one that nobody joins.
+
+use crate::{load::Keeping, place::Physical};
+use foldhash::fast::RandomState;
+use parking_lot::Mutex;
+use std::{
+    any::{Any, TypeId},
+    collections::HashMap,
+    hash::BuildHasher,
+    sync::Arc,
+};
+use tokio::sync::watch;
+
+/// So many loads are known at a time.
+const MOST: usize = 16_384;
+const SHARDS: usize = 64;
+
+pub(crate) struct Flights {
+    shards: Box<[Mutex<Shard>]>,
+    hasher: RandomState,
+    under_way: watch::Sender<usize>,
+}
+
+/// By the key as the store sees it: the loads whose errors are of one type, each by that type.
+type Shard = HashMap<Physical, Vec<Listed>, RandomState>;
+
+struct Listed {
+    of: TypeId,
+    flight: Arc<dyn Any + Send + Sync>,
+}
+
+/// How a load is going.
+pub(crate) struct Progress<V, E> {
+    pub(crate) stage: Stage,
+    /// What may be given out meanwhile.
+    pub(crate) stale: Option<Held<V>>,
+    pub(crate) outcome: Option<Outcome<V, E>>,
+}
+
+/// A value, or that there is none.
+pub(crate) type Held<V> = Option<Arc<V>>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The store is asked.
+    Asking,
+    /// Another process loads.
+    Elsewhere,
+    /// The loader runs.
+    Loading,
+}
+
+/// How a load has ended.
+pub(crate) enum Outcome<V, E> {
+    Loaded(Held<V>),
+    Failed(Arc<E>),
+    TimedOut,
+    Panicked,
+}
+
+pub(crate) type Watching<V, E> = watch::Receiver<Progress<V, E>>;
+
+pub(crate) enum Role<V: Send + Sync + 'static, E: Send + Sync + 'static> {
+    /// Whoever has this loads.
+    Lead(Lead<V, E>, Watching<V, E>),
+    Join(Watching<V, E>),
+}
+
+/// Held by the load itself.
+pub(crate) struct Lead<V: Send + Sync + 'static, E: Send + Sync + 'static> {
+    flights: Arc<Flights>,
+    key: Physical,
+    flight: Arc<watch::Sender<Progress<V, E>>>,
+}
+
+impl Flights {
+    pub(crate) fn new() -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            hasher: RandomState::default(),
+            under_way: watch::Sender::new(0),
+        }
+    }
+
+    /// Joins the load of this key, or leads one.
+    pub(crate) fn enter<V, E>(self: &Arc<Self>, key: &[u8]) -> Role<V, E>
+    where
+        V: Send + Sync + 'static,
+        E: Send + Sync + 'static,
+    {
+        let of = TypeId::of::<watch::Sender<Progress<V, E>>>();
+        let mut shard = self.shard(key).lock();
+        let listed = shard.get(key).into_iter().flatten().find(|it| it.of == of);
+        if let Some(Listed { flight, .. }) = listed
+            && let Ok(flight) = flight.clone().downcast::<watch::Sender<Progress<V, E>>>()
+        {
+            return Role::Join(flight.subscribe());
+        }
+        let (flight, watching) = watch::channel(Progress {
+            stage: Stage::Asking,
+            stale: None,
+            outcome: None,
+        });
+        let flight = Arc::new(flight);
+        let mut under_way = 0;
+        self.under_way.send_modify(|it| {
+            *it += 1;
+            under_way = *it;
+        });
+        if under_way <= MOST {
+            let listed = Listed {
+                of,
+                flight: flight.clone(),
+            };
+            shard.entry(key.into()).or_default().push(listed);
+        }
+        let lead = Lead {
+            flights: self.clone(),
+            key: key.into(),
+            flight,
+        };
+        Role::Lead(lead, watching)
+    }
+
+    /// Whoever asks from now on joins none of the loads of this key that have begun.
+    pub(crate) fn detach(&self, key: &[u8]) {
+        self.shard(key).lock().remove(key);
+    }
+
+    /// Ends when no load is under way.
+    pub(crate) async fn idle(&self) {
+        let mut watching = self.under_way.subscribe();
+        // The sender is our own.
+        let _ = watching.wait_for(|it| *it == 0).await;
+    }
+
+    fn shard(&self, key: &[u8]) -> &Mutex<Shard> {
+        &self.shards[self.hasher.hash_one(key) as usize % SHARDS]
+    }
+}
+
+impl<V: Send + Sync + 'static, E: Send + Sync + 'static> Lead<V, E> {
+    pub(crate) fn key(&self) -> &[u8] {
+        &self.key
+    }
+
+    /// Tells how it is going, and what may be given out meanwhile.
+    pub(crate) fn tell(&self, stage: Stage, stale: Option<Held<V>>) {
+        self.flight.send_modify(|progress| {
+            progress.stage = stage;
+            progress.stale = stale;
+        });
+    }
+
+    /// Answers all who wait. They need not wait for what is done besides.
+    pub(crate) fn answer(&self, outcome: Outcome<V, E>, keeping: Keeping) {
+        if keeping == Keeping::NotKept {
+            // Who asks from now on is not to get it.
+            self.delist();
+        }
+        self.flight
+            .send_modify(|progress| progress.outcome = Some(outcome));
+    }
+
+    fn delist(&self) {
+        let mut shard = self.flights.shard(&self.key).lock();
+        let Some(listed) = shard.get_mut(&self.key) else {
+            return;
+        };
+        // Another one may be there since this one was detached.
+        let own: *const () = Arc::as_ptr(&self.flight).cast();
+        listed.retain(|it| Arc::as_ptr(&it.flight).cast() != own);
+        if listed.is_empty() {
+            shard.remove(&self.key);
+        }
+    }
+}
+
+impl<V: Send + Sync + 'static, E: Send + Sync + 'static> Drop for Lead<V, E> {
+    fn drop(&mut self) {
+        self.delist();
+        self.flights.under_way.send_modify(|it| *it -= 1);
+    }
+}
+
+impl<V, E> Clone for Outcome<V, E> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Loaded(held) => Self::Loaded(held.clone()),
+            Self::Failed(error) => Self::Failed(error.clone()),
+            Self::TimedOut => Self::TimedOut,
+            Self::Panicked => Self::Panicked,
+        }
+    }
+}

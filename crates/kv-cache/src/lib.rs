@@ -1,0 +1,35 @@
+#![doc = include_str!("../README.md")]
+
+mod builder;
+mod cache;
+mod entry;
+mod envelope;
+mod error;
+mod far;
+mod flights;
+mod freshness;
+mod key;
+mod load;
+mod near;
+mod place;
+mod policy;
+mod run;
+mod shared;
+mod stats;
+mod wait;
+mod write;
+
+pub use self::{
+    builder::CacheBuilder,
+    cache::Cache,
+    entry::{Entry, Tier},
+    error::LoadError,
+    far::Far,
+    freshness::Freshness,
+    key::{CacheKey, Shown},
+    load::{LoadContext, Loaded, Stale},
+    near::Near,
+    policy::Policy,
+    shared::CacheValue,
+    stats::Stats,
+};

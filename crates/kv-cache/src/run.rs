@@ -1,0 +1,376 @@
+//! One load, from the question to the store to the fill, in a task of its own.
+
+use crate::{
+    entry::Kept,
+    envelope::{Content, Envelope, Unreadable},
+    far::{
+        FarEntry, Filled,
+        transitions::{Answer, Lease},
+    },
+    flights::{Held, Lead, Outcome, Stage},
+    freshness::{Look, Terms, Ticket},
+    load::{Keeping, LoadContext, Loaded},
+    near::weight,
+    shared::{CacheValue, Shared},
+};
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{Either, select},
+};
+use kv_core::{BoxFuture, Error, Events, Lifetime, Outcome as Sent, Result};
+use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
+
+/// A loader, as it is run.
+pub(crate) type Loader<V, E> =
+    Box<dyn FnOnce(LoadContext<V>) -> BoxFuture<'static, Result<Loaded<V>, E>> + Send>;
+
+pub(crate) struct Run<V: CacheValue, E: Send + Sync + 'static> {
+    pub(crate) shared: Arc<Shared<V>>,
+    pub(crate) lead: Lead<V, E>,
+    pub(crate) far: Option<FarEntry>,
+    /// What is here already.
+    pub(crate) known: Option<Kept<V>>,
+    pub(crate) wish: Wish,
+    pub(crate) ticket: Ticket,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// What the store has will do.
+    Get,
+    /// A new one, unless somebody has been faster.
+    Refresh,
+}
+
+/// What the store has let us do.
+enum Leave<V> {
+    /// Nothing: it has a good one.
+    Use(Kept<V>),
+    Load(Grant, Option<Kept<V>>),
+}
+
+/// By what right a load is filled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Grant {
+    /// There is no store: with our own version.
+    Own(u64),
+    /// A lease, with its version.
+    Leased(u64),
+    /// None, the store is not to be touched.
+    None,
+    /// None; the store could not be asked, but may have granted it.
+    Unknown,
+}
+
+impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
+    pub(crate) async fn run(mut self, loader: Loader<V, E>) {
+        match self.ask().await {
+            Leave::Use(kept) => {
+                self.shared.counts.far_hits.add();
+                self.shared.keep(self.ticket, self.lead.key(), kept.clone());
+                self.lead.answer(Outcome::Loaded(kept.value), Keeping::Kept);
+            }
+            Leave::Load(grant, stale) => self.load(grant, stale, loader).await,
+        }
+    }
+
+    /// Finds out whether to load, and waits for another process that does.
+    async fn ask(&mut self) -> Leave<V> {
+        let Some(far) = self.far.clone() else {
+            let version = self.shared.next_version();
+            return Leave::Load(Grant::Own(version), self.known.take());
+        };
+        let shared = self.shared.clone();
+        let mut known = self.known.take();
+        // The version that is to be replaced.
+        let mut outdated = match self.wish {
+            Wish::Refresh => known.as_ref().map(|it| it.version),
+            Wish::Get => None,
+        };
+        let mut wish = self.wish;
+        let mut waiting = Waiting::default();
+        loop {
+            let asked = shared.now();
+            let answer = match wish {
+                Wish::Get => far.get_or_lease().await,
+                Wish::Refresh => far.refresh_lease().await,
+            };
+            let Answer { found, lease } = match answer {
+                Ok(answer) => answer,
+                Err(error) => return Leave::Load(self.without_store(&error, "asking"), known),
+            };
+            let read = found.map(|it| shared.read(self.lead.key(), it, asked, known.as_ref()));
+            // What the store says counts: what it does not have was removed.
+            known = match read {
+                None | Some(Err(Unreadable::Damaged)) => None,
+                Some(Ok(kept)) => Some(kept),
+                Some(Err(Unreadable::Newer)) => {
+                    self.give_back(lease, &far).await;
+                    return Leave::Load(Grant::None, None);
+                }
+            };
+            let good = known.as_ref().filter(|it| self.is_good(it)).cloned();
+            match (lease, good) {
+                (Lease::Granted(version), good) => {
+                    let newer = good.filter(|it| outdated.is_some_and(|old| it.version > old));
+                    let Some(newer) = newer else {
+                        return Leave::Load(Grant::Leased(version), known);
+                    };
+                    // Somebody has been faster.
+                    self.give_back(lease, &far).await;
+                    return Leave::Use(newer);
+                }
+                (_, Some(good)) if self.wish == Wish::Get => return Leave::Use(good),
+                (_, Some(good)) if outdated.is_some_and(|old| good.version > old) => {
+                    return Leave::Use(good);
+                }
+                (Lease::Free, _) => {
+                    // What is there is stale: it is leased to who refreshes it.
+                    self.lead.tell(Stage::Asking, value(known.as_ref()));
+                    outdated = outdated.or(known.as_ref().map(|it| it.version));
+                    wish = Wish::Refresh;
+                }
+                (Lease::Other, _) => {
+                    self.lead.tell(Stage::Elsewhere, value(known.as_ref()));
+                    outdated = outdated.or(Some(known.as_ref().map_or(0, |it| it.version)));
+                    match waiting.wait(&shared, &far).await {
+                        Ok(Waited::AskAgain) => {}
+                        // Liveness before thrift: who has waited in vain loads as well.
+                        Ok(Waited::InVain) => match far.seize().await {
+                            Ok(version) => return Leave::Load(Grant::Leased(version), known),
+                            Err(error) => {
+                                let grant = self.without_store(&error, "taking a lease");
+                                return Leave::Load(grant, known);
+                            }
+                        },
+                        Err(error) => {
+                            shared.trouble(&error, "waiting");
+                            return Leave::Load(Grant::None, known);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    async fn load(self, grant: Grant, stale: Option<Kept<V>>, loader: Loader<V, E>) {
+        let shared = &self.shared;
+        let began = shared.now();
+        let stale = stale.filter(|it| shared.look(it, began) != Look::Ended);
+        // What nobody is sure of is for the worst case only.
+        let meanwhile = stale
+            .as_ref()
+            .filter(|it| shared.look(it, began) != Look::Confirm);
+        self.lead.tell(Stage::Loading, value(meanwhile));
+        shared.counts.loads.add();
+        if stale.is_none() {
+            shared.counts.misses.add();
+        }
+        let context = LoadContext::new(stale.as_ref().and_then(|it| it.value.clone()));
+        let wishes = context.wishes();
+        let loading = AssertUnwindSafe(async move { loader(context).await }).catch_unwind();
+        let limit = shared.clock.sleep(shared.policy.longest_load());
+        let loaded = match select(pin!(loading), limit).await {
+            Either::Left((Ok(Ok(loaded)), _)) => Ok(loaded),
+            Either::Left((Ok(Err(error)), _)) => Err(Outcome::Failed(Arc::new(error))),
+            Either::Left((Err(_), _)) => Err(Outcome::Panicked),
+            Either::Right(_) => Err(Outcome::TimedOut),
+        };
+        let took = shared.now().saturating_sub(began);
+        let wishes = *wishes.lock();
+        let value = match loaded {
+            Ok(Loaded::Value(value)) => Some(Arc::new(value)),
+            Ok(Loaded::NotModified(stale)) => Some(stale.0),
+            Ok(Loaded::Missing) => None,
+            Err(outcome) => return self.fail(grant, stale, outcome).await,
+        };
+        let terms = match (wishes.keeping, &value) {
+            (Keeping::NotKept, _) => None,
+            (Keeping::Kept, Some(_)) => {
+                let random = fastrand::f64();
+                Some(Terms::of_value(&shared.policy, wishes.ttl, took, random))
+            }
+            (Keeping::Kept, None) => Terms::of_nothing(&shared.policy, took),
+        };
+        // Before the fill: nobody waits for the store's answer.
+        self.lead
+            .answer(Outcome::Loaded(value.clone()), wishes.keeping);
+        match terms {
+            Some(terms) => self.fill(grant, value, terms).await,
+            None if value.is_none() && stale.is_some() => self.remove().await,
+            None => self.give_up(grant).await,
+        }
+    }
+
+    /// Writes what was loaded into the store, and into this process if the store takes it.
+    async fn fill(&self, grant: Grant, value: Held<V>, terms: Terms) {
+        let shared = &self.shared;
+        let encoded = match &value {
+            Some(value) => shared
+                .codec
+                .encode(&**value)
+                .map(kv_core::Value::into_bytes),
+            None => Ok(Default::default()),
+        };
+        let payload = match encoded {
+            Ok(payload) => payload,
+            Err(error) => {
+                tracing::warn!(target: kv_core::telemetry::TARGET, cache = %shared.name, %error, "what was loaded is not kept");
+                return self.give_up(grant).await;
+            }
+        };
+        let content = match value {
+            Some(_) => Content::Value,
+            None => Content::Missing,
+        };
+        let key = self.lead.key();
+        let kept = |version, now| Kept {
+            value,
+            version,
+            weight: weight(key, payload.len()),
+            times: shared.times(terms, terms.took, now),
+        };
+        let now = shared.now();
+        let version = match grant {
+            Grant::Own(version) => version,
+            Grant::None | Grant::Unknown => {
+                shared.keep(self.ticket, key, kept(self.version_here(), now));
+                return self.give_up(grant).await;
+            }
+            Grant::Leased(version) => version,
+        };
+        let Some(far) = &self.far else {
+            return shared.keep(self.ticket, key, kept(version, now));
+        };
+        let Ok(life) = Lifetime::new(terms.life.saturating_sub(terms.took)) else {
+            // It has ended while it was loaded.
+            return self.give_up(grant).await;
+        };
+        let envelope = Envelope {
+            version,
+            terms,
+            content,
+        };
+        match far.fill(envelope.seal(&payload), life).await {
+            Ok(Filled::Taken) => shared.keep(self.ticket, key, kept(version, now)),
+            Ok(Filled::Dropped) => shared.counts.dropped_fills.add(),
+            Err(error) => {
+                // Whether it was taken is unknown; here it holds for no longer than without a store.
+                shared.trouble(&error, "filling");
+                shared.keep(self.ticket, key, kept(version, now));
+            }
+        }
+    }
+
+    /// Gives out what is there in place of what could not be loaded.
+    async fn fail(self, grant: Grant, stale: Option<Kept<V>>, outcome: Outcome<V, E>) {
+        let shared = &self.shared;
+        shared.counts.failed_loads.add();
+        let now = shared.now();
+        let stale = stale.filter(|it| shared.look(it, now) != Look::Ended);
+        match stale {
+            Some(stale) => {
+                shared.counts.stale_on_error.add();
+                let times = stale.times.rest(now, shared.policy.throttle);
+                let value = stale.value.clone();
+                shared.keep(self.ticket, self.lead.key(), Kept { times, ..stale });
+                self.lead.answer(Outcome::Loaded(value), Keeping::Kept);
+            }
+            None => self.lead.answer(outcome, Keeping::NotKept),
+        }
+        self.give_up(grant).await;
+    }
+
+    /// There is nothing any more, and that is not remembered.
+    async fn remove(&self) {
+        self.shared.forget(self.lead.key());
+        let Some(far) = &self.far else {
+            return;
+        };
+        if let Err(error) = far.invalidate().await {
+            self.shared.trouble(&error, "removing");
+        }
+    }
+
+    async fn give_up(&self, grant: Grant) {
+        let Some(far) = &self.far else {
+            return;
+        };
+        if matches!(grant, Grant::Own(_) | Grant::None) {
+            return;
+        }
+        if let Err(error) = far.give_up().await {
+            self.shared.trouble(&error, "giving a lease up");
+        }
+    }
+
+    async fn give_back(&self, lease: Lease, far: &FarEntry) {
+        if !matches!(lease, Lease::Granted(_)) {
+            return;
+        }
+        if let Err(error) = far.give_up().await {
+            self.shared.trouble(&error, "giving a lease up");
+        }
+    }
+
+    fn without_store(&self, error: &Error, doing: &'static str) -> Grant {
+        self.shared.trouble(error, doing);
+        match error.outcome() {
+            Sent::Final => Grant::None,
+            _ => Grant::Unknown,
+        }
+    }
+
+    fn is_good(&self, kept: &Kept<V>) -> bool {
+        let look = self.shared.look(kept, self.shared.now());
+        matches!(look, Look::Serve | Look::ServeAndRefresh)
+    }
+
+    /// What no store has numbered takes the place of what is here, and of nothing newer.
+    fn version_here(&self) -> u64 {
+        let near = self.shared.near.as_ref();
+        near.and_then(|it| it.get(self.lead.key()))
+            .map_or(0, |it| it.version)
+    }
+}
+
+fn value<V>(kept: Option<&Kept<V>>) -> Option<Held<V>> {
+    kept.map(|it| it.value.clone())
+}
+
+/// Waits for the end of a load in another process.
+#[derive(Default)]
+struct Waiting {
+    until: Option<Duration>,
+    news: Option<Events>,
+}
+
+enum Waited {
+    AskAgain,
+    InVain,
+}
+
+impl Waiting {
+    async fn wait<V: CacheValue>(&mut self, shared: &Shared<V>, far: &FarEntry) -> Result<Waited> {
+        let now = shared.now();
+        let until = *self.until.get_or_insert_with(|| {
+            shared.counts.waits.add();
+            now.saturating_add(shared.policy.hard_timeout)
+        });
+        if now >= until {
+            return Ok(Waited::InVain);
+        }
+        let Some(news) = &mut self.news else {
+            // It may have ended before anybody listened.
+            self.news = Some(far.listen().await?);
+            return Ok(Waited::AskAgain);
+        };
+        let time = shared.clock.sleep(until.saturating_sub(now));
+        match select(news.next(), time).await {
+            Either::Left((Some(Ok(_)), _)) => {}
+            Either::Left(_) => self.news = None,
+            Either::Right(_) => return Ok(Waited::InVain),
+        }
+        Ok(Waited::AskAgain)
+    }
+}

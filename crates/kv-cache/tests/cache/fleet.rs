@@ -1,0 +1,92 @@
+//! Several processes on one store.
+
+use crate::SECOND;
+use kv_cache::{Cache, Far, LoadError, Near, Policy};
+use kv_core::{Kv, KvBuilder, VirtualClock, layer_fn};
+use kv_memory::{MemoryConfig, MemoryStore};
+use parking_lot::Mutex;
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::Notify, task::JoinHandle};
+
+/// For how long a process trusts what it has.
+pub(crate) const SURE: Duration = Duration::from_secs(3);
+
+pub(crate) type Products = Cache<str, u32>;
+
+pub(crate) struct Fleet {
+    pub(crate) store: MemoryStore,
+    pub(crate) clock: VirtualClock,
+}
+
+/// What a process has sent to the store.
+#[derive(Clone, Default)]
+pub(crate) struct Sent(Arc<Mutex<Vec<&'static str>>>);
+
+impl Sent {
+    pub(crate) fn take(&self) -> Vec<&'static str> {
+        std::mem::take(&mut self.0.lock())
+    }
+}
+
+impl Fleet {
+    pub(crate) fn new() -> Self {
+        let clock = VirtualClock::default();
+        clock.advance(SECOND * 1000);
+        let store = MemoryStore::with_clock(MemoryConfig::default(), Arc::new(clock.clone()));
+        Self { store, clock }
+    }
+
+    pub(crate) fn builder(&self) -> KvBuilder {
+        Kv::builder(self.store.clone())
+    }
+
+    pub(crate) async fn kv(&self) -> Kv {
+        self.builder().connect().await.unwrap()
+    }
+
+    pub(crate) fn on(&self, kv: &Kv, policy: Policy) -> Products {
+        let cache = Cache::builder("c")
+            .near(Near::megabytes(1).max_stale(SURE))
+            .far(Far::new(kv).deadline(SECOND))
+            .policy(policy)
+            .clock(Arc::new(self.clock.clone()));
+        cache.build().unwrap()
+    }
+
+    pub(crate) async fn process(&self, policy: Policy) -> Products {
+        self.on(&self.kv().await, policy)
+    }
+
+    pub(crate) async fn counted(&self, policy: Policy) -> (Products, Sent) {
+        let sent = Sent::default();
+        let list = sent.clone();
+        let layer = layer_fn("count", move |request, next| {
+            list.0.lock().push(request.command.spec().name);
+            next.call(request)
+        });
+        let kv = self.builder().layer(layer).connect().await.unwrap();
+        (self.on(&kv, policy), sent)
+    }
+}
+
+/// Asks for what comes when the gate opens.
+pub(crate) fn ask(
+    cache: &Products,
+    gate: &Arc<Notify>,
+    value: u32,
+) -> JoinHandle<Result<u32, LoadError<&'static str>>> {
+    let (cache, gate) = (cache.clone(), gate.clone());
+    tokio::spawn(async move {
+        let load = cache.get_or_load("k", move |_| async move {
+            gate.notified().await;
+            Ok(value)
+        });
+        load.await.map(|it| *it)
+    })
+}
+
+/// Asks for what comes at once.
+pub(crate) async fn get(cache: &Products, value: u32) -> u32 {
+    let load = cache.get_or_load("k", move |_| async move { Ok::<_, &'static str>(value) });
+    *load.await.unwrap()
+}
