@@ -4,8 +4,10 @@ use crate::{
     BoxFuture, CallOptions, Capabilities, Command, Context, Error, ErrorKind, Events, Health, Key,
     Reply, Result, Watch,
 };
+use bytes::Bytes;
 use std::{
     any::{Any, TypeId},
+    cell::Cell,
     fmt,
     sync::Arc,
 };
@@ -97,15 +99,28 @@ pub trait Service: Send + Sync + 'static {
     }
 }
 
+thread_local! {
+    /// Where keys are resolved that are then copied, if they have to be.
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
 impl dyn Service + '_ {
     /// The key as the store sees it.
     ///
     /// # Errors
     /// As [`resolve_in`](Service::resolve_in).
     pub fn resolve(&self, key: &Key, context: Option<&Context>) -> Result<Key> {
-        let mut bytes = key.as_bytes().to_vec();
+        let mut bytes = BUFFER.take();
+        bytes.clear();
+        bytes.extend_from_slice(key.as_bytes());
         self.resolve_in(&mut bytes, context)?;
-        Key::new(bytes)
+        // Most stacks have a layer that changes keys further out, or none.
+        let resolved = match bytes == key.as_bytes() {
+            true => Ok(key.clone()),
+            false => Key::new(Bytes::copy_from_slice(&bytes)),
+        };
+        BUFFER.set(bytes);
+        resolved
     }
 }
 
