@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::site::{Site, heard};
-use kv_core::{Value, Watch};
+use kv_core::{TimeToLive, Value, Watch};
 
 fn envelope(text: &str) -> Option<Value> {
     Some(text.into())
@@ -39,6 +39,8 @@ async fn a_stale_entry_is_served_while_one_refreshes_it(site: Site) {
     let mut bob = site.commit(refresh_lease(entry, "bob")).await;
     assert!(bob.applied);
     assert_eq!(bob.value(2).unwrap(), envelope("one"));
+    assert_eq!(bob.mark(3).unwrap(), None);
+    assert!(matches!(bob.ttl(4).unwrap(), TimeToLive::In(_)));
     let mut cid = site.commit(refresh_lease(entry, "cid")).await;
     assert!(!cid.applied);
     assert_eq!(cid.value(0).unwrap(), envelope("one"));
@@ -101,6 +103,14 @@ async fn an_expired_entry_is_there_but_known_as_stale(site: Site) {
     let mut bob = site.commit(get_or_lease(entry, "bob")).await;
     assert_eq!(bob.value(0).unwrap(), envelope("one"));
     assert!(bob.mark(3).unwrap().is_some());
+    let Ok(TimeToLive::In(left)) = bob.ttl(4) else {
+        panic!("it ends");
+    };
+    assert!(left.as_secs() <= LIFE);
+    let mut seen = site.commit(look(entry)).await;
+    assert_eq!(seen.value(0).unwrap(), envelope("one"));
+    assert!(seen.mark(1).unwrap().is_some());
+    assert!(matches!(seen.ttl(2).unwrap(), TimeToLive::In(_)));
     site.commit(refresh_lease(entry, "bob")).await;
     site.commit(fill(entry, "bob", "two")).await;
     let mut cid = site.commit(get_or_lease(entry, "cid")).await;

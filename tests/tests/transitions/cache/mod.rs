@@ -40,12 +40,25 @@ fn get_or_lease(entry: &Entry, nonce: &str) -> Txn {
 
 /// For an entry that the reader found stale or soon to be: the lease, and what is there by now.
 fn refresh_lease(entry: &Entry, nonce: &str) -> Txn {
-    seen(
-        entry,
-        take_lease(entry, nonce).then(Read::Get {
-            key: entry.key("data"),
-        }),
-    )
+    let taken = take_lease(entry, nonce);
+    seen(entry, reads(entry).into_iter().fold(taken, Txn::then))
+}
+
+/// For who would not load.
+fn look(entry: &Entry) -> Txn {
+    reads(entry).into_iter().fold(Txn::new(), Txn::then)
+}
+
+/// What is there, whether it was expired, and how old it is.
+fn reads(entry: &Entry) -> [Read; 3] {
+    let key = |name| entry.key(name);
+    [
+        Read::Get { key: key("data") },
+        Read::GetMark {
+            key: key("expired"),
+        },
+        Read::Ttl { key: key("data") },
+    ]
 }
 
 fn take_lease(entry: &Entry, nonce: &str) -> Txn {
@@ -68,6 +81,9 @@ fn seen(entry: &Entry, txn: Txn) -> Txn {
     })
     .otherwise(Read::GetMark {
         key: entry.key("expired"),
+    })
+    .otherwise(Read::Ttl {
+        key: entry.key("data"),
     })
 }
 
@@ -161,6 +177,7 @@ pub(crate) fn rows() -> Vec<Row> {
             [get_or_lease(&entry("b"), "n"), versions("t"), versions("*")],
         ),
         row("lease to refresh", refresh_lease(&entry("c"), "n")),
+        row("look", look(&entry("a"))),
         row("fill", fill(&entry("a"), "n", "v")),
         row("give up", give_up(&entry("c"), "n")),
         row("invalidate", invalidate(&entry("a"))),
