@@ -8,7 +8,7 @@ use crate::{
         transitions::{Answer, Lease},
     },
     flights::{Held, Lead, Outcome, Stage},
-    freshness::{Look, Terms, Ticket},
+    freshness::{Freshness, Look, Terms, Ticket},
     load::{Keeping, LoadContext, Loaded},
     near::weight,
     shared::{CacheValue, Shared},
@@ -109,7 +109,9 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
                     return Leave::Load(Grant::None, None);
                 }
             };
-            let good = known.as_ref().filter(|it| self.is_good(it)).cloned();
+            // Just read, so everybody is sure of it.
+            let is_good = |it: &&Kept<V>| it.times.freshness(shared.now()) == Freshness::Fresh;
+            let good = known.as_ref().filter(is_good).cloned();
             match (lease, good) {
                 (Lease::Granted(version), good) => {
                     let newer = good.filter(|it| outdated.is_some_and(|old| it.version > old));
@@ -157,10 +159,10 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
         let shared = &self.shared;
         let began = shared.now();
         let stale = stale.filter(|it| shared.look(it, began) != Look::Ended);
-        // What nobody is sure of is for the worst case only.
-        let meanwhile = stale
-            .as_ref()
-            .filter(|it| shared.look(it, began) != Look::Confirm);
+        // What the store could not confirm is for the worst case only.
+        let is_confirmed = matches!(grant, Grant::Own(_) | Grant::Leased(_));
+        let is_sure = |it: &&Kept<V>| is_confirmed || shared.look(it, began) != Look::Confirm;
+        let meanwhile = stale.as_ref().filter(is_sure);
         self.lead.tell(Stage::Loading, value(meanwhile));
         shared.counts.loads.add();
         if stale.is_none() {
@@ -319,11 +321,6 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
             Sent::Final => Grant::None,
             _ => Grant::Unknown,
         }
-    }
-
-    fn is_good(&self, kept: &Kept<V>) -> bool {
-        let look = self.shared.look(kept, self.shared.now());
-        matches!(look, Look::Serve | Look::ServeAndRefresh)
     }
 
     /// What no store has numbered takes the place of what is here, and of nothing newer.

@@ -25,6 +25,9 @@ pub(crate) async fn wait<V: CacheValue, E>(
     mut watching: Watching<V, E>,
     mut stale: Option<Held<V>>,
 ) -> Result<Held<V>, LoadError<E>> {
+    // The answer may be there already and the load still be on its way to the store: who asks again and again
+    // must not keep it from getting there.
+    tokio::task::coop::consume_budget().await;
     let mut limit = Limit::None;
     loop {
         let stage = {

@@ -1,0 +1,5 @@
+//! The cache on each store, bare and through layers, and behind servers that do not answer.
+#![allow(clippy::unwrap_used, reason = "all of it is test code")]
+
+mod each_store;
+mod faulty;
