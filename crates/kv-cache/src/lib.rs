@@ -10,6 +10,8 @@ mod flights;
 mod freshness;
 mod key;
 mod load;
+#[cfg(test)]
+mod model;
 mod near;
 mod place;
 mod policy;
