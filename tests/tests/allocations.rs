@@ -131,6 +131,37 @@ fn a_deadline_of_a_call_adds_a_box_and_takes_no_timer_for_what_ends_at_once() {
     assert_eq!(allocations_of_get(&bounded), BARE_GET + 1);
 }
 
+/// What the cache does for a hit: the key in a buffer that is used again, below its tenant, and looked up by bytes.
+#[test]
+fn a_hit_of_the_cache_allocates_nothing() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.unwrap();
+    let settings = KeySettings {
+        use_user_uid: true,
+        ..KeySettings::default()
+    };
+    let kv = connected(Kv::builder(store()).layer(KeyResolver::new(settings).unwrap()));
+    let kv = kv.bind(Context::tenant("tenant-123").with_user("ann"));
+    let cache = kv_cache::Cache::<u64, String>::builder("products")
+        .near(kv_cache::Near::megabytes(1).max_stale(Duration::from_secs(3600)))
+        .far(&kv)
+        .build()
+        .unwrap();
+    runtime.block_on(cache.set(&42, "a".to_owned())).unwrap();
+    let hit = || {
+        let load = cache.get_or_load(&42, |_| async { Err::<String, _>("it is there") });
+        assert_eq!(*now(load).unwrap(), "a");
+    };
+    for _ in 0..200 {
+        hit();
+    }
+    // What moka does now and then besides is its own.
+    let counts = (0..100).map(|_| allocation_counter::measure(hit).count_total);
+    assert_eq!(counts.filter(|it| *it > 0).count(), 0);
+}
+
 #[test]
 fn the_counter_counts() {
     let counted = allocation_counter::measure(|| drop(std::hint::black_box(vec![1; 100])));
