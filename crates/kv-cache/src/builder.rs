@@ -1,11 +1,12 @@
 //! How a cache is put together.
 
 use crate::{
+    across::Across,
     cache::Cache,
     far::{Far, FarLevel},
     flights::Flights,
     key::CacheKey,
-    near::{Near, NearLevel},
+    near::{MAX_STALE, Near, NearLevel},
     place::Place,
     policy::Policy,
     shared::{CacheValue, Shared},
@@ -110,8 +111,13 @@ impl<K: CacheKey + ?Sized, V: CacheValue> CacheBuilder<K, V> {
         };
         let far = self.far.clone();
         let far = far.map(|it| FarLevel::new(it, &self.policy, self.clock.clone()));
+        let place = Place::new(&self.name)?;
+        let max_stale = self.near.map_or(MAX_STALE, |it| it.max_stale);
+        let across = self.far.as_ref().map(|_| place.news());
+        let across = across.transpose()?;
         let shared = Shared {
-            place: Place::new(&self.name)?,
+            place,
+            across: across.map(|key| Across::new(key, max_stale)),
             near: self.near.map(NearLevel::new),
             far: far.transpose().map_err(named)?,
             sure,

@@ -175,7 +175,7 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
             }
             (Err(error), None) => return Err(error),
         };
-        let read = found.map(|it| shared.read(&physical, it, now, known.as_ref()));
+        let read = found.map(|it| shared.read(&physical, it, now, known.as_ref(), far.heard()));
         // What cannot be read is as if it were not there.
         let Some(Ok(kept)) = read else {
             return Ok(None);
@@ -238,7 +238,14 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         let Some(far) = &self.shared.far else {
             return Ok(None);
         };
-        let entry = self.shared.place.with_key(key, |bytes| far.entry(bytes));
+        let shared = &self.shared;
+        let channel = |kv, deadline| {
+            let across = shared.across.as_ref();
+            across.map(|it| it.channel(shared, kv, deadline))
+        };
+        let entry = shared
+            .place
+            .with_key(key, |bytes| far.entry(bytes, channel));
         entry.map(Some)
     }
 

@@ -1,6 +1,9 @@
 //! Entries: as they are kept in this process, and as callers see them.
 
-use crate::freshness::{Freshness, Times};
+use crate::{
+    across::Number,
+    freshness::{Freshness, Times},
+};
 use std::{fmt, sync::Arc, time::Duration};
 
 /// An entry, with what is known about it.
@@ -27,6 +30,8 @@ pub(crate) struct Kept<V> {
     pub(crate) version: u64,
     pub(crate) weight: u32,
     pub(crate) times: Times,
+    /// Where it would be told that it does not hold any more; `None` for what the store may not have.
+    pub(crate) heard: Option<Number>,
 }
 
 impl<V> Entry<V> {

@@ -34,11 +34,11 @@ pub(crate) struct Times {
     pub(crate) kept: Duration,
     /// ... and how old it was then.
     pub(crate) age: Duration,
-    /// Until then nobody need look closer. It is never later than any of the others but by
+    /// Until then nobody need look closer, as long as it is sure. It is never later than any of the others but by
     /// [`rest`](Self::rest).
     pub(crate) quiet_until: Duration,
     pub(crate) fresh_until: Duration,
-    /// From then on the store must be asked whether it still holds.
+    /// From then on the store must be asked whether it still holds, unless others would have told.
     pub(crate) sure_until: Duration,
     /// From then on it is given out to nobody.
     pub(crate) ends: Duration,
@@ -134,7 +134,7 @@ impl Times {
         Self {
             kept: now,
             age,
-            quiet_until: early_from.min(fresh_until).min(sure_until).min(ends),
+            quiet_until: early_from.min(fresh_until).min(ends),
             fresh_until: fresh_until.min(ends),
             sure_until,
             ends,
@@ -154,17 +154,28 @@ impl Times {
         }
     }
 
-    /// What is done for who asks now. `random` is above 0 and at most 1, and drawn only where it matters.
-    pub(crate) fn look(&self, now: Duration, early: Early, random: impl FnOnce() -> f64) -> Look {
-        // First, so that a hit costs one comparison.
-        if now < self.quiet_until {
+    /// What is done for who asks now. `is_covered` says whether others would have told if it did not hold any more.
+    /// `random` is above 0 and at most 1. Both are asked only where it matters.
+    pub(crate) fn look(
+        &self,
+        now: Duration,
+        early: Early,
+        is_covered: impl FnOnce() -> bool,
+        random: impl FnOnce() -> f64,
+    ) -> Look {
+        let is_quiet = now < self.quiet_until;
+        // First, so that a hit costs next to nothing.
+        if is_quiet && now < self.sure_until {
             return Look::Serve;
         }
         if now >= self.ends {
             return Look::Ended;
         }
-        if now >= self.sure_until {
+        if now >= self.sure_until && !is_covered() {
             return Look::Confirm;
+        }
+        if is_quiet {
+            return Look::Serve;
         }
         if now >= self.fresh_until {
             return Look::Refresh;
@@ -188,6 +199,8 @@ impl Times {
     pub(crate) fn rest(self, now: Duration, throttle: Duration) -> Self {
         Self {
             quiet_until: now.saturating_add(throttle).min(self.ends),
+            // There is nobody to ask.
+            sure_until: self.sure_until.max(now.saturating_add(throttle)),
             ..self
         }
     }
@@ -231,7 +244,7 @@ mod tests {
     }
 
     fn at(times: &Times, seconds: u32, early: Early) -> Look {
-        times.look(SECOND * seconds, early, || 1.0)
+        times.look(SECOND * seconds, early, || false, || 1.0)
     }
 
     #[test]
@@ -275,7 +288,7 @@ mod tests {
     fn by_chance_it_is_the_earlier_the_longer_a_load_takes() {
         let early = Early::Likely { beta: 1.0 };
         let times = Times::new(terms(100, 0), Duration::ZERO, Duration::ZERO, early, SURE);
-        let look = |seconds, random: f64| times.look(SECOND * seconds, early, || random);
+        let look = |seconds, random: f64| times.look(SECOND * seconds, early, || false, || random);
         // e⁻¹ is one load before the end.
         assert_eq!(look(98, 0.37), Look::Serve);
         assert_eq!(look(99, 0.36), Look::ServeAndRefresh);
@@ -369,7 +382,7 @@ mod tests {
                 };
             }
             let now = SECOND * now;
-            let look = times.look(now, early, || 1.0);
+            let look = times.look(now, early, || false, || 1.0);
             prop_assert_eq!(times.ends, ends);
             if now >= ends {
                 prop_assert_eq!(look, Look::Ended);

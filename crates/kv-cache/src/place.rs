@@ -53,6 +53,13 @@ impl Place {
         })
     }
 
+    /// The channel on which processes tell each other of this cache.
+    pub(crate) fn news(&self) -> Result<Key> {
+        let tag = self.head.strip_prefix(b"{").unwrap_or(&self.head);
+        let tag = tag.strip_suffix(b":").unwrap_or(tag);
+        Ok(KeyGroup::new(tag.to_vec())?.key(":news"))
+    }
+
     /// Shows the entry's key, as callers have it, in a buffer that is used again.
     pub(crate) fn with_key<T>(
         &self,
@@ -124,6 +131,8 @@ mod tests {
         assert_eq!(key("products", ""), b"{cache:products:}");
         assert_ne!(key("a:b", "c"), key("a", "b:c"));
         assert_ne!(key("a", "x}"), key("a", "x%7D"));
+        let news = Place::new("a").unwrap().news().unwrap();
+        assert_eq!(news.as_bytes(), b"{cache:a}:news");
         let entry = Entry::new(&key("a", "x}:y")).unwrap();
         assert_eq!(entry.data.as_bytes(), b"{cache:a:x%7D:y}:data");
         assert_eq!(entry.data.group(), entry.lease.group());

@@ -99,7 +99,8 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
                 Ok(answer) => answer,
                 Err(error) => return Leave::Load(self.without_store(&error, "asking"), known),
             };
-            let read = found.map(|it| shared.read(self.lead.key(), it, asked, known.as_ref()));
+            let read = found
+                .map(|it| shared.read(self.lead.key(), it, asked, known.as_ref(), far.heard()));
             // What the store says counts: what it does not have was removed.
             known = match read {
                 None | Some(Err(Unreadable::Damaged)) => None,
@@ -226,23 +227,24 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
             None => Content::Missing,
         };
         let key = self.lead.key();
-        let kept = |version, now| Kept {
+        let now = shared.now();
+        let kept = |version, heard| Kept {
             value,
             version,
             weight: weight(key, payload.len()),
             times: shared.times(terms, terms.took, now),
+            heard,
         };
-        let now = shared.now();
         let version = match grant {
             Grant::Own(version) => version,
             Grant::None | Grant::Unknown => {
-                shared.keep(self.ticket, key, kept(self.version_here(), now));
+                shared.keep(self.ticket, key, kept(self.version_here(), None));
                 return self.give_up(grant).await;
             }
             Grant::Leased(version) => version,
         };
         let Some(far) = &self.far else {
-            return shared.keep(self.ticket, key, kept(version, now));
+            return shared.keep(self.ticket, key, kept(version, None));
         };
         let Ok(life) = Lifetime::new(terms.life.saturating_sub(terms.took)) else {
             // It has ended while it was loaded.
@@ -254,12 +256,12 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
             content,
         };
         match far.fill(envelope.seal(&payload), life).await {
-            Ok(Filled::Taken) => shared.keep(self.ticket, key, kept(version, now)),
+            Ok(Filled::Taken) => shared.keep(self.ticket, key, kept(version, far.heard())),
             Ok(Filled::Dropped) => shared.counts.dropped_fills.add(),
             Err(error) => {
                 // Whether it was taken is unknown; here it holds for no longer than without a store.
                 shared.trouble(&error, "filling");
-                shared.keep(self.ticket, key, kept(version, now));
+                shared.keep(self.ticket, key, kept(version, None));
             }
         }
     }

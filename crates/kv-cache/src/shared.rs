@@ -1,6 +1,7 @@
 //! What all handles on a cache share.
 
 use crate::{
+    across::{Across, Number},
     entry::Kept,
     envelope::{Content, Envelope, Unreadable},
     far::{
@@ -34,6 +35,8 @@ pub(crate) struct Shared<V> {
     pub(crate) place: Place,
     pub(crate) near: Option<NearLevel<V>>,
     pub(crate) far: Option<FarLevel>,
+    /// With a store.
+    pub(crate) across: Option<Across>,
     /// For how long what is here holds without asking the store.
     pub(crate) sure: Duration,
     pub(crate) policy: Policy,
@@ -65,8 +68,12 @@ impl<V: CacheValue> Shared<V> {
     /// What is done for who asks for this entry now.
     pub(crate) fn look(&self, kept: &Kept<V>, now: Duration) -> Look {
         // The logarithm of zero is none.
-        kept.times
-            .look(now, self.policy.early, || 1.0 - fastrand::f64())
+        let is_covered = || match (&self.across, kept.heard) {
+            (Some(across), Some(number)) => across.covers(number, kept.times.kept, now),
+            _ => false,
+        };
+        let random = || 1.0 - fastrand::f64();
+        kept.times.look(now, self.policy.early, is_covered, random)
     }
 
     /// To be taken before anything is read or loaded that is to be kept.
@@ -90,6 +97,14 @@ impl<V: CacheValue> Shared<V> {
         ticket
     }
 
+    /// Nobody gets from this process as fresh what was there before.
+    pub(crate) fn make_stale(&self, key: &[u8]) {
+        if let Some(near) = &self.near {
+            near.expire(key, self.now());
+        }
+        self.flights.detach(key);
+    }
+
     /// What the store has, as an entry here. `asked` is from before the question; `known` is what was here.
     pub(crate) fn read(
         &self,
@@ -97,6 +112,7 @@ impl<V: CacheValue> Shared<V> {
         found: Found,
         asked: Duration,
         known: Option<&Kept<V>>,
+        heard: Option<Number>,
     ) -> Result<Kept<V>, Unreadable> {
         let (envelope, payload) = Envelope::open(found.value).inspect_err(|reason| {
             self.counts.unreadable.add();
@@ -128,6 +144,7 @@ impl<V: CacheValue> Shared<V> {
                 Marked::Expired => times.expire(asked),
                 Marked::No => times,
             },
+            heard,
         })
     }
 

@@ -55,6 +55,10 @@ counts! {
     waits
     /// Calls to the store that failed or took too long.
     far_errors
+    /// Removals, writes and expiries that other processes have told.
+    heard
+    /// Times that something may have been told and not heard.
+    doubts
     /// Entries in the store that could not be read: damaged, or written by a newer program.
     unreadable
 }

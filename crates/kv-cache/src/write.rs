@@ -57,13 +57,13 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
     /// The store's; then it is stale here, and may still be fresh there.
     pub async fn expire(&self, key: &K) -> Result<()> {
         let (physical, _) = self.find_near(key)?;
-        self.make_stale(&physical);
+        self.shared.make_stale(&physical);
         let Some(far) = self.far(key)? else {
             return Ok(());
         };
         let life = Lifetime::new(self.shared.policy.longest_life())?;
         let expired = far.expire(life).await;
-        self.make_stale(&physical);
+        self.shared.make_stale(&physical);
         expired
     }
 
@@ -74,17 +74,19 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         let terms = Terms::of_value(&shared.policy, ttl, Duration::ZERO, fastrand::f64());
         let far = self.far(key)?;
         let now = shared.now();
-        let kept = |version| Kept {
+        let kept = |version, heard| Kept {
             value: Some(Arc::new(value)),
             version,
             weight: weight(&physical, payload.as_bytes().len()),
             times: shared.times(terms, Duration::ZERO, now),
+            heard,
         };
         let ticket = shared.forget(&physical);
         let Some(far) = far else {
-            shared.keep(ticket, &physical, kept(shared.next_version()));
+            shared.keep(ticket, &physical, kept(shared.next_version(), None));
             return Ok(());
         };
+        let heard = far.heard();
         let written = async {
             let version = far.seize().await?;
             let envelope = Envelope {
@@ -93,25 +95,18 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
                 content: Content::Value,
             };
             let life = Lifetime::new(terms.life)?;
-            let filled = far.fill(envelope.seal(payload.as_bytes()), life).await?;
+            let filled = far.write(envelope.seal(payload.as_bytes()), life).await?;
             Ok((filled, version))
         };
         let written = written.await;
         // Dropped: somebody has written or removed it after us, and before this returns.
         match &written {
-            Ok((Filled::Taken, version)) => shared.keep(ticket, &physical, kept(*version)),
+            Ok((Filled::Taken, version)) => shared.keep(ticket, &physical, kept(*version, heard)),
             Ok((Filled::Dropped, _)) => {}
             Err(_) => drop(shared.forget(&physical)),
         }
         // Who asks from now on is not to join a load that has read what was there before.
         shared.flights.detach(&physical);
         written.map(drop)
-    }
-
-    fn make_stale(&self, physical: &[u8]) {
-        if let Some(near) = &self.shared.near {
-            near.expire(physical, self.shared.now());
-        }
-        self.shared.flights.detach(physical);
     }
 }

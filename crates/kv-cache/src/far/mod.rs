@@ -3,7 +3,11 @@
 pub(crate) mod transitions;
 
 use self::transitions::{Answer, Found};
-use crate::{place::Entry, policy::Policy};
+use crate::{
+    across::{Channel, Number, What},
+    place::Entry,
+    policy::Policy,
+};
 use kv_core::{
     CallOptions, Capability, Clock, Deadline, Error, ErrorKind, Events, Kv, Lifetime, Mark, Result,
     Txn, TxnReply, Value, Watch,
@@ -72,6 +76,9 @@ pub(crate) struct FarLevel {
 pub(crate) struct FarEntry {
     kv: Kv,
     entry: Entry,
+    /// What others call it.
+    name: Box<[u8]>,
+    channel: Option<Arc<Channel>>,
     clock: Arc<dyn Clock>,
     deadline: Duration,
     lease: Lifetime,
@@ -118,14 +125,20 @@ impl FarLevel {
     }
 
     /// For who calls now, also where it is used in the background.
-    pub(crate) fn entry(&self, key: &[u8]) -> Result<FarEntry> {
+    pub(crate) fn entry(
+        &self,
+        key: &[u8],
+        channel: impl FnOnce(Kv, Duration) -> Option<Arc<Channel>>,
+    ) -> Result<FarEntry> {
         let kv = match self.kv.caller() {
             Some(caller) => self.kv.bind(caller),
             None => self.kv.clone(),
         };
         Ok(FarEntry {
-            kv,
             entry: Entry::new(key)?,
+            name: key.into(),
+            channel: channel(kv.clone(), self.deadline),
+            kv,
             clock: self.clock.clone(),
             deadline: self.deadline,
             lease: self.lease,
@@ -159,10 +172,14 @@ impl FarEntry {
 
     pub(crate) async fn fill(&self, envelope: Value, life: Lifetime) -> Result<Filled> {
         let txn = transitions::fill(&self.entry, &self.nonce, envelope, life);
-        Ok(match self.commit(txn).await?.applied {
-            true => Filled::Taken,
-            false => Filled::Dropped,
-        })
+        self.commit(txn).await.map(|it| filled(&it))
+    }
+
+    /// As [`fill`](Self::fill), of what is not a copy of what others have: theirs go.
+    pub(crate) async fn write(&self, envelope: Value, life: Lifetime) -> Result<Filled> {
+        let txn = transitions::fill(&self.entry, &self.nonce, envelope, life);
+        let what = What::Removed(self.name.to_vec());
+        self.commit_and_tell(txn, what).await.map(|it| filled(&it))
     }
 
     pub(crate) async fn give_up(&self) -> Result<()> {
@@ -172,18 +189,36 @@ impl FarEntry {
 
     pub(crate) async fn invalidate(&self) -> Result<()> {
         let txn = transitions::invalidate(&self.entry);
-        self.commit(txn).await.map(drop)
+        let what = What::Removed(self.name.to_vec());
+        self.commit_and_tell(txn, what).await.map(drop)
     }
 
     pub(crate) async fn expire(&self, life: Lifetime) -> Result<()> {
         let txn = transitions::expire(&self.entry, life);
-        self.commit(txn).await.map(drop)
+        let what = What::Expired(self.name.to_vec());
+        self.commit_and_tell(txn, what).await.map(drop)
     }
 
     /// Hears of the end of loads, from before this returns on.
     pub(crate) async fn listen(&self) -> Result<Events> {
         let channel = self.entry.told.clone();
         self.within().watch(Watch::Channels(vec![channel])).await
+    }
+
+    /// Where it would be told that the entry does not hold any more, if anybody listens.
+    pub(crate) fn heard(&self) -> Option<Number> {
+        self.channel.as_ref().and_then(|it| it.number())
+    }
+
+    /// Tells the other processes in the same step.
+    async fn commit_and_tell(&self, txn: Txn, what: What) -> Result<TxnReply> {
+        let Some(channel) = &self.channel else {
+            return self.commit(txn).await;
+        };
+        let telling = channel.tell(what);
+        let done = self.commit(txn.then(telling.op())).await;
+        channel.settle(telling, &done, |it| it.applied);
+        done
     }
 
     async fn commit(&self, txn: Txn) -> Result<TxnReply> {
@@ -193,6 +228,13 @@ impl FarEntry {
     fn within(&self) -> Kv {
         let deadline = Deadline::on(self.clock.clone(), self.deadline);
         self.kv.with(CallOptions::new().with_deadline(deadline))
+    }
+}
+
+fn filled(reply: &TxnReply) -> Filled {
+    match reply.applied {
+        true => Filled::Taken,
+        false => Filled::Dropped,
     }
 }
 

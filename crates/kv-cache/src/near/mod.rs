@@ -23,7 +23,7 @@ const STRIPES: usize = 1024;
 /// the nodes of three lists.
 const OVERHEAD: usize = 320;
 /// For how long this process trusts what it has, unless something else is said.
-const MAX_STALE: Duration = Duration::from_secs(5);
+pub(crate) const MAX_STALE: Duration = Duration::from_secs(5);
 
 /// The level in this process: how much it holds, and for how long it is trusted.
 ///
@@ -55,8 +55,10 @@ impl Near {
         Self::bytes(count.saturating_mul(1 << 20))
     }
 
-    /// How long an entry is given out without asking the store whether it still holds: others change it there.
-    /// Five seconds, unless this is said. Without a store it means nothing.
+    /// How long an entry is given out without asking the store whether it still holds, where it is not known that
+    /// all has been heard that other processes tell: nobody is shown what was removed or written anew longer ago.
+    /// Five seconds, unless this is said; the same in all processes, since senders give a sign of life five times in
+    /// this time. Without a store it means nothing.
     #[must_use]
     pub fn max_stale(self, max_stale: Duration) -> Self {
         Self { max_stale, ..self }
@@ -195,6 +197,7 @@ mod tests {
             version,
             weight: 1,
             times: Times::new(terms, Duration::ZERO, Duration::ZERO, Early::Never, sure),
+            heard: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The cache in one process, on a clock that is moved by hand: without a store, and on the store in memory.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod across;
 mod far;
 mod fleet;
 mod flights;
