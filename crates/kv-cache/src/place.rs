@@ -57,7 +57,7 @@ impl Place {
     pub(crate) fn news(&self) -> Result<Key> {
         let tag = self.head.strip_prefix(b"{").unwrap_or(&self.head);
         let tag = tag.strip_suffix(b":").unwrap_or(tag);
-        Ok(KeyGroup::new(tag.to_vec())?.key(":news"))
+        Ok(KeyGroup::new(tag)?.key(":news"))
     }
 
     /// Shows the entry's key, as callers have it, in a buffer that is used again.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod across;
+mod bad;
 mod far;
 mod fleet;
 mod flights;
