@@ -2,7 +2,10 @@
 
 use kv_cache::{Cache, Far, Freshness, Loaded, Near, Policy, Tier};
 use kv_core::Kv;
-use kv_tests::{patience::PATIENCE, stores::Site};
+use kv_tests::{
+    patience::{PATIENCE, until},
+    stores::Site,
+};
 use std::{
     convert::Infallible,
     sync::{
@@ -67,6 +70,45 @@ async fn one_loads_for_all_processes(site: Site) {
         assert_eq!(value, 1);
     }
     assert_eq!(loads.load(Ordering::Relaxed), 1);
+}
+
+/// Nobody asks the store again for an hour, so what others see they have heard.
+async fn what_one_writes_or_removes_the_others_hear(site: Site) {
+    let hearing = |kv: &Kv| {
+        Cache::<str, u32>::builder("products")
+            .near(Near::megabytes(1).max_stale(HOUR))
+            .far(Far::new(kv).deadline(PATIENCE))
+            .policy(policy())
+            .build()
+            .unwrap()
+    };
+    let [one, other] = [hearing(&site.kv().await), hearing(&site.kv().await)];
+    // Until it listens it hears nothing.
+    let mut value = 0;
+    until("a write is heard", async || {
+        value += 1;
+        get(&other, "k", value).await;
+        one.set("k", value).await.unwrap();
+        other.stats().heard > 0
+    })
+    .await;
+    one.set("k", 1_000_001).await.unwrap();
+    until("the last write is seen", async || {
+        get(&other, "k", 0).await == 1_000_001
+    })
+    .await;
+    one.remove("k").await.unwrap();
+    until("the removal is seen", async || {
+        get(&other, "k", 1_000_002).await == 1_000_002
+    })
+    .await;
+    assert_eq!(get(&one, "k", 0).await, 1_000_002);
+    one.expire("k").await.unwrap();
+    until("the expiry is seen", async || {
+        let entry = other.get_entry("k").await.unwrap();
+        entry.is_some_and(|it| it.freshness() == Freshness::Stale)
+    })
+    .await;
 }
 
 async fn what_one_has_loaded_written_or_removed_all_see(site: Site) {
@@ -196,6 +238,7 @@ async fn no_reader_sees_what_was_replaced_before_it_asked(site: Site) {
 kv_tests::on_each_store_there_is! {
     one_loads_for_all_processes
     what_one_has_loaded_written_or_removed_all_see
+    what_one_writes_or_removes_the_others_hear
     an_expired_entry_is_loaded_once_and_given_out_meanwhile
     a_load_that_began_before_is_kept_nowhere
     no_reader_sees_what_was_replaced_before_it_asked

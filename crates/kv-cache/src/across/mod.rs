@@ -13,7 +13,10 @@ mod message;
 pub(crate) use self::{channel::Channel, message::What};
 
 use self::{hearing::Patience, listen::Listener};
-use crate::shared::{CacheValue, Shared};
+use crate::{
+    near::MAX_STALE,
+    shared::{CacheValue, Shared},
+};
 use kv_core::{Context, Key, Kv};
 use parking_lot::Mutex;
 use std::{
@@ -30,7 +33,8 @@ use tokio::runtime::Handle;
 const CHANNELS: usize = 256;
 /// What is used no more for so long is listened to no more.
 const IDLE: Duration = Duration::from_secs(600);
-/// Senders give a sign of life five times in the time for which copies are trusted, and no more often than this.
+/// Senders give a sign of life five times in the time for which copies are trusted, and no more often than this; where
+/// that is less than five of these nothing is trusted for having heard.
 const SHORTEST_BEAT: Duration = Duration::from_millis(20);
 
 /// All channels of a cache.
@@ -39,6 +43,15 @@ pub(crate) struct Across {
     standings: Box<[Standing]>,
     key: Key,
     beat: Duration,
+    trust: Trust,
+}
+
+/// Whether what is heard counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trust {
+    Heard,
+    /// Nothing is given out unasked for as long as it takes to hear.
+    Asked,
 }
 
 /// The number of a channel that is listened to.
@@ -57,16 +70,24 @@ struct Standing {
 impl Across {
     /// For copies that are trusted for so long without it.
     pub(crate) fn new(key: Key, max_stale: Duration) -> Self {
+        let (beat, trust) = match max_stale / 5 {
+            beat if beat < SHORTEST_BEAT => (MAX_STALE / 5, Trust::Asked),
+            beat => (beat, Trust::Heard),
+        };
         Self {
             channels: Mutex::default(),
             standings: (0..CHANNELS).map(|_| Standing::default()).collect(),
             key,
-            beat: (max_stale / 5).max(SHORTEST_BEAT),
+            beat,
+            trust,
         }
     }
 
     /// Whether what was kept at that time under this number still holds.
     pub(crate) fn covers(&self, number: Number, kept: Duration, now: Duration) -> bool {
+        if self.trust == Trust::Asked {
+            return false;
+        }
         let standing = &self.standings[usize::from(number.0)];
         // In this order: what is seen to hold for longer holds since the instant that is set before it.
         nanos(now) < standing.until.load(Ordering::Acquire)

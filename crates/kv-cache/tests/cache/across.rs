@@ -113,6 +113,25 @@ async fn what_others_would_tell_need_not_be_asked() {
     assert!(sent.take().is_empty());
 }
 
+#[tokio::test]
+async fn who_trusts_nothing_asks_however_well_it_hears() {
+    let fleet = Fleet::new();
+    let one = Cache::<str, u32>::builder("c")
+        .near(Near::megabytes(1).max_stale(Duration::ZERO))
+        .far(Far::new(&fleet.kv().await))
+        .policy(ttl(600))
+        .clock(Arc::new(fleet.clock.clone()))
+        .build()
+        .unwrap();
+    let [other] = fleet.with_copies(ttl(600), 1).await;
+    for round in 0..3 {
+        fleet.pass(SURE).await;
+        other.set("k", round).await.unwrap();
+        // Before it is heard.
+        assert_eq!(get(&one, 9).await, round);
+    }
+}
+
 /// Its clock goes on and nothing is heard: a machine that slept, a runtime that was held up.
 #[tokio::test]
 async fn who_has_not_listened_for_a_while_asks() {

@@ -57,11 +57,13 @@ async fn a_fill_that_began_before_an_invalidation_is_dropped(site: Site) {
     let entry = &Entry::new("a");
     let mut ann = site.commit(get_or_lease(entry, "ann")).await;
     let mut events = site.listen(channel()).await;
+    let mut told = site.listen(news()).await;
     let mut version = ann.token(1).unwrap();
     for _ in 0..2 {
         let removed = site.commit(invalidate(entry)).await.token(3).unwrap();
         assert!(removed > version);
         assert_eq!(heard(&mut events).await, "removed");
+        assert_eq!(heard(&mut told).await, "removed a");
         version = removed;
     }
 
@@ -92,8 +94,10 @@ async fn an_expired_entry_is_there_but_known_as_stale(site: Site) {
         .token(1)
         .unwrap();
     let mut events = site.listen(channel()).await;
+    let mut told = site.listen(news()).await;
     assert!(site.commit(expire(entry)).await.token(2).unwrap() > version);
     assert_eq!(heard(&mut events).await, "expired");
+    assert_eq!(heard(&mut told).await, "expired a");
     assert!(
         !site
             .commit(fill(entry, "ann", "loaded before"))
@@ -123,8 +127,14 @@ async fn a_write_takes_the_lease_away_from_a_loader(site: Site) {
     site.commit(get_or_lease(entry, "ann")).await;
     assert!(site.commit(seize(entry, "bob")).await.token(1).unwrap() > 0);
 
+    let mut told = site.listen(news()).await;
+    assert!(!site.commit(write(entry, "ann", "late")).await.applied);
     assert!(!site.commit(fill(entry, "ann", "loaded")).await.applied);
-    assert!(site.commit(fill(entry, "bob", "written")).await.applied);
+    assert!(site.commit(write(entry, "bob", "written")).await.applied);
+    assert_eq!(heard(&mut told).await, "removed a");
+    assert!(!site.commit(write(entry, "bob", "again")).await.applied);
+    site.commit(expire(entry)).await;
+    assert_eq!(heard(&mut told).await, "expired a");
     assert_eq!(
         site.kv.get(entry.key("data")).await.unwrap(),
         envelope("written")

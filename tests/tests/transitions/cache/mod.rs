@@ -32,6 +32,11 @@ fn channel() -> Key {
     Key::new("cache:changes").unwrap()
 }
 
+/// Where processes hear what their copies are no copies of any more; nobody waits there for loads.
+fn news() -> Key {
+    Key::new("cache:news").unwrap()
+}
+
 /// An absent entry is leased to the first who asks. Others get it, or learn who loads it.
 fn get_or_lease(entry: &Entry, nonce: &str) -> Txn {
     let data = entry.key("data");
@@ -103,6 +108,11 @@ fn fill(entry: &Entry, nonce: &str, envelope: &str) -> Txn {
         .otherwise(Read::GetMark { key: lease })
 }
 
+/// The second call of a write: as a fill, and copies go.
+fn write(entry: &Entry, nonce: &str, envelope: &str) -> Txn {
+    fill(entry, nonce, envelope).then(notify(news(), "removed a"))
+}
+
 /// The load failed: the next one need not wait.
 fn give_up(entry: &Entry, nonce: &str) -> Txn {
     let lease = entry.key("lease");
@@ -119,6 +129,7 @@ fn invalidate(entry: &Entry) -> Txn {
         .then(delete(entry.key("expired")))
         .then(next_token(entry.key("version")))
         .then(notify(channel(), "removed"))
+        .then(notify(news(), "removed a"))
 }
 
 /// From now on stale, though it may still be served where a loader fails.
@@ -129,6 +140,7 @@ fn expire(entry: &Entry) -> Txn {
         .then(delete(entry.key("lease")))
         .then(next_token(entry.key("version")))
         .then(notify(channel(), "expired"))
+        .then(notify(news(), "expired a"))
 }
 
 /// A write past the loader: first of two calls, the second is a `fill` with the version it got.
@@ -183,6 +195,7 @@ pub(crate) fn rows() -> Vec<Row> {
         row("invalidate", invalidate(&entry("a"))),
         row("expire", expire(&entry("a"))),
         row("write, first call", seize(&entry("a"), "n")),
+        row("write, second call", write(&entry("a"), "n", "v")),
         row("remove or expire a tag, clear", bump("*", "removed")),
         row("read tag versions", [versions("t"), versions("u")]),
     ]
