@@ -205,7 +205,7 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
     }
 
     /// Whether it is here, with the least work if so.
-    fn seek(&self, key: &K) -> Result<Sought<V>> {
+    pub(crate) fn seek(&self, key: &K) -> Result<Sought<V>> {
         let shared = &*self.shared;
         shared.place.with_key(key, |bytes| {
             shared.resolve_in(bytes)?;
@@ -250,7 +250,7 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
     }
 
     /// Begins a load, or joins the one under way.
-    fn start<F, Fut, T, E>(
+    pub(crate) fn start<F, Fut, T, E>(
         &self,
         key: &K,
         physical: &[u8],

@@ -11,6 +11,7 @@ mod flights;
 mod freshness;
 mod key;
 mod load;
+mod many;
 #[cfg(test)]
 mod model;
 mod near;

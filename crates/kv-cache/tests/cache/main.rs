@@ -7,6 +7,7 @@ mod far;
 mod fleet;
 mod flights;
 mod freshness;
+mod many;
 mod tenants;
 mod timeouts;
 mod trouble;
@@ -32,6 +33,11 @@ impl Origin {
     fn next(&self) -> impl Future<Output = Result<u32, &'static str>> + Send + use<> {
         let value = self.0.fetch_add(1, Ordering::Relaxed) + 1;
         async move { Ok(value) }
+    }
+
+    /// How many have it.
+    fn holders(&self) -> usize {
+        Arc::strong_count(&self.0)
     }
 
     fn loads(&self) -> u32 {
