@@ -63,30 +63,36 @@ async fn what_is_missing_is_loaded_together() {
 }
 
 #[tokio::test]
-async fn a_batch_does_not_wait_for_another_process_and_takes_what_it_brings() {
+async fn a_batch_does_not_wait_for_a_load_under_way_and_takes_what_it_brings() {
     let fleet = Fleet::new();
     let kv = fleet.kv().await;
     let [one, other] = [squares(&kv, &fleet), squares(&kv, &fleet)];
-    let gate = Arc::new(Notify::new());
-    let (loading, opened) = (one.clone(), gate.clone());
-    let slow = tokio::spawn(async move {
-        let load = loading.get_or_load(&2, move |_| async move {
-            opened.notified().await;
-            Ok::<_, Infallible>(400)
+    // In another process, and in the same one.
+    for (turn, cache) in [(100, &other), (200, &one)] {
+        let gate = Arc::new(Notify::new());
+        let (loading, opened) = (one.clone(), gate.clone());
+        let slow = tokio::spawn(async move {
+            let load = loading.get_or_load(&turn, move |_| async move {
+                opened.notified().await;
+                Ok::<_, Infallible>(7)
+            });
+            *load.await.unwrap()
         });
-        *load.await.unwrap()
-    });
-    settle().await;
-    let many = {
-        let other = other.clone();
-        tokio::spawn(async move { get(&other, &[2, 3]).await })
-    };
-    settle().await;
-    assert_eq!(*other.get(&3).await.unwrap().unwrap(), 9);
-    assert!(!many.is_finished());
-    gate.notify_one();
-    assert_eq!(many.await.unwrap(), (vec![(2, 400), (3, 9)], vec![vec![3]]));
-    assert_eq!(slow.await.unwrap(), 400);
+        settle().await;
+        let many = {
+            let cache = cache.clone();
+            tokio::spawn(async move { get(&cache, &[turn, turn + 1]).await })
+        };
+        settle().await;
+        let next = cache.get(&(turn + 1)).await.unwrap();
+        assert!(next.is_some(), "{turn}");
+        assert!(!many.is_finished());
+        gate.notify_one();
+        let (found, asked) = many.await.unwrap();
+        assert_eq!(found[0], (turn, 7));
+        assert_eq!(asked, [[turn + 1]]);
+        assert_eq!(slow.await.unwrap(), 7);
+    }
 }
 
 #[tokio::test]
