@@ -10,6 +10,7 @@ use crate::{
     place::Physical,
 };
 use foldhash::fast::RandomState;
+use kv_core::Clock;
 use moka::Expiry;
 use parking_lot::{Mutex, MutexGuard};
 use std::{
@@ -78,13 +79,16 @@ pub(crate) struct NearLevel<V> {
 struct Stripe(Mutex<u64>);
 
 impl<V: Send + Sync + 'static> NearLevel<V> {
-    pub(crate) fn new(near: Near) -> Self {
+    pub(crate) fn new(near: Near, clock: &dyn Clock) -> Self {
         let hasher = RandomState::default();
         let held = moka::sync::Cache::builder()
             .max_capacity(near.bytes)
             .weigher(|_, kept: &Kept<V>| kept.weight)
             // Our own clock decides what counts; this only frees what has ended.
-            .expire_after(Ends)
+            .expire_after(match clock.is_runtime_time() {
+                true => Ends::Freed,
+                false => Ends::Left,
+            })
             .build_with_hasher(hasher.clone());
         Self {
             held,
@@ -152,11 +156,25 @@ pub(crate) fn weight(key: &[u8], value: usize) -> u32 {
     u32::try_from(sum).unwrap_or(u32::MAX)
 }
 
-struct Ends;
+/// What becomes of entries that have ended.
+enum Ends {
+    Freed,
+    /// Until there is no room: moka's clock is the machine's, and theirs is another.
+    Left,
+}
+
+impl Ends {
+    fn of<V>(&self, kept: &Kept<V>) -> Option<Duration> {
+        match self {
+            Self::Freed => Some(kept.times.ends.saturating_sub(kept.times.kept)),
+            Self::Left => None,
+        }
+    }
+}
 
 impl<V> Expiry<Physical, Kept<V>> for Ends {
     fn expire_after_create(&self, _: &Physical, kept: &Kept<V>, _: Instant) -> Option<Duration> {
-        Some(left(kept))
+        self.of(kept)
     }
 
     fn expire_after_update(
@@ -166,13 +184,8 @@ impl<V> Expiry<Physical, Kept<V>> for Ends {
         _: Instant,
         _: Option<Duration>,
     ) -> Option<Duration> {
-        Some(left(kept))
+        self.of(kept)
     }
-}
-
-/// How long an entry had when it was put here.
-fn left<V>(kept: &Kept<V>) -> Duration {
-    kept.times.ends.saturating_sub(kept.times.kept)
 }
 
 #[cfg(test)]
@@ -183,6 +196,7 @@ mod tests {
         freshness::{Terms, Times},
         policy::Early,
     };
+    use kv_core::VirtualClock;
     use std::{sync::Arc, time::Duration};
 
     fn kept(version: u64) -> Kept<u64> {
@@ -204,7 +218,7 @@ mod tests {
     /// K3.
     #[test]
     fn versions_never_go_back() {
-        let near = NearLevel::new(Near::megabytes(1));
+        let near = NearLevel::new(Near::megabytes(1), &VirtualClock::default());
         let ticket = near.ticket(b"k");
         for (version, there) in [(2, 2), (1, 2), (2, 2), (3, 3)] {
             assert!(near.keep(ticket, b"k", kept(version)));
@@ -214,7 +228,7 @@ mod tests {
 
     #[test]
     fn what_was_read_before_a_touch_is_not_kept() {
-        let near = NearLevel::new(Near::megabytes(1));
+        let near = NearLevel::new(Near::megabytes(1), &VirtualClock::default());
         let old = near.ticket(b"k");
         near.keep(old, b"k", kept(1));
         let new = near.touch(b"k");
