@@ -118,7 +118,7 @@ impl<K: CacheKey + ?Sized, V: CacheValue> CacheBuilder<K, V> {
         let shared = Shared {
             place,
             across: across.map(|key| Across::new(key, max_stale)),
-            near: self.near.map(|it| NearLevel::new(it, &*self.clock)),
+            near: self.near.map(NearLevel::new),
             far: far.transpose().map_err(named)?,
             sure,
             policy: self.policy,

@@ -216,9 +216,12 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
             match shared.look(&kept, shared.now()) {
                 Look::Serve => {
                     shared.counts.near_hits.add();
-                    Ok(Sought::Hit(kept.value))
+                    Ok(Sought::Hit(kept.value.clone()))
                 }
-                look => Ok(Sought::Miss(bytes.as_slice().into(), Some((kept, look)))),
+                look => {
+                    let kept = (*kept).clone();
+                    Ok(Sought::Miss(bytes.as_slice().into(), Some((kept, look))))
+                }
             }
         })
     }
@@ -229,6 +232,7 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         shared.place.with_key(key, |bytes| {
             shared.resolve_in(bytes)?;
             let kept = shared.near.as_ref().and_then(|it| it.get(bytes));
+            let kept = kept.map(|it| (*it).clone());
             Ok((bytes.as_slice().into(), kept))
         })
     }
@@ -291,7 +295,7 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         if let Some(here) = here
             && matches!(shared.look(&here, shared.now()), Look::Serve)
         {
-            lead.answer(Outcome::Loaded(here.value), Keeping::Kept);
+            lead.answer(Outcome::Loaded(here.value.clone()), Keeping::Kept);
             return Ok(watching);
         }
         let far = self.far(key)?;

@@ -10,18 +10,13 @@ use crate::{
     place::Physical,
 };
 use foldhash::fast::RandomState;
-use kv_core::Clock;
-use moka::Expiry;
 use parking_lot::{Mutex, MutexGuard};
-use std::{
-    hash::BuildHasher,
-    time::{Duration, Instant},
-};
+use std::{hash::BuildHasher, sync::Arc, time::Duration};
 
 /// So many stripes: a fill is lost to the removal of another key about once in as many.
 const STRIPES: usize = 1024;
 /// What an entry takes beside its key and value, roughly: its place in the table, its times, its counts, and
-/// the nodes of three lists.
+/// the nodes of two lists.
 const OVERHEAD: usize = 320;
 /// For how long this process trusts what it has, unless something else is said.
 pub(crate) const MAX_STALE: Duration = Duration::from_secs(5);
@@ -68,7 +63,8 @@ impl Near {
 
 /// The entries of this process, by the key as the store sees it.
 pub(crate) struct NearLevel<V> {
-    held: moka::sync::Cache<Physical, Kept<V>, RandomState>,
+    /// Handed out for each hit, so as one word.
+    held: moka::sync::Cache<Physical, Arc<Kept<V>>, RandomState>,
     stripes: Box<[Stripe]>,
     hasher: RandomState,
 }
@@ -79,16 +75,14 @@ pub(crate) struct NearLevel<V> {
 struct Stripe(Mutex<u64>);
 
 impl<V: Send + Sync + 'static> NearLevel<V> {
-    pub(crate) fn new(near: Near, clock: &dyn Clock) -> Self {
+    pub(crate) fn new(near: Near) -> Self {
         let hasher = RandomState::default();
         let held = moka::sync::Cache::builder()
             .max_capacity(near.bytes)
-            .weigher(|_, kept: &Kept<V>| kept.weight)
-            // Our own clock decides what counts; this only frees what has ended.
-            .expire_after(match clock.is_runtime_time() {
-                true => Ends::Freed,
-                false => Ends::Left,
-            })
+            // Our own clock decides what has ended, and what has is hit no more, so it is the first to make room.
+            // To have it freed at once moka would keep a timer for each entry and look at it with each hit, which
+            // makes a hit dearer by a fifth.
+            .weigher(|_, kept: &Arc<Kept<V>>| kept.weight)
             .build_with_hasher(hasher.clone());
         Self {
             held,
@@ -97,7 +91,7 @@ impl<V: Send + Sync + 'static> NearLevel<V> {
         }
     }
 
-    pub(crate) fn get(&self, key: &[u8]) -> Option<Kept<V>> {
+    pub(crate) fn get(&self, key: &[u8]) -> Option<Arc<Kept<V>>> {
         self.held.get(key)
     }
 
@@ -116,7 +110,7 @@ impl<V: Send + Sync + 'static> NearLevel<V> {
         // Whoever changes this key has the lock, so nothing newer comes in between.
         let there = self.held.get(key).map(|it| it.version);
         if may_replace(there, kept.version) {
-            self.held.insert(key.into(), kept);
+            self.held.insert(key.into(), Arc::new(kept));
         }
         true
     }
@@ -133,9 +127,13 @@ impl<V: Send + Sync + 'static> NearLevel<V> {
     pub(crate) fn expire(&self, key: &[u8], now: Duration) {
         let mut touches = self.stripe(key);
         *touches += 1;
-        if let Some(mut kept) = self.held.get(key) {
-            kept.times = kept.times.expire(now);
-            self.held.insert(key.into(), kept);
+        if let Some(kept) = self.held.get(key) {
+            let times = kept.times.expire(now);
+            let kept = Kept {
+                times,
+                ..(*kept).clone()
+            };
+            self.held.insert(key.into(), Arc::new(kept));
         }
     }
 
@@ -156,38 +154,6 @@ pub(crate) fn weight(key: &[u8], value: usize) -> u32 {
     u32::try_from(sum).unwrap_or(u32::MAX)
 }
 
-/// What becomes of entries that have ended.
-enum Ends {
-    Freed,
-    /// Until there is no room: moka's clock is the machine's, and theirs is another.
-    Left,
-}
-
-impl Ends {
-    fn of<V>(&self, kept: &Kept<V>) -> Option<Duration> {
-        match self {
-            Self::Freed => Some(kept.times.ends.saturating_sub(kept.times.kept)),
-            Self::Left => None,
-        }
-    }
-}
-
-impl<V> Expiry<Physical, Kept<V>> for Ends {
-    fn expire_after_create(&self, _: &Physical, kept: &Kept<V>, _: Instant) -> Option<Duration> {
-        self.of(kept)
-    }
-
-    fn expire_after_update(
-        &self,
-        _: &Physical,
-        kept: &Kept<V>,
-        _: Instant,
-        _: Option<Duration>,
-    ) -> Option<Duration> {
-        self.of(kept)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Near, NearLevel};
@@ -196,7 +162,6 @@ mod tests {
         freshness::{Terms, Times},
         policy::Early,
     };
-    use kv_core::VirtualClock;
     use std::{sync::Arc, time::Duration};
 
     fn kept(version: u64) -> Kept<u64> {
@@ -218,7 +183,7 @@ mod tests {
     /// K3.
     #[test]
     fn versions_never_go_back() {
-        let near = NearLevel::new(Near::megabytes(1), &VirtualClock::default());
+        let near = NearLevel::new(Near::megabytes(1));
         let ticket = near.ticket(b"k");
         for (version, there) in [(2, 2), (1, 2), (2, 2), (3, 3)] {
             assert!(near.keep(ticket, b"k", kept(version)));
@@ -228,7 +193,7 @@ mod tests {
 
     #[test]
     fn what_was_read_before_a_touch_is_not_kept() {
-        let near = NearLevel::new(Near::megabytes(1), &VirtualClock::default());
+        let near = NearLevel::new(Near::megabytes(1));
         let old = near.ticket(b"k");
         near.keep(old, b"k", kept(1));
         let new = near.touch(b"k");
