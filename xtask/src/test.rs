@@ -16,8 +16,11 @@ pub(crate) fn run(flags: &flags::Test) -> Result<ExitCode> {
     if !names_a_package(&flags.arguments) {
         cargo.arg("--workspace");
     }
+    // Cargo takes it once.
+    if !flags.arguments.iter().any(|it| it == "--all-features") {
+        cargo.arg("--all-features");
+    }
     cargo
-        .arg("--all-features")
         .args(&flags.arguments)
         .envs(services.variables())
         .envs([services::promtool_binary()?]);

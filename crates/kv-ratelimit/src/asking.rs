@@ -8,7 +8,7 @@ use crate::{
     store::Ask,
     telemetry::spans,
 };
-use kv_core::{Error, ErrorKind, LimitState, Outcome, ThrottleMode};
+use kv_core::{Error, ErrorKind, LimitState, Outcome, PhysicalKey, ThrottleMode};
 use std::{sync::Arc, time::Duration};
 use tracing::Instrument;
 
@@ -20,6 +20,16 @@ pub(crate) struct Asked {
     pub(crate) number: u64,
     /// Before it was asked, on the monotonic clock.
     pub(crate) at: Duration,
+}
+
+/// What is known of a limit before the store is asked.
+pub(crate) struct AboutToAsk {
+    cost: u64,
+    /// Under a tier that remembers anything.
+    physical: Option<PhysicalKey>,
+    known: Option<Arc<Local>>,
+    forgotten: u64,
+    question: Question,
 }
 
 impl Asked {
@@ -45,18 +55,8 @@ impl Limit {
         mode: ThrottleMode,
         number: u64,
     ) -> Result<Asked, Error> {
-        let mirrors = !matches!(self.active.policy.tier, Tier::Strict | Tier::InProcess);
         let at = self.store().clock.monotonic();
-        let physical = match mirrors {
-            true => Some(self.store().kv.resolve(&self.key)?),
-            false => None,
-        };
-        let forgotten = self.active.locals.forgotten();
-        let known = physical.as_ref().and_then(|it| self.active.locals.get(it));
-        let question = known.as_ref().map_or_else(
-            || Question::first(cost, self.active.generation, at),
-            |it| it.mirror.question(cost, self.active.generation, at),
-        );
+        let asked = self.about_to_ask(cost, at)?;
         let ask = Ask {
             key: &self.key,
             quota: &self.active.policy.quota,
@@ -65,19 +65,45 @@ impl Limit {
             number,
         };
         let (state, number) = self.within(self.store().ask_numbered(ask)).await?;
+        self.remember(asked, &state);
+        Ok(Asked { state, number, at })
+    }
+
+    /// To be called before the store is asked for this cost.
+    pub(crate) fn about_to_ask(&self, cost: u64, at: Duration) -> Result<AboutToAsk, Error> {
+        let physical = match self.active.policy.tier {
+            Tier::Strict | Tier::InProcess => None,
+            _ => Some(self.store().kv.resolve(&self.key)?),
+        };
+        let forgotten = self.active.locals.forgotten();
+        let known = physical.as_ref().and_then(|it| self.active.locals.get(it));
+        let question = known.as_ref().map_or_else(
+            || Question::first(cost, self.active.generation, at),
+            |it| it.mirror.question(cost, self.active.generation, at),
+        );
+        Ok(AboutToAsk {
+            cost,
+            physical,
+            known,
+            forgotten,
+            question,
+        })
+    }
+
+    /// What the store said.
+    pub(crate) fn remember(&self, asked: AboutToAsk, state: &LimitState) {
         // Most subjects are far from their limit, and are not worth a place.
-        let known = match (known, physical) {
-            (None, Some(physical)) if !state.allowed || state.remaining < cost => {
+        let known = match (asked.known, asked.physical) {
+            (None, Some(physical)) if !state.allowed || state.remaining < asked.cost => {
                 let local = self.active.locals.get_or_insert(&physical);
                 // Only then: who forgets after this finds it there.
-                (self.active.locals.forgotten() == forgotten).then_some(local)
+                (self.active.locals.forgotten() == asked.forgotten).then_some(local)
             }
             (known, _) => known,
         };
         if let Some(local) = known {
-            local.mirror.answer(question, &state);
+            local.mirror.answer(asked.question, state);
         }
-        Ok(Asked { state, number, at })
     }
 
     /// What names the request in an exact log; others need none.

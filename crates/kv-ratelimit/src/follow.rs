@@ -52,15 +52,15 @@ impl RateLimiter {
         let key = key.into_arg()?;
         let kv = self.0.store.for_caller().kv;
         let events = watch(&kv, &self.0, &key).await?;
-        let policies = parse(read(&kv, &self.0, &key).await?)?;
-        self.0.policies.lay_over(policies)?;
+        let text = read(&kv, &self.0, &key).await?;
+        self.0.policies.lay_over(parse(text.clone())?)?;
         let followed = Followed {
             limiter: Arc::downgrade(&self.0),
             clock: self.0.store.clock.clone(),
             kv,
             key,
         };
-        let task = tokio::spawn(followed.follow(events));
+        let task = tokio::spawn(followed.follow(events, text));
         Ok(Following(task.abort_handle()))
     }
 
@@ -148,7 +148,7 @@ struct Followed {
 }
 
 impl Followed {
-    async fn follow(self, events: Events) {
+    async fn follow(self, events: Events, mut known: Option<Vec<u8>>) {
         let mut events = Some(events);
         let mut pause = SHORTEST_PAUSE;
         loop {
@@ -175,6 +175,10 @@ impl Followed {
             match read(&self.kv, &limiter, &self.key).await {
                 Ok(text) => {
                     pause = SHORTEST_PAUSE;
+                    if text == known {
+                        continue;
+                    }
+                    known.clone_from(&text);
                     let changed = parse(text).and_then(|it| limiter.policies.lay_over(it));
                     limiter.told_change(changed.map_err(|error| error.to_string()));
                 }

@@ -54,7 +54,7 @@ impl Limit {
             return Ok(self.decision(&asked.state, Source::Store, asked.at));
         }
         // Who waits too long for others asks for itself.
-        let turn = self.active.timers.timeout(local.tokens.gate.lock()).await;
+        let turn = self.active.patience.timeout(local.tokens.gate.lock()).await;
         let now = clock.monotonic();
         let spent = local.tokens.spend_after_waiting(self.cost, now);
         if let Some(decision) = self.spent(&local, spent, now) {
@@ -67,10 +67,23 @@ impl Limit {
         let (asked, taken) = self.take_batch(&local, &terms, self.cost + batch).await?;
         drop(turn);
         if taken > 0 {
-            return Ok(self.decision(&asked.state, Source::Store, asked.at));
+            // Those that are kept flow back after its own.
+            let kept = u32::try_from(taken - self.cost).unwrap_or(u32::MAX);
+            let kept = self.unit().saturating_mul(kept);
+            return Ok(Decision {
+                unused_at: Some(asked.unused_at().saturating_sub(kept)),
+                ..self.decision(&asked.state, Source::Store, asked.at)
+            });
         }
         // There is not so much left, but perhaps enough for this one.
         self.check_store().await
+    }
+
+    /// How long a unit takes to flow back, rounded up.
+    fn unit(&self) -> Duration {
+        let gcra = self.active.policy.quota.as_gcra();
+        let micros = gcra.map_or(0, |it| it.period().div_ceil(it.count()));
+        Duration::from_micros(micros)
     }
 
     fn terms(&self) -> Option<Terms> {
@@ -122,12 +135,17 @@ impl Limit {
             units: kept,
             until: asked.at + terms.age,
             unused_at: asked.unused_at(),
+            unit: self.unit(),
             remaining: asked.state.remaining,
             epoch,
         };
         self.active.meters.leased(kept);
         if local.tokens.add(batch, self.store().clock.monotonic()) {
-            tokio::spawn(self.for_caller().watch(Watching::new(local)));
+            let watching = Watching::new(local);
+            // Without a runtime the next one on one watches.
+            if let Ok(runtime) = Handle::try_current() {
+                runtime.spawn(self.for_caller().watch(watching));
+            }
         }
         Ok((asked, taken))
     }

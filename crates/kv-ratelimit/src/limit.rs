@@ -98,16 +98,22 @@ impl Limit {
         Ok(took_nothing(decision))
     }
 
-    /// Gives back what a decision took, as if the request had never been made; never beyond an unused
-    /// limit. A decision that took nothing gives nothing back.
+    /// Gives back what a decision of this limit took, as if the request had never been made; never beyond an unused
+    /// limit. A decision that took nothing gives nothing back; one that is given back twice may be so twice.
     ///
     /// What has flowed back by itself since the decision is not given back once more, and a window that is over gets
     /// nothing back: late refunds let no more pass than early ones. It is known up to the time that the call takes.
     ///
     /// # Errors
     /// [`LimitError::Store`]; it may or may not have been given back. It is not tried again, which errs on the
-    /// strict side.
+    /// strict side. [`LimitError::NotPossible`] for a decision of another policy.
     pub async fn refund(&self, decision: Decision) -> Result<(), LimitError> {
+        if decision.policy != self.active.name {
+            return Err(self.not_possible(
+                "give back what another policy has decided",
+                "call `refund` on the limit that was asked",
+            ));
+        }
         let (Verdict::Allowed, Some(unused_at)) = (decision.verdict, decision.unused_at) else {
             return Ok(());
         };

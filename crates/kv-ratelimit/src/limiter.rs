@@ -116,7 +116,8 @@ impl RateLimiter {
     }
 
     /// Puts other policies in force in place of all there are, at once: what is under way ends by the
-    /// old ones. What a subject has used under a policy of the same name stays used if the new quota is of the same
+    /// old ones. What this process remembers of a policy is gone with its name: if it comes back later, what is counted in
+    /// process begins anew. What a subject has used under a policy of the same name stays used if the new quota is of the same
     /// algorithm: no burst is opened again by a change. GCRA remembers when a limit will be unused, so
     /// under a new rate what was used counts by the time it takes to flow back, and never for longer than the
     /// new burst takes.

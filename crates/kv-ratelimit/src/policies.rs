@@ -20,6 +20,8 @@ pub(crate) struct Active {
     /// How often its quota has changed.
     pub(crate) generation: u64,
     pub(crate) timers: Timers,
+    /// For others who ask for the same: half of the policy's deadline, so that it can ask for itself.
+    pub(crate) patience: Timers,
     pub(crate) meters: Meters,
     /// It goes on when the policy changes.
     pub(crate) locals: Locals,
@@ -176,6 +178,7 @@ impl Policies {
             name: name.clone(),
             meters: Meters::new(name),
             timers: Timers::new(self.clock.clone(), policy.deadline),
+            patience: Timers::new(self.clock.clone(), policy.deadline / 2),
             generation: match before {
                 Some(before) if before.policy.quota == policy.quota => before.generation,
                 Some(before) => before.generation + 1,

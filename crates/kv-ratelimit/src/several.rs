@@ -146,9 +146,19 @@ async fn ask_together(limits: &[Limit], group: &[usize]) -> Result<Vec<Decision>
         }
     }
     let at = first.store().clock.monotonic();
+    let asked = group
+        .iter()
+        .map(|&it| limits[it].about_to_ask(first.cost, at));
+    let asked = asked.collect::<Result<Vec<_>, _>>()?;
     let reply = first.within(first.store().kv.throttle(throttle)).await?;
     if reply.limits.len() != group.len() {
         return Err(crate::store::no_answer());
+    }
+    for ((&it, asked), state) in group.iter().zip(asked).zip(&reply.limits) {
+        // Of those that would allow it nothing was taken if another one denies, so there is nothing to remember.
+        if !state.allowed {
+            limits[it].remember(asked, state);
+        }
     }
     let each = group.iter().zip(&reply.limits);
     Ok(each
@@ -158,14 +168,19 @@ async fn ask_together(limits: &[Limit], group: &[usize]) -> Result<Vec<Decision>
 
 /// What some took in vain.
 async fn give_back(limits: &[Limit], groups: &[Vec<usize>], all: &[Option<Decision>]) {
-    let took = |group: &&Vec<usize>| {
-        // One that denies has the whole call take nothing.
-        let allows = |it: &Decision| it.verdict == Verdict::Allowed;
-        group.iter().all(|&at| all[at].as_ref().is_some_and(allows))
+    let allows = |at: usize| {
+        let decision = all[at].as_ref()?;
+        (decision.verdict == Verdict::Allowed).then_some(decision)
     };
-    let given = groups.iter().filter(took).flatten().filter_map(|&at| {
-        let decision = all[at].clone()?;
-        Some(limits[at].refund(decision))
+    let given = groups.iter().flat_map(|group| {
+        let is_whole = group.iter().all(|&at| allows(at).is_some());
+        group.iter().filter_map(move |&at| {
+            let decision = allows(at)?;
+            // One that denies has the whole call take nothing; but where the store could not be asked each has
+            // decided by itself.
+            let took = is_whole || decision.source == Source::Fallback;
+            took.then(|| limits[at].refund(decision.clone()))
+        })
     });
     for result in join_all(given).await {
         if let Err(error) = result {

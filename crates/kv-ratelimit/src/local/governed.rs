@@ -129,9 +129,17 @@ impl Governed {
     /// Where a larger burst left more than this one ever does, that is cut: nobody waits for longer than a
     /// bucket takes.
     fn cut(&self, cell: &Cell, now: u64) {
-        let most = now + self.unit * u64::from(self.burst);
-        if cell.0.load(Ordering::Acquire) > most {
-            cell.0.fetch_min(most, Ordering::AcqRel);
+        let full = self.unit * u64::from(self.burst);
+        let before = cell.0.load(Ordering::Acquire);
+        if before <= now + full {
+            return;
+        }
+        // Others may have taken since the clock was read: no later than what was read just now.
+        let most = self.now() + full;
+        if before > most {
+            let (order, failed) = (Ordering::AcqRel, Ordering::Relaxed);
+            // Whoever was faster has cut it, or does so the next time.
+            let _ = cell.0.compare_exchange(before, most, order, failed);
         }
     }
 

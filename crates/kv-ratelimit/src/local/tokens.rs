@@ -41,8 +41,10 @@ struct Purse {
 struct Pile {
     left: u64,
     until: Duration,
-    /// When all that the store had counted by then has flowed back.
+    /// When the last of them has flowed back, ...
     unused_at: Duration,
+    /// ... and how much earlier than each the one before it.
+    unit: Duration,
 }
 
 /// Units that nobody has spent in time.
@@ -60,6 +62,8 @@ pub(crate) struct Batch {
     /// They are good until then.
     pub(crate) until: Duration,
     pub(crate) unused_at: Duration,
+    /// How long a unit takes to flow back, rounded up.
+    pub(crate) unit: Duration,
     /// What the store had left.
     pub(crate) remaining: u64,
     /// The purse's when it was asked.
@@ -167,12 +171,14 @@ impl Tokens {
                 left: older.left + newer.left,
                 until: older.until.min(newer.until),
                 unused_at: older.unused_at.min(newer.unused_at),
+                unit: older.unit.max(newer.unit),
             },
         };
         let newest = Pile {
             left: units,
             until: batch.until,
             unused_at: batch.unused_at,
+            unit: batch.unit,
         };
         purse.piles = [older, newest];
         !std::mem::replace(&mut purse.is_watched, true)
@@ -226,11 +232,14 @@ impl Purse {
         let mut unused_at = Duration::MAX;
         for pile in self.piles.iter_mut().filter(|it| it.left > 0) {
             let spent = due.min(pile.left);
-            if spent > 0 {
-                unused_at = unused_at.min(pile.unused_at);
-            }
             pile.left -= spent;
             due -= spent;
+            if spent > 0 {
+                // Those that are left have flowed back later.
+                let left = u32::try_from(pile.left).unwrap_or(u32::MAX);
+                let later = pile.unit.saturating_mul(left);
+                unused_at = unused_at.min(pile.unused_at.saturating_sub(later));
+            }
         }
         let left = left - cost;
         let refill = left <= self.batch / 2 && !self.is_refilling;
@@ -271,6 +280,7 @@ mod tests {
             units,
             until: millis(until),
             unused_at: millis(until * 10),
+            unit: millis(3),
             remaining: 400,
             epoch: tokens.epoch(),
         }
@@ -298,7 +308,7 @@ mod tests {
         };
         assert_eq!(tokens.ending(millis(10)), Ending::GiveBack(lapsed));
         assert_eq!(tokens.spend(5, millis(10)), Spent::No);
-        assert_eq!(tokens.spend(3, millis(10)), spent(1, 300, true));
+        assert_eq!(tokens.spend(3, millis(10)), spent(1, 297, true));
     }
 
     #[test]
@@ -307,8 +317,8 @@ mod tests {
         tokens.add(batch(&tokens, 4, 10), millis(0));
         tokens.add(batch(&tokens, 4, 20), millis(0));
         assert_eq!(tokens.spend(4, millis(1)), spent(4, 100, false));
-        assert_eq!(tokens.spend(2, millis(1)), spent(2, 200, true));
-        assert_eq!(tokens.spend(1, millis(1)), spent(1, 200, false));
+        assert_eq!(tokens.spend(2, millis(1)), spent(2, 194, true));
+        assert_eq!(tokens.spend(1, millis(1)), spent(1, 197, false));
         // Another one's units do not end the way of who is under way.
         tokens.add(batch(&tokens, 1, 30), millis(1));
         assert_eq!(tokens.spend(2, millis(1)), spent(0, 200, false));

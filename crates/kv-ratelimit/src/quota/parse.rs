@@ -46,6 +46,13 @@ fn parse(text: &str) -> Result<Quota, QuotaError> {
 }
 
 fn burst(count: u64, period: &str, rest: &str) -> Result<Quota, QuotaError> {
+    for keyword in ["fixed", "sliding", "exact", "calendar"] {
+        if split_at_word(rest, keyword).is_some() {
+            return Err(QuotaError::new(format!(
+                "a quota that is `{keyword}` has no burst; leave one of them out"
+            )));
+        }
+    }
     Quota::gcra(count, span(period)?, number(rest)?)
 }
 

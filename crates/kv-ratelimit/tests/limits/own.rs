@@ -1,7 +1,9 @@
 //! Limits that each process has to itself.
 
 use crate::{SECOND, Site, quota};
-use kv_ratelimit::{OnError, Policy, Quota, Source, Tier};
+use kv_core::{Kv, Stopwatch};
+use kv_memory::MemoryStore;
+use kv_ratelimit::{OnError, Policy, Quota, RateLimiter, Source, Tier};
 use std::{num::NonZeroU32, time::Duration};
 
 fn own(text: &str) -> Policy {
@@ -149,4 +151,32 @@ fn only_what_can_be_kept_here_is_accepted() {
     }
     assert!(site.on(&kv).policy("p", fixed()).build().is_ok());
     assert!(site.on(&kv).local_capacity(0).build().is_err());
+}
+
+/// A thread that was held up between reading the clock and the state takes nothing of others' back.
+#[tokio::test]
+async fn threads_let_no_more_pass_together() {
+    let kv = Kv::builder(MemoryStore::default()).connect().await.unwrap();
+    let (count, burst) = (10_000, 100);
+    let policy = Policy::new(Quota::gcra(count, SECOND, burst).unwrap()).tier(Tier::InProcess);
+    let limiter = RateLimiter::builder(&kv)
+        .policy("p", policy)
+        .build()
+        .unwrap();
+    let watch = Stopwatch::start();
+    let hands = (0..12).map(|_| {
+        let limiter = limiter.clone();
+        std::thread::spawn(move || {
+            let mut passed = 0;
+            while watch.elapsed() < SECOND {
+                let decision = limiter.check_local("p", "ann").unwrap().unwrap();
+                passed += u64::from(decision.is_allowed());
+            }
+            passed
+        })
+    });
+    let hands: Vec<_> = hands.collect();
+    let passed: u64 = hands.into_iter().map(|it| it.join().unwrap()).sum();
+    let most = burst + watch.elapsed().as_millis() as u64 * count / 1000 + count / 1000;
+    assert!(passed <= most, "{passed}, at most {most}");
 }

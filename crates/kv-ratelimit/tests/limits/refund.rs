@@ -196,3 +196,59 @@ async fn who_only_asks_this_process_adds_to_no_flood() {
         Source::FloodGuard
     );
 }
+
+/// Each unit of a batch flows back at its own time.
+#[tokio::test]
+async fn late_refunds_of_one_batch_let_no_more_pass() {
+    let batch = Tier::Leased {
+        max_batch: Some(79),
+        age: SECOND / 10,
+    };
+    for tier in [Tier::Strict, Tier::leased(), batch] {
+        let site = Site::new();
+        let (one, _) = site.process(quota("1/s burst 80").tier(tier)).await;
+        let (other, _) = site.process(quota("1/s burst 80")).await;
+        let [one, other] = [&one, &other].map(|it| it.limit("p", "ann").unwrap());
+        let mut ones = Vec::new();
+        loop {
+            let decision = one.check().await.unwrap();
+            settle().await;
+            if !decision.is_allowed() {
+                break;
+            }
+            ones.push(decision);
+        }
+        // The bucket is kept full.
+        let mut others = Vec::new();
+        for _ in 0..10 {
+            site.pass(SECOND).await;
+            let decision = other.check().await.unwrap();
+            others.extend(decision.is_allowed().then_some(decision));
+        }
+        let mut passed = 0;
+        let ones = ones.into_iter().map(|it| (&one, it));
+        let others = others.into_iter().map(|it| (&other, it));
+        for (by, decision) in ones.chain(others) {
+            by.refund(decision).await.unwrap();
+            while other.check().await.unwrap().is_allowed() {
+                passed += 1;
+            }
+        }
+        assert!(passed <= 80, "{tier:?}: {passed} in one instant");
+        assert!(passed >= 70, "{tier:?}: {passed}");
+    }
+}
+
+#[tokio::test]
+async fn what_another_policy_decided_is_not_given_back() {
+    let site = Site::new();
+    let limiter = site.on(&site.kv().await);
+    let limiter = limiter.policy("p", quota("9/h")).policy("q", quota("2/h"));
+    let limiter = limiter.build().unwrap();
+    let decision = limiter.check("p", "ann").await.unwrap();
+    let other = limiter.limit("q", "ann").unwrap();
+    other.check().await.unwrap();
+    let error = other.refund(decision).await.unwrap_err();
+    assert!(error.to_string().contains("another policy"), "{error}");
+    assert_eq!(remaining(&other).await, 1);
+}

@@ -2,7 +2,7 @@
 
 use crate::{Calls, Site, quota};
 use kv_conformance::faults::{Fault, FaultsLayer, Odds, Plan};
-use kv_core::layer_fn;
+use kv_core::{Kv, layer_fn};
 use kv_ratelimit::{LimitError, OnError, RateLimiter, Source, Tier, Verdict};
 
 async fn limiter(site: &Site, tier: Tier) -> (RateLimiter, Calls) {
@@ -134,7 +134,7 @@ async fn an_error_leaves_nothing_behind() {
     let site = Site::new();
     let odds = Odds::none().and(Fault::FailBefore, 1.0).unwrap();
     let faults = FaultsLayer::new(Plan::random(7, odds)).only(|it| it.name == "throttle");
-    let broken = kv_core::Kv::builder(site.store.clone())
+    let broken = Kv::builder(site.store.clone())
         .layer(faults)
         .connect()
         .await
@@ -149,7 +149,7 @@ async fn an_error_leaves_nothing_behind() {
             false => next.call(request),
         }
     });
-    let kv = kv_core::Kv::builder(site.store.clone()).layer(layer);
+    let kv = Kv::builder(site.store.clone()).layer(layer);
     let kv = kv.connect().await.unwrap();
     let build = |on_error| {
         let builder = site.on(&kv).policy("user", quota("5/h"));
@@ -175,4 +175,52 @@ async fn an_error_leaves_nothing_behind() {
             .is_allowed()
     );
     assert_eq!(left(&limiter, "user", "ann").await, 4);
+}
+
+/// Where the store cannot be asked each limit falls back by itself, and what one has taken of its share is given back.
+#[tokio::test]
+async fn a_denial_by_rule_takes_nothing_of_a_local_share() {
+    for on_error in [OnError::Deny, OnError::Fail] {
+        let site = Site::new();
+        let odds = Odds::none().and(Fault::FailBefore, 1.0).unwrap();
+        let faults = FaultsLayer::new(Plan::random(7, odds));
+        let switch = faults.switch();
+        switch.off();
+        let kv = Kv::builder(site.store.clone()).layer(faults);
+        let kv = kv.connect().await.unwrap();
+        switch.on();
+        let limiter = site
+            .on(&kv)
+            .policy("a", quota("2/h").on_error(OnError::Local { share: 1.0 }))
+            .policy("b", quota("2/h").on_error(on_error));
+        let limiter = limiter.build().unwrap();
+        for _ in 0..5 {
+            let both = limiter.check_all([("a", "ann"), ("b", "ann")]).await;
+            assert!(!both.is_ok_and(|it| it.is_allowed()));
+        }
+        assert!(limiter.check("a", "ann").await.unwrap().is_allowed());
+    }
+}
+
+#[tokio::test]
+async fn what_one_call_was_denied_is_known_to_the_next() {
+    for subjects in [["ann", "ann"], ["ann", "bob"]] {
+        let site = Site::new();
+        let (kv, calls) = site.counted();
+        let kv = kv.connect().await.unwrap();
+        let policy = |text| quota(text).tier(Tier::Mirrored);
+        let limiter = site
+            .on(&kv)
+            .policy("a", policy("2/h"))
+            .policy("b", policy("1/h"));
+        let limiter = limiter.build().unwrap();
+        let [one, other] = subjects;
+        for turn in 0..10 {
+            let both = limiter.check_all([("a", one), ("b", other)]).await.unwrap();
+            assert_eq!(both.is_allowed(), turn == 0);
+        }
+        assert!(calls.count() <= 5, "{subjects:?}: {} calls", calls.count());
+        // The one that allows it has lost nothing.
+        assert!(limiter.check("a", one).await.unwrap().is_allowed());
+    }
 }
