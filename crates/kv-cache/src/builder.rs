@@ -2,6 +2,7 @@
 
 use crate::{
     across::Across,
+    again::Again,
     cache::Cache,
     far::{Far, FarLevel},
     flights::Flights,
@@ -125,6 +126,7 @@ impl<K: CacheKey + ?Sized, V: CacheValue> CacheBuilder<K, V> {
             codec: self.codec,
             flights: Arc::new(Flights::new()),
             counts: Counts::default(),
+            again: Again::default(),
             last_version: AtomicU64::new(0),
             name: self.name.into(),
             clock: self.clock,

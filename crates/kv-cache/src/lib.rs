@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod across;
+mod again;
 mod builder;
 mod cache;
 mod entry;

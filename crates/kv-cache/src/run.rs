@@ -1,6 +1,7 @@
 //! One load, from the question to the store to the fill, in a task of its own.
 
 use crate::{
+    again::Deed,
     entry::Kept,
     envelope::{Content, Envelope, Unreadable},
     far::{
@@ -293,6 +294,8 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
         };
         if let Err(error) = far.invalidate().await {
             self.shared.trouble(&error, "removing");
+            let key = self.lead.key();
+            self.shared.try_again(key, far, Deed::Remove, &error);
         }
     }
 

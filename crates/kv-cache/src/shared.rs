@@ -2,6 +2,7 @@
 
 use crate::{
     across::{Across, Number},
+    again::Again,
     entry::Kept,
     envelope::{Content, Envelope, Unreadable},
     far::{
@@ -44,6 +45,8 @@ pub(crate) struct Shared<V> {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) flights: Arc<Flights>,
     pub(crate) counts: Counts,
+    /// What the store has not taken.
+    pub(crate) again: Again,
     /// Of entries that no store has numbered.
     pub(crate) last_version: AtomicU64,
 }

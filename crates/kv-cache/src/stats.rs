@@ -55,6 +55,10 @@ counts! {
     waits
     /// Calls to the store that failed or took too long.
     far_errors
+    /// Removals and expiries that the store had not taken, and took later.
+    tried_again
+    /// Those that it will not take: refused, or too many waited for it.
+    given_up
     /// Removals, writes and expiries that other processes have told.
     heard
     /// Times that something may have been told and not heard.

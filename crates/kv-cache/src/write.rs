@@ -1,10 +1,11 @@
 //! Writes past the loader, and removals.
 
 use crate::{
+    again::Deed,
     cache::Cache,
     entry::Kept,
     envelope::{Content, Envelope},
-    far::Filled,
+    far::{FarEntry, Filled},
     freshness::Terms,
     key::CacheKey,
     near::weight,
@@ -18,7 +19,8 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
     /// several writes the last one stays.
     ///
     /// # Errors
-    /// The store's; then this process has nothing of this name, and the store may have either.
+    /// The store's; then this process has nothing of this name, and the store may have either. What was there is
+    /// removed in the background, as by [`remove`](Self::remove): nobody is to have it for long.
     pub async fn set(&self, key: &K, value: V) -> Result<()> {
         self.write(key, value, None).await
     }
@@ -37,7 +39,8 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
     /// more, and nothing whose load began before is kept anywhere.
     ///
     /// # Errors
-    /// The store's; then it is gone here, and may still be there.
+    /// The store's; then it is gone here, and may still be there. It is tried again in the background, until the
+    /// store has taken it or the entry is removed or written anew; for 1,024 entries at a time.
     pub async fn remove(&self, key: &K) -> Result<()> {
         let (physical, _) = self.find_near(key)?;
         self.shared.forget(&physical);
@@ -47,6 +50,7 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         let removed = far.invalidate().await;
         // What was read from the store meanwhile.
         self.shared.forget(&physical);
+        self.settle(&physical, &far, Deed::Remove, &removed);
         removed
     }
 
@@ -54,7 +58,7 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
     /// fails, until its end. What is being loaded is not kept.
     ///
     /// # Errors
-    /// The store's; then it is stale here, and may still be fresh there.
+    /// The store's; then it is stale here, and may still be fresh there. It is tried again as a removal is.
     pub async fn expire(&self, key: &K) -> Result<()> {
         let (physical, _) = self.find_near(key)?;
         self.shared.make_stale(&physical);
@@ -64,7 +68,15 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         let life = Lifetime::new(self.shared.policy.longest_life())?;
         let expired = far.expire(life).await;
         self.shared.make_stale(&physical);
+        self.settle(&physical, &far, Deed::Expire, &expired);
         expired
+    }
+
+    fn settle(&self, physical: &[u8], far: &FarEntry, deed: Deed, done: &Result<()>) {
+        match done {
+            Ok(()) => self.shared.again.forget(physical, deed),
+            Err(error) => self.shared.try_again(physical, far, deed, error),
+        }
     }
 
     async fn write(&self, key: &K, value: V, ttl: Option<Duration>) -> Result<()> {
@@ -87,6 +99,8 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
             return Ok(());
         };
         let heard = far.heard();
+        // What is about to be written is newer.
+        shared.again.forget(&physical, Deed::Remove);
         let written = async {
             let version = far.seize().await?;
             let envelope = Envelope {
@@ -103,7 +117,10 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         match &written {
             Ok((Filled::Taken, version)) => shared.keep(ticket, &physical, kept(*version, heard)),
             Ok((Filled::Dropped, _)) => {}
-            Err(_) => drop(shared.forget(&physical)),
+            Err(error) => {
+                shared.forget(&physical);
+                shared.try_again(&physical, &far, Deed::Remove, error);
+            }
         }
         // Who asks from now on is not to join a load that has read what was there before.
         shared.flights.detach(&physical);

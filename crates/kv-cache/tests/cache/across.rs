@@ -16,7 +16,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 impl Fleet {
     /// Lets time pass in which everybody does what there is to do.
-    async fn pass(&self, span: Duration) {
+    pub(crate) async fn pass(&self, span: Duration) {
         let end = self.clock.monotonic() + span;
         loop {
             settle().await;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod across;
+mod again;
 mod bad;
 mod far;
 mod fleet;
