@@ -20,6 +20,7 @@ mod service;
 mod store;
 #[cfg(feature = "telemetry")]
 pub mod telemetry;
+mod template;
 mod throttle;
 mod timers;
 mod ttl;
@@ -50,6 +51,7 @@ pub use self::{
     scope::{Cleanup, Scope, WaitForKeys},
     score::{Order, RangeOptions, Score, ScoreBound, ScoreRange, Scores},
     service::{Layer, LayerFn, Request, Service, layer_fn},
+    template::{NameTemplate, TemplateError},
     throttle::{
         Gcra, Limit, LimitState, Rule, StateText, StateWrite, Throttle, ThrottleMode, ThrottleStep,
         Throttled, Window,

@@ -12,6 +12,7 @@ mod guard;
 mod hall;
 mod hold;
 mod keeper;
+mod keyed;
 mod latch;
 mod lease;
 mod lock;
@@ -28,7 +29,6 @@ mod settings;
 mod standing;
 mod store;
 pub mod telemetry;
-mod template;
 mod terms;
 mod transitions;
 mod waiting;
@@ -45,6 +45,7 @@ pub use self::{
     fair::Fair,
     fence::{Fence, FenceGate, Stale},
     guard::{LockGuard, PermitGuard, ReadGuard, WriteGuard},
+    keyed::Keyed,
     latch::{Barrier, Latch, LatchError, Progress},
     lease::{Lease, Release},
     lock::Lock,
@@ -55,5 +56,5 @@ pub use self::{
     rw::{Read, RwLock, Write},
     semaphore::{Permits, Semaphore},
     settings::LockSettings,
-    template::{Keyed, NameTemplate, TemplateError},
 };
+pub use kv_core::{NameTemplate, TemplateError};

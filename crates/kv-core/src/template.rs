@@ -1,7 +1,6 @@
-//! Names of locks that are made of values.
+//! Names that are made of values.
 
-use crate::{Lock, LockManager};
-use kv_core::{Error, ErrorKind};
+use crate::{Error, ErrorKind};
 use std::{
     error,
     fmt::{self, Display, Write},
@@ -11,17 +10,17 @@ use std::{
 /// What values are made of but for letters and digits, without being escaped: as in URLs.
 const PLAIN: &[u8] = b"-._~";
 
-/// The name of a lock with places for values, such as `orders/{tenant}/{id}`. Two braces stand for one.
+/// A name with places for values, such as `orders/{tenant}/{id}`. Two braces stand for one.
 ///
 /// Different values never make the same name: in them everything but ASCII letters, digits and `-._~` is
 /// written as `%` and two hexadecimal digits, as in URLs; so is what stands between two places. What stands there
 /// must not begin with a letter, a digit or `%`. Names by different templates may well be the same.
 ///
 /// ```
-/// # use kv_lock::NameTemplate;
+/// # use kv_core::NameTemplate;
 /// let orders: NameTemplate = "orders/{tenant}/{id}".parse()?;
 /// assert_eq!(orders.name(&[("tenant", &"a/b"), ("id", &42)])?, "orders/a%2Fb/42");
-/// # Ok::<(), kv_lock::TemplateError>(())
+/// # Ok::<(), kv_core::TemplateError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NameTemplate {
@@ -31,13 +30,6 @@ pub struct NameTemplate {
     rest: String,
     /// The first bytes of what stands between two places.
     between: Vec<u8>,
-}
-
-/// Locks whose names are made of values; [`LockManager::keyed`] makes it.
-#[derive(Clone, Debug)]
-pub struct Keyed {
-    locks: LockManager,
-    template: NameTemplate,
 }
 
 /// Why there is no name.
@@ -75,44 +67,6 @@ pub enum TemplateError {
         /// The name of the place.
         name: String,
     },
-}
-
-impl LockManager {
-    /// Locks whose names are made of values by a template, which is read once.
-    ///
-    /// ```
-    /// # use kv_lock::LockManager;
-    /// # use std::time::Duration;
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let kv = kv_core::Kv::builder(kv_memory::MemoryStore::default()).connect().await?;
-    /// let locks = LockManager::new(&kv)?;
-    /// let orders = locks.keyed("orders/{tenant}/{id}")?;
-    /// let order = orders.with(&[("tenant", &"acme"), ("id", &42)])?;
-    /// let done = order.wait(Duration::from_secs(5)).run(async { "charged" }).await?;
-    /// # assert_eq!(done, "charged");
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// As reading a [`NameTemplate`].
-    pub fn keyed(&self, template: &str) -> Result<Keyed, TemplateError> {
-        Ok(Keyed {
-            locks: self.clone(),
-            template: template.parse()?,
-        })
-    }
-}
-
-impl Keyed {
-    /// The lock of these values, each with its name, in any order.
-    ///
-    /// # Errors
-    /// As [`NameTemplate::name`].
-    pub fn with(&self, values: &[(&str, &dyn Display)]) -> Result<Lock, TemplateError> {
-        Ok(self.locks.lock(self.template.name(values)?))
-    }
 }
 
 impl NameTemplate {
@@ -244,7 +198,7 @@ impl error::Error for TemplateError {}
 
 impl From<TemplateError> for Error {
     fn from(error: TemplateError) -> Self {
-        let message = "there is no name for the lock";
+        let message = format!("there is no name: {error}");
         Self::new(ErrorKind::InvalidArgument, message).with_source(error)
     }
 }
