@@ -11,6 +11,7 @@ mod far;
 mod flights;
 mod freshness;
 mod key;
+mod keyed;
 mod load;
 mod many;
 #[cfg(test)]
@@ -32,6 +33,7 @@ pub use self::{
     far::Far,
     freshness::Freshness,
     key::{CacheKey, Shown},
+    keyed::Keyed,
     load::{LoadContext, Loaded, Stale},
     near::Near,
     policy::Policy,

@@ -8,6 +8,7 @@ mod far;
 mod fleet;
 mod flights;
 mod freshness;
+mod keyed;
 mod many;
 mod tenants;
 mod timeouts;
