@@ -1,5 +1,6 @@
-//! The page about what the layers, the scheduler, locks and rate limits tell.
+//! The page about what the layers, the scheduler, locks, rate limits and caches tell.
 
+use kv_cache::telemetry as cache;
 use kv_lock::telemetry as lock;
 use kv_ratelimit::telemetry as ratelimit;
 use kv_scheduler::telemetry as scheduler;
@@ -11,8 +12,8 @@ pub(crate) const PATH: &str = "docs/metrics.md";
 
 pub(crate) fn page() -> Result<String, fmt::Error> {
     let mut out = String::from(
-        "<!-- generated from the telemetry of kv-wrappers, kv-scheduler, kv-lock and kv-ratelimit (cargo xtask example generate); do not edit -->\n\
-         # What the layers, the scheduler, locks and rate limits tell\n\n\
+        "<!-- generated from the telemetry of kv-wrappers, kv-scheduler, kv-lock, kv-ratelimit and kv-cache (cargo xtask example generate); do not edit -->\n\
+         # What the layers, the scheduler, locks, rate limits and caches tell\n\n\
          Metrics go to the recorder of the crate `metrics`, spans and events to the subscriber of `tracing`;\n\
          both are the program's, installed before a stack is put together. `cargo xtask example observed`\n\
          exports them to Prometheus and OpenTelemetry and has a dashboard.\n\n\
@@ -73,6 +74,18 @@ pub(crate) fn page() -> Result<String, fmt::Error> {
          `limit`, while the store is asked about one, at the level `INFO`. What a process decides by itself has none.\n",
     );
     write_fields(&mut out, ratelimit::FIELDS)?;
+    out.push_str(
+        "\n## Caches\n\n\
+         Install recorder and subscriber before a cache is built. The name of an entry is no label, since there is no end\n\
+         of them. `Cache::stats()` has the same numbers.\n",
+    );
+    write_metrics(&mut out, cache::METRICS)?;
+    write_labels(&mut out, "### Labels of caches", cache::LABELS)?;
+    out.push_str(
+        "\n### Spans of caches\n\n\
+         `load`, while an entry is loaded, at the level `INFO`, in the span of who asked first; the loader runs in it.\n",
+    );
+    write_fields(&mut out, cache::FIELDS)?;
     Ok(out)
 }
 

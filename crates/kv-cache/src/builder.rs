@@ -113,6 +113,7 @@ impl<K: CacheKey + ?Sized, V: CacheValue> CacheBuilder<K, V> {
         let far = self.far.clone();
         let far = far.map(|it| FarLevel::new(it, &self.policy, self.clock.clone()));
         let place = Place::new(&self.name)?;
+        let name: Arc<str> = self.name.as_str().into();
         let max_stale = self.near.map_or(MAX_STALE, |it| it.max_stale);
         let across = self.far.as_ref().map(|_| place.news());
         let across = across.transpose()?;
@@ -125,10 +126,10 @@ impl<K: CacheKey + ?Sized, V: CacheValue> CacheBuilder<K, V> {
             policy: self.policy,
             codec: self.codec,
             flights: Arc::new(Flights::new()),
-            counts: Counts::default(),
+            counts: Counts::new(&name),
             again: Again::default(),
             last_version: AtomicU64::new(0),
-            name: self.name.into(),
+            name,
             clock: self.clock,
         };
         Ok(Cache {

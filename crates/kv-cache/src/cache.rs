@@ -13,6 +13,7 @@ use crate::{
     run::{Loader, Run, Wish},
     shared::{CacheValue, Shared},
     stats::Stats,
+    telemetry,
     wait::wait,
 };
 use kv_core::{Context, Result};
@@ -324,7 +325,8 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
             wish,
             ticket,
         };
-        let running = run.run(loader(load)).in_current_span();
+        let span = telemetry::load(&self.shared.name);
+        let running = run.run(loader(load)).instrument(span);
         tokio::spawn(running);
     }
 }

@@ -22,6 +22,7 @@ mod policy;
 mod run;
 mod shared;
 mod stats;
+pub mod telemetry;
 mod wait;
 mod write;
 

@@ -13,6 +13,7 @@ use crate::{
     load::{Keeping, LoadContext, Loaded},
     near::weight,
     shared::{CacheValue, Shared},
+    telemetry,
 };
 use futures_util::{
     FutureExt, StreamExt,
@@ -271,6 +272,7 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
     async fn fail(self, grant: Grant, stale: Option<Kept<V>>, outcome: Outcome<V, E>) {
         let shared = &self.shared;
         shared.counts.failed_loads.add();
+        telemetry::failed();
         let now = shared.now();
         let stale = stale.filter(|it| shared.look(it, now) != Look::Ended);
         match stale {

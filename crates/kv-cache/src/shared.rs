@@ -32,7 +32,7 @@ pub trait CacheValue: Serialize + DeserializeOwned + Send + Sync + 'static {}
 impl<V: Serialize + DeserializeOwned + Send + Sync + 'static> CacheValue for V {}
 
 pub(crate) struct Shared<V> {
-    pub(crate) name: Box<str>,
+    pub(crate) name: Arc<str>,
     pub(crate) place: Place,
     pub(crate) near: Option<NearLevel<V>>,
     pub(crate) far: Option<FarLevel>,
