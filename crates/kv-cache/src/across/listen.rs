@@ -37,6 +37,19 @@ enum Next {
     Over,
 }
 
+/// Also with the runtime.
+impl<V> Drop for Listener<V> {
+    fn drop(&mut self) {
+        let Some(shared) = self.shared.upgrade() else {
+            return;
+        };
+        if let Some(across) = &shared.across {
+            let now = shared.clock.monotonic();
+            across.gone(&self.channel, self.number, &self.caller, now);
+        }
+    }
+}
+
 impl<V: CacheValue> Listener<V> {
     pub(super) fn new(
         shared: &Arc<Shared<V>>,

@@ -143,6 +143,22 @@ impl Across {
         standing.until.store(nanos(until), Ordering::Release);
     }
 
+    /// Whoever listened to a channel is gone; who uses it next has it listened to again.
+    fn gone(
+        &self,
+        channel: &Arc<Channel>,
+        number: Number,
+        caller: &Option<Context>,
+        now: Duration,
+    ) {
+        let mut channels = self.channels.lock();
+        let is_same = |it: &Arc<Channel>| Arc::ptr_eq(it, channel);
+        if channels.get(caller).is_some_and(is_same) {
+            self.stands(number, None, now);
+            channels.remove(caller);
+        }
+    }
+
     /// A channel is listened to no more, if it has been of no use since; whether that is so.
     fn leave(
         &self,

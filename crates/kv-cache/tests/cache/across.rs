@@ -363,3 +363,25 @@ async fn there_is_room_for_so_many_and_the_others_ask() {
         assert_eq!(seen, 1000, "{tenant}");
     }
 }
+
+/// Whoever listened ended with the runtime: who uses the cache next listens.
+#[test]
+fn what_is_told_is_heard_on_the_next_runtime() {
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap()
+    };
+    let fleet = Fleet::new();
+    let [one] = runtime().block_on(fleet.with_copies(ttl(600), 1));
+    runtime().block_on(async {
+        fleet.clock.advance(SURE);
+        let other = fleet.process(ttl(600)).await;
+        assert_eq!(get(&one, 2).await, 1);
+        fleet.pass(SURE).await;
+        other.remove("k").await.unwrap();
+        settle().await;
+        assert_eq!(one.stats().heard, 1);
+        assert_eq!(get(&one, 3).await, 3);
+    });
+}
