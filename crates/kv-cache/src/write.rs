@@ -99,8 +99,6 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
             return Ok(());
         };
         let heard = far.heard();
-        // What is about to be written is newer.
-        shared.again.forget(&physical, Deed::Remove);
         let written = async {
             let version = far.seize().await?;
             let envelope = Envelope {
@@ -115,7 +113,11 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         let written = written.await;
         // Dropped: somebody has written or removed it after us, and before this returns.
         match &written {
-            Ok((Filled::Taken, version)) => shared.keep(ticket, &physical, kept(*version, heard)),
+            Ok((Filled::Taken, version)) => {
+                // Only now: a write that is dropped on its way has taken no removal's place.
+                shared.again.forget(&physical, Deed::Remove);
+                shared.keep(ticket, &physical, kept(*version, heard));
+            }
             Ok((Filled::Dropped, _)) => {}
             Err(error) => {
                 shared.forget(&physical);

@@ -5,6 +5,7 @@ use crate::{
     fleet::{Fleet, Products, SURE, get},
     settle, ttl,
 };
+use futures_util::FutureExt;
 use kv_cache::{Cache, Freshness};
 use kv_conformance::faults::{Fault, FaultSwitch, FaultsLayer, Odds, Plan};
 
@@ -88,6 +89,33 @@ async fn what_is_written_since_is_not_removed() {
     fleet.pass(SECOND * 15).await;
     assert_eq!(get(&one, 3).await, 2);
     assert_eq!(one.stats().tried_again, 0);
+}
+
+/// Dropped before the store has answered, it has written nothing.
+#[tokio::test]
+async fn a_write_that_is_dropped_takes_no_removals_place() {
+    let fleet = Fleet::new();
+    let odds = |fault| Odds::none().and(fault, 1.0).unwrap();
+    let layer =
+        |fault| FaultsLayer::new(Plan::random(7, odds(fault))).only(|it| it.name == "commit");
+    let (fails, hangs) = (layer(Fault::FailBefore), layer(Fault::Hang));
+    let (failing, hanging) = (fails.switch(), hangs.switch());
+    failing.off();
+    hanging.off();
+    let builder = fleet.builder().layer(fails).layer(hangs);
+    let kv = builder.connect().await.unwrap();
+    let one = fleet.on(&kv, ttl(600));
+    get(&one, 1).await;
+    one.idle().await;
+    failing.on();
+    one.remove("k").await.unwrap_err();
+    hanging.on();
+    assert!(one.set("k", 2).now_or_never().is_none());
+    hanging.off();
+    failing.off();
+    fleet.pass(SECOND * 15).await;
+    let other = fleet.process(ttl(600)).await;
+    assert_eq!(other.get("k").await.unwrap(), None);
 }
 
 /// What was read from the store while a removal waited is old.
