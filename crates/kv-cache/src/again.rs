@@ -2,9 +2,10 @@
 //! since. Others may have what was there until then: whoever removes is told the error all the same.
 
 use crate::{
-    far::FarEntry,
+    far::{FarCaller, FarEntry},
     place::Physical,
     shared::{CacheValue, Shared},
+    tags::{Change, Scope, TagName},
 };
 use kv_core::{Error, Lifetime, Outcome, Result, telemetry::TARGET};
 use parking_lot::Mutex;
@@ -22,14 +23,15 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 /// ... and at most.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// What is to be done to an entry. A removal is more than an expiry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Deed {
-    Expire,
-    Remove,
+/// What something is to be done to.
+#[derive(Clone)]
+pub(crate) enum Target {
+    Entry(Box<FarEntry>),
+    /// All entries with a tag, or all there are.
+    Tag(Box<FarCaller>, Arc<Scope>, Option<TagName>),
 }
 
-/// What is to be tried again, by the key as the store sees it; the newest of each.
+/// What is to be tried again, by the key as the store sees it; the newest of each. A removal is more than an expiry.
 #[derive(Default)]
 pub(crate) struct Again(Mutex<Waiting>);
 
@@ -43,14 +45,14 @@ struct Waiting {
 
 #[derive(Clone)]
 struct Try {
-    deed: Deed,
-    far: FarEntry,
+    deed: Change,
+    target: Target,
     number: u64,
 }
 
 impl Again {
     /// The store has taken as much, or is about to be asked for it.
-    pub(crate) fn forget(&self, key: &[u8], deed: Deed) {
+    pub(crate) fn forget(&self, key: &[u8], deed: Change) {
         let mut waiting = self.0.lock();
         if waiting.deeds.get(key).is_some_and(|it| it.deed <= deed) {
             waiting.deeds.remove(key);
@@ -58,7 +60,7 @@ impl Again {
     }
 
     /// Whether there is room for it.
-    fn put(&self, key: &[u8], far: &FarEntry, deed: Deed) -> bool {
+    fn put(&self, key: &[u8], target: Target, deed: Change) -> bool {
         let mut waiting = self.0.lock();
         let before = waiting.deeds.get(key).map(|it| it.deed);
         if before.is_none() && waiting.deeds.len() >= MOST {
@@ -67,7 +69,7 @@ impl Again {
         waiting.last += 1;
         let next = Try {
             deed: before.map_or(deed, |it| it.max(deed)),
-            far: far.clone(),
+            target,
             number: waiting.last,
         };
         waiting.deeds.insert(key.into(), next);
@@ -107,15 +109,15 @@ impl<V: CacheValue> Shared<V> {
     pub(crate) fn try_again(
         self: &Arc<Self>,
         key: &[u8],
-        far: &FarEntry,
-        deed: Deed,
+        target: Target,
+        deed: Change,
         error: &Error,
     ) {
         // It would say the same.
         if error.outcome() == Outcome::Final {
             return;
         }
-        if !self.again.put(key, far, deed) {
+        if !self.again.put(key, target, deed) {
             self.counts.given_up.add();
             tracing::warn!(target: TARGET, cache = %self.name, %error, "a removal is not tried again: too many wait for the store");
             return;
@@ -174,10 +176,19 @@ impl<V: CacheValue> Shared<V> {
     /// Ends at the first one that the store does not take.
     async fn try_all(&self) -> Result<()> {
         let life = Lifetime::new(self.policy.longest_life())?;
-        for (key, Try { deed, far, number }) in self.again.all() {
-            let done = match deed {
-                Deed::Remove => far.invalidate().await,
-                Deed::Expire => far.expire(life).await,
+        for (
+            key,
+            Try {
+                deed,
+                target,
+                number,
+            },
+        ) in self.again.all()
+        {
+            let done = match (&target, deed) {
+                (Target::Entry(far), Change::Removed) => far.invalidate().await,
+                (Target::Entry(far), Change::Expired) => far.expire(life).await,
+                (Target::Tag(far, _, tag), deed) => far.change(tag.as_ref(), deed).await,
             };
             match done {
                 Ok(()) => self.counts.tried_again.add(),
@@ -186,11 +197,12 @@ impl<V: CacheValue> Shared<V> {
             }
             self.again.done(&key, number);
             // What was read from the store meanwhile.
-            match deed {
-                Deed::Remove => {
+            match (target, deed) {
+                (Target::Tag(_, scope, tag), deed) => self.change_tag(&scope, tag.as_ref(), deed),
+                (Target::Entry(_), Change::Removed) => {
                     self.forget(&key);
                 }
-                Deed::Expire => self.make_stale(&key),
+                (Target::Entry(_), Change::Expired) => self.make_stale(&key),
             }
         }
         Ok(())

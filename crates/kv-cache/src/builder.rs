@@ -12,6 +12,7 @@ use crate::{
     policy::Policy,
     shared::{CacheValue, Shared},
     stats::Counts,
+    tags::Tags,
 };
 use kv_core::{Clock, Codec, Error, ErrorKind, Result, SystemClock};
 use std::{
@@ -111,8 +112,10 @@ impl<K: CacheKey + ?Sized, V: CacheValue> CacheBuilder<K, V> {
             _ => Duration::MAX,
         };
         let far = self.far.clone();
-        let far = far.map(|it| FarLevel::new(it, &self.policy, self.clock.clone()));
         let place = Place::new(&self.name)?;
+        let tags = place.tags()?;
+        let [tag_base, _] = tags.of(None);
+        let far = far.map(|it| FarLevel::new(it, &self.policy, tags, self.clock.clone()));
         let name: Arc<str> = self.name.as_str().into();
         let max_stale = self.near.map_or(MAX_STALE, |it| it.max_stale);
         let across = self.far.as_ref().map(|_| place.news());
@@ -123,6 +126,9 @@ impl<K: CacheKey + ?Sized, V: CacheValue> CacheBuilder<K, V> {
             near: self.near.map(NearLevel::new),
             far: far.transpose().map_err(named)?,
             sure,
+            sure_of_tags: max_stale,
+            tags: Tags::default(),
+            tag_base: tag_base.as_bytes().into(),
             policy: self.policy,
             codec: self.codec,
             flights: Arc::new(Flights::new()),
@@ -134,6 +140,7 @@ impl<K: CacheKey + ?Sized, V: CacheValue> CacheBuilder<K, V> {
         };
         Ok(Cache {
             shared: Arc::new(shared),
+            tags: None,
             key: PhantomData,
         })
     }

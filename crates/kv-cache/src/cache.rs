@@ -5,20 +5,19 @@ use crate::{
     entry::{Entry, Kept, Tier},
     error::LoadError,
     far::FarEntry,
-    flights::{Held, Lead, Outcome, Role, Watching},
-    freshness::{Freshness, Look, Ticket},
+    flights::Held,
+    freshness::{Freshness, Look},
     key::CacheKey,
-    load::{Keeping, LoadContext, Loaded},
+    load::{LoadContext, Loaded},
     place::Physical,
-    run::{Loader, Run, Wish},
-    shared::{CacheValue, Shared},
+    shared::{CacheValue, NotRead, Shared},
+    start::Reason,
     stats::Stats,
-    telemetry,
+    tags::{Sight, TagName},
     wait::wait,
 };
-use kv_core::{Context, Result};
+use kv_core::Result;
 use std::{fmt, marker::PhantomData, sync::Arc};
-use tracing::Instrument;
 
 /// A cache of values by name: in this process, on a store, or both. Clones are handles on the same one.
 ///
@@ -29,6 +28,8 @@ use tracing::Instrument;
 /// written or removed may be or not.
 pub struct Cache<K: ?Sized, V> {
     pub(crate) shared: Arc<Shared<V>>,
+    /// Of what is loaded and written by this handle.
+    pub(crate) tags: Option<Arc<[TagName]>>,
     pub(crate) key: PhantomData<fn(&K)>,
 }
 
@@ -40,16 +41,6 @@ pub(crate) enum Sought<V> {
 
 /// The key as the store sees it, and what is here.
 pub(crate) type Near<V> = (Physical, Option<Kept<V>>);
-
-/// Why a load is begun.
-pub(crate) enum Reason<V> {
-    /// There is nothing here that could be given out unasked.
-    Nothing(Option<Kept<V>>),
-    Stale(Kept<V>),
-    Due(Kept<V>),
-    /// Somebody wants a new one.
-    Wanted(Option<Kept<V>>),
-}
 
 impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
     /// Begins a cache of this name. Caches on the same store have the same entries if their names are the same.
@@ -168,18 +159,31 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
             return Ok(None);
         };
         let ticket = shared.ticket(&physical);
-        let found = match (far.look().await, known.as_ref()) {
-            (Ok(found), _) => found,
-            (Err(error), Some(known)) => {
+        // Before anything is read.
+        let mut sight = Sight::new(shared.scope()?);
+        for tag in known.iter().flat_map(|it| it.marks.tags()) {
+            sight.see(tag, |it| shared.trusts(it, now));
+        }
+        sight.renew(|it| shared.trusts(it, now));
+        let read = match far.look(&mut sight).await {
+            Ok(None) => return Ok(None),
+            Ok(Some(found)) => {
+                let tags = (&far.caller, &mut sight);
+                shared
+                    .read(&physical, found, now, known.as_ref(), tags)
+                    .await
+            }
+            Err(error) => Err(NotRead::Failed(error)),
+        };
+        let kept = match (read, known) {
+            (Ok(kept), _) => kept,
+            (Err(NotRead::Failed(error)), Some(known)) => {
                 shared.trouble(&error, "looking");
                 return Ok(Some(known.seen(now, Tier::Near)));
             }
-            (Err(error), None) => return Err(error),
-        };
-        let read = found.map(|it| shared.read(&physical, it, now, known.as_ref(), far.heard()));
-        // What cannot be read is as if it were not there.
-        let Some(Ok(kept)) = read else {
-            return Ok(None);
+            (Err(NotRead::Failed(error)), None) => return Err(error),
+            // What cannot be read is as if it were not there.
+            (Err(_), _) => return Ok(None),
         };
         if shared.look(&kept, now) == Look::Ended {
             return Ok(None);
@@ -210,8 +214,7 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         let shared = &*self.shared;
         shared.place.with_key(key, |bytes| {
             shared.resolve_in(bytes)?;
-            let kept = shared.near.as_ref().and_then(|it| it.get(bytes));
-            let Some(kept) = kept else {
+            let Some(kept) = shared.here(bytes) else {
                 return Ok(Sought::Miss(bytes.as_slice().into(), None));
             };
             match shared.look(&kept, shared.now()) {
@@ -232,7 +235,7 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         let shared = &*self.shared;
         shared.place.with_key(key, |bytes| {
             shared.resolve_in(bytes)?;
-            let kept = shared.near.as_ref().and_then(|it| it.get(bytes));
+            let kept = shared.here(bytes);
             let kept = kept.map(|it| (*it).clone());
             Ok((bytes.as_slice().into(), kept))
         })
@@ -244,116 +247,17 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
             return Ok(None);
         };
         let shared = &self.shared;
-        let channel = |kv, deadline| {
-            let across = shared.across.as_ref();
-            across.map(|it| it.channel(shared, kv, deadline))
-        };
-        let entry = shared
-            .place
-            .with_key(key, |bytes| far.entry(bytes, channel));
+        let caller = far.caller(|kv, deadline| shared.channel(kv, deadline));
+        let entry = shared.place.with_key(key, |bytes| far.entry(bytes, caller));
         entry.map(Some)
     }
-
-    /// Begins a load, or joins the one under way.
-    pub(crate) fn start<F, Fut, T, E>(
-        &self,
-        key: &K,
-        physical: &[u8],
-        reason: Reason<V>,
-        load: F,
-    ) -> Result<Watching<V, E>>
-    where
-        F: FnOnce(LoadContext<V>) -> Fut + Send + 'static,
-        Fut: Future<Output = Result<T, E>> + Send + 'static,
-        T: Into<Loaded<V>>,
-        E: Send + Sync + 'static,
-    {
-        let shared = &self.shared;
-        let (lead, watching) = match shared.flights.enter(physical) {
-            Role::Join(watching) => {
-                shared.counts.coalesced.add();
-                return Ok(watching);
-            }
-            Role::Lead(lead, watching) => (lead, watching),
-        };
-        // Before anything is read.
-        let ticket = shared.ticket(physical);
-        let (known, wish) = match reason {
-            Reason::Nothing(known) => (known, Wish::Get),
-            Reason::Stale(known) => (Some(known), Wish::Refresh),
-            Reason::Due(known) => {
-                shared.counts.early_refreshes.add();
-                (Some(known), Wish::Refresh)
-            }
-            Reason::Wanted(known) => {
-                let far = self.far(key)?;
-                self.spawn(lead, ticket, far, (known, Wish::Refresh), load);
-                return Ok(watching);
-            }
-        };
-        // A load may have ended since we looked.
-        let here = shared.near.as_ref().and_then(|it| it.get(physical));
-        if let Some(here) = here
-            && matches!(shared.look(&here, shared.now()), Look::Serve)
-        {
-            lead.answer(Outcome::Loaded(here.value.clone()), Keeping::Kept);
-            return Ok(watching);
-        }
-        let far = self.far(key)?;
-        self.spawn(lead, ticket, far, (known, wish), load);
-        Ok(watching)
-    }
-
-    fn spawn<F, Fut, T, E>(
-        &self,
-        lead: Lead<V, E>,
-        ticket: Ticket,
-        far: Option<FarEntry>,
-        (known, wish): (Option<Kept<V>>, Wish),
-        load: F,
-    ) where
-        F: FnOnce(LoadContext<V>) -> Fut + Send + 'static,
-        Fut: Future<Output = Result<T, E>> + Send + 'static,
-        T: Into<Loaded<V>>,
-        E: Send + Sync + 'static,
-    {
-        let run = Run {
-            shared: self.shared.clone(),
-            lead,
-            far,
-            known,
-            wish,
-            ticket,
-        };
-        let span = telemetry::load(&self.shared.name);
-        let running = run.run(loader(load)).instrument(span);
-        tokio::spawn(running);
-    }
-}
-
-/// The loader, in the context of who calls now.
-fn loader<F, Fut, T, V, E>(load: F) -> Loader<V, E>
-where
-    F: FnOnce(LoadContext<V>) -> Fut + Send + 'static,
-    Fut: Future<Output = Result<T, E>> + Send + 'static,
-    T: Into<Loaded<V>>,
-    V: Send + Sync + 'static,
-    E: 'static,
-{
-    let caller = Context::current();
-    Box::new(move |context| {
-        let loading = async move { load(context).await.map(Into::into) };
-        match caller {
-            Some(caller) => Box::pin(caller.scope(loading)),
-            None => Box::pin(loading),
-        }
-    })
 }
 
 impl<K: ?Sized, V> Clone for Cache<K, V> {
     fn clone(&self) -> Self {
         Self {
             shared: self.shared.clone(),
+            tags: self.tags.clone(),
             key: PhantomData,
         }
     }

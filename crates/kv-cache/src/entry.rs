@@ -3,6 +3,7 @@
 use crate::{
     across::Number,
     freshness::{Freshness, Times},
+    tags::Marks,
 };
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -32,6 +33,10 @@ pub(crate) struct Kept<V> {
     pub(crate) times: Times,
     /// Where it would be told that it does not hold any more; `None` for what the store may not have.
     pub(crate) heard: Option<Number>,
+    /// When what it goes by was read: itself, and the versions of its tags.
+    pub(crate) since: Duration,
+    /// What its tags were then.
+    pub(crate) marks: Marks,
 }
 
 impl<V> Entry<V> {
@@ -65,12 +70,22 @@ impl<V> Kept<V> {
             tier,
         }
     }
+
+    /// Stale from now on, whatever its tags say besides.
+    pub(crate) fn expire(&self, now: Duration) -> Self {
+        Self {
+            times: self.times.expire(now),
+            marks: self.marks.settled(),
+            ..self.clone()
+        }
+    }
 }
 
 impl<V> Clone for Kept<V> {
     fn clone(&self) -> Self {
         Self {
             value: self.value.clone(),
+            marks: self.marks.clone(),
             ..*self
         }
     }

@@ -6,11 +6,22 @@
 //!   1 byte 1        1       8         8 ms    8 ms   8 µs   big endian
 //! ```
 //!
+//! Where the flag says so the versions of its tags come before what the codec wrote: those of all entries, the
+//! number of its own, and for each of these its length, its name and its versions.
+//!
+//! ```text
+//! | removed | expired | count | length | name | removed | expired | length ...
+//!   8         8         2       2        ...    8         8
+//! ```
+//!
 //! A reader takes what it knows. Another format, or a flag that it does not know, was written by a newer
 //! program: that is no entry for this one, which leaves it alone. So programs of both versions can run side by
 //! side, the older ones without this entry.
 
-use crate::freshness::Terms;
+use crate::{
+    freshness::Terms,
+    tags::{TagVersions, Versions},
+};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kv_core::Value;
 use std::time::Duration;
@@ -20,16 +31,19 @@ const MAGIC: u8 = 0xca;
 const FORMAT: u8 = 1;
 /// There is nothing: what is remembered is just that.
 const MISSING: u8 = 1;
-const KNOWN_FLAGS: u8 = MISSING;
+/// The versions of its tags are told.
+const TAGGED: u8 = 2;
+const KNOWN_FLAGS: u8 = MISSING | TAGGED;
 const HEADER: usize = 35;
 
 /// What is known of an entry besides its value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Envelope {
     /// The token that came with the lease of its load.
     pub(crate) version: u64,
     pub(crate) terms: Terms,
     pub(crate) content: Content,
+    pub(crate) tags: TagVersions,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,15 +66,20 @@ impl Envelope {
         let mut out = BytesMut::with_capacity(HEADER + payload.len());
         out.put_u8(MAGIC);
         out.put_u8(FORMAT);
-        out.put_u8(match self.content {
+        let is_tagged = self.tags != TagVersions::default();
+        let missing = match self.content {
             Content::Value => 0,
             Content::Missing => MISSING,
-        });
+        };
+        out.put_u8(missing | if is_tagged { TAGGED } else { 0 });
         out.put_u64(self.version);
         // Rounded down: it is never given more time than it has.
         out.put_u64(millis(self.terms.fresh));
         out.put_u64(millis(self.terms.life));
         out.put_u64(u64::try_from(self.terms.took.as_micros()).unwrap_or(u64::MAX));
+        if is_tagged {
+            put_tags(&mut out, &self.tags);
+        }
         out.put_slice(payload);
         Value::from(out.freeze())
     }
@@ -91,13 +110,55 @@ impl Envelope {
             0 => Content::Value,
             _ => Content::Missing,
         };
+        let tags = match flags & TAGGED {
+            0 => TagVersions::default(),
+            _ => get_tags(&mut bytes).ok_or(Unreadable::Damaged)?,
+        };
         let envelope = Self {
             version,
             terms,
             content,
+            tags,
         };
         Ok((envelope, bytes))
     }
+}
+
+/// There are no more and none longer than their numbers hold: whoever names them sees to it.
+fn put_tags(out: &mut BytesMut, tags: &TagVersions) {
+    put_versions(out, tags.all);
+    out.put_u16(tags.named.len() as u16);
+    for (tag, versions) in &tags.named {
+        out.put_u16(tag.len() as u16);
+        out.put_slice(tag);
+        put_versions(out, *versions);
+    }
+}
+
+fn get_tags(bytes: &mut Bytes) -> Option<TagVersions> {
+    let all = get_versions(bytes)?;
+    let mut named = Vec::new();
+    for _ in 0..bytes.try_get_u16().ok()? {
+        let length = usize::from(bytes.try_get_u16().ok()?);
+        if length > bytes.len() {
+            return None;
+        }
+        let tag = bytes.split_to(length)[..].into();
+        named.push((tag, get_versions(bytes)?));
+    }
+    Some(TagVersions { all, named })
+}
+
+fn put_versions(out: &mut BytesMut, versions: Versions) {
+    out.put_u64(versions.removed);
+    out.put_u64(versions.expired);
+}
+
+fn get_versions(bytes: &mut Bytes) -> Option<Versions> {
+    Some(Versions {
+        removed: bytes.try_get_u64().ok()?,
+        expired: bytes.try_get_u64().ok()?,
+    })
 }
 
 fn millis(span: Duration) -> u64 {
@@ -107,7 +168,10 @@ fn millis(span: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::{Content, Envelope, HEADER, Unreadable};
-    use crate::freshness::Terms;
+    use crate::{
+        freshness::Terms,
+        tags::{TagVersions, Versions},
+    };
     use kv_core::Value;
     use proptest::prelude::*;
     use std::time::Duration;
@@ -121,6 +185,20 @@ mod tests {
                 took: Duration::from_micros(1_234),
             },
             content: Content::Value,
+            tags: TagVersions::default(),
+        }
+    }
+
+    fn tagged() -> Envelope {
+        let versions = |removed, expired| Versions { removed, expired };
+        let named = vec![
+            (b"red"[..].into(), versions(3, 4)),
+            (b"}"[..].into(), versions(5, 6)),
+        ];
+        let all = versions(1, 2);
+        Envelope {
+            tags: TagVersions { all, named },
+            ..envelope()
         }
     }
 
@@ -133,6 +211,18 @@ mod tests {
         let (opened, payload) = Envelope::open(sealed).unwrap();
         assert_eq!((opened, &payload[..]), (envelope(), &b"{}"[..]));
         assert_eq!(golden.len(), HEADER + 2);
+
+        let sealed = tagged().seal(b"{}");
+        let told = b"\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x02\0\x02\0\x03red\0\0\0\0\0\0\0\x03\0\0\0\0\0\0\0\x04\0\x01}\0\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\x06{}";
+        assert_eq!(sealed.as_bytes()[2], 2);
+        assert_eq!(sealed.as_bytes()[3..HEADER], golden[3..HEADER]);
+        assert_eq!(&sealed.as_bytes()[HEADER..], told);
+        let (opened, payload) = Envelope::open(sealed.clone()).unwrap();
+        assert_eq!((opened, &payload[..]), (tagged(), &b"{}"[..]));
+        for end in HEADER..HEADER + told.len() - 2 {
+            let cut = Value::from(&sealed.as_bytes()[..end]);
+            assert_eq!(Envelope::open(cut), Err(Unreadable::Damaged));
+        }
     }
 
     #[test]
@@ -144,7 +234,7 @@ mod tests {
             Envelope::open(Value::from(bytes)).map(drop)
         };
         assert_eq!(with(1, 2), Err(Unreadable::Newer));
-        assert_eq!(with(2, 2), Err(Unreadable::Newer));
+        assert_eq!(with(2, 4), Err(Unreadable::Newer));
         assert_eq!(with(1, 0), Err(Unreadable::Damaged));
         assert_eq!(with(0, b'{'), Err(Unreadable::Damaged));
         let open = |bytes: &[u8]| Envelope::open(Value::from(bytes)).map(drop);
@@ -162,6 +252,9 @@ mod tests {
             let envelope = Envelope { version, content: Content::Missing, ..envelope() };
             let (opened, inside) = Envelope::open(envelope.seal(&payload)).unwrap();
             prop_assert_eq!((opened, &inside[..]), (envelope, &payload[..]));
+            let tagged = tagged();
+            let (opened, inside) = Envelope::open(tagged.seal(&payload)).unwrap();
+            prop_assert_eq!((opened, &inside[..]), (tagged, &payload[..]));
         }
     }
 }

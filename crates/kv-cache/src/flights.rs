@@ -3,7 +3,7 @@
 //! A load goes on in a task of its own, so whoever gives up waiting for it stops nobody. There is a bound on how
 //! many are known; past it a load is one that nobody joins.
 
-use crate::{load::Keeping, place::Physical};
+use crate::{load::Keeping, place::Physical, tags::Scope};
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 use std::{
@@ -29,6 +29,7 @@ type Shard = HashMap<Physical, Vec<Listed>, RandomState>;
 
 struct Listed {
     of: TypeId,
+    scope: Arc<Scope>,
     flight: Arc<dyn Any + Send + Sync>,
 }
 
@@ -86,7 +87,7 @@ impl Flights {
     }
 
     /// Joins the load of this key, or leads one.
-    pub(crate) fn enter<V, E>(self: &Arc<Self>, key: &[u8]) -> Role<V, E>
+    pub(crate) fn enter<V, E>(self: &Arc<Self>, key: &[u8], scope: &Arc<Scope>) -> Role<V, E>
     where
         V: Send + Sync + 'static,
         E: Send + Sync + 'static,
@@ -113,6 +114,7 @@ impl Flights {
         if under_way <= MOST {
             let listed = Listed {
                 of,
+                scope: scope.clone(),
                 flight: flight.clone(),
             };
             shard.entry(key.into()).or_default().push(listed);
@@ -128,6 +130,16 @@ impl Flights {
     /// Whoever asks from now on joins none of the loads of this key that have begun.
     pub(crate) fn detach(&self, key: &[u8]) {
         self.shard(key).lock().remove(key);
+    }
+
+    /// Whoever asks from now on joins none of the loads of this caller that have begun.
+    pub(crate) fn detach_all(&self, scope: &Arc<Scope>) {
+        for shard in &self.shards {
+            shard.lock().retain(|_, listed| {
+                listed.retain(|it| !Arc::ptr_eq(&it.scope, scope));
+                !listed.is_empty()
+            });
+        }
     }
 
     /// Ends when no load is under way.

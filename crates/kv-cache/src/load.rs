@@ -1,5 +1,6 @@
 //! What loaders get, and what they give.
 
+use crate::{key::CacheKey, tags::TagName};
 use parking_lot::Mutex;
 use std::{fmt, ops::Deref, sync::Arc, time::Duration};
 
@@ -27,10 +28,11 @@ pub enum Loaded<V> {
 pub struct Stale<V>(pub(crate) Arc<V>);
 
 /// What a loader has said about what it brings.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Wishes {
     pub(crate) ttl: Option<Duration>,
     pub(crate) keeping: Keeping,
+    pub(crate) tags: Vec<TagName>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,6 +63,18 @@ impl<V> LoadContext<V> {
     /// life ends after thirty days, or after what the policy says if that is longer.
     pub fn set_ttl(&self, ttl: Duration) {
         self.wishes.lock().ttl = Some(ttl).filter(|it| !it.is_zero());
+    }
+
+    /// Gives what is brought this tag, besides those of [`Cache::tagged`](crate::Cache::tagged): for what is only known
+    /// once it is loaded. If any tag of the cache has changed since the load began, and this process did not know this
+    /// one before, nobody can tell which came first, and what is brought goes to those who wait and is not kept. So it
+    /// is if there are more than 32 tags, or one is longer than 1,024 bytes or empty.
+    ///
+    /// What is [not modified](Stale::not_modified) keeps the tags that it had.
+    pub fn tag(&self, tag: &(impl CacheKey + ?Sized)) {
+        let mut name = Vec::new();
+        tag.write(&mut name);
+        self.wishes.lock().tags.push(name.into());
     }
 
     /// What is brought goes to those who wait for it, and is kept nowhere.

@@ -4,13 +4,14 @@
 //! they meet. A batch waits for no entry that another process loads.
 
 use crate::{
-    cache::{Cache, Reason, Sought},
+    cache::{Cache, Sought},
     error::LoadError,
     flights::{Progress, Stage, Watching},
     freshness::Look,
     key::CacheKey,
     load::Loaded,
     shared::CacheValue,
+    start::Reason,
     wait::wait,
 };
 use futures_util::{

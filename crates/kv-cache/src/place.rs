@@ -1,6 +1,9 @@
 //! Where the entries of a cache lie.
 
-use crate::key::{CacheKey, escape};
+use crate::{
+    key::{CacheKey, escape},
+    tags::TagName,
+};
 use kv_core::{Context, Error, Key, KeyFormat, KeyGroup, Result, Segment};
 use std::cell::Cell;
 
@@ -37,6 +40,10 @@ pub(crate) struct Entry {
     pub(crate) told: Key,
 }
 
+/// Where the versions of a cache's tags lie: all in one group.
+#[derive(Clone, Debug)]
+pub(crate) struct TagKeys(KeyGroup);
+
 impl Place {
     /// Of the cache with this name.
     pub(crate) fn new(name: &str) -> Result<Self> {
@@ -55,9 +62,16 @@ impl Place {
 
     /// The channel on which processes tell each other of this cache.
     pub(crate) fn news(&self) -> Result<Key> {
+        Ok(self.group()?.key(":news"))
+    }
+
+    pub(crate) fn tags(&self) -> Result<TagKeys> {
+        Ok(TagKeys(self.group()?))
+    }
+
+    fn group(&self) -> Result<KeyGroup> {
         let tag = self.head.strip_prefix(b"{").unwrap_or(&self.head);
-        let tag = tag.strip_suffix(b":").unwrap_or(tag);
-        Ok(KeyGroup::new(tag)?.key(":news"))
+        KeyGroup::new(tag.strip_suffix(b":").unwrap_or(tag))
     }
 
     /// Shows the entry's key, as callers have it, in a buffer that is used again.
@@ -101,6 +115,22 @@ impl Place {
     }
 }
 
+impl TagKeys {
+    /// Where it is counted how often the entries of this tag were removed, and how often expired; all there are, for
+    /// `None`.
+    pub(crate) fn of(&self, tag: Option<&TagName>) -> [Key; 2] {
+        [&b":removed"[..], b":expired"].map(|kind| match tag {
+            Some(tag) => self.0.key([kind, b":", tag].concat()),
+            None => self.0.key(kind),
+        })
+    }
+
+    /// Where each change is counted.
+    pub(crate) fn changes(&self) -> Key {
+        self.0.key(":changes")
+    }
+}
+
 impl Entry {
     /// By the key that [`Place::with_key`] shows.
     pub(crate) fn new(key: &[u8]) -> Result<Self, Error> {
@@ -118,7 +148,7 @@ impl Entry {
 
 #[cfg(test)]
 mod tests {
-    use super::{Entry, Place};
+    use super::{Entry, Place, TagName};
     use kv_core::Context;
 
     fn key(cache: &str, name: &str) -> Vec<u8> {
@@ -133,6 +163,18 @@ mod tests {
         assert_ne!(key("a", "x}"), key("a", "x%7D"));
         let news = Place::new("a").unwrap().news().unwrap();
         assert_eq!(news.as_bytes(), b"{cache:a}:news");
+        let tags = Place::new("a").unwrap().tags().unwrap();
+        let tag: TagName = b"x}"[..].into();
+        let keys = [tags.of(None), tags.of(Some(&tag))].concat();
+        let keys = keys.iter().map(kv_core::Key::as_bytes);
+        let all = [
+            &b"{cache:a}:removed"[..],
+            b"{cache:a}:expired",
+            b"{cache:a}:removed:x}",
+            b"{cache:a}:expired:x}",
+        ];
+        assert!(keys.eq(all));
+        assert_eq!(tags.changes().as_bytes(), b"{cache:a}:changes");
         let entry = Entry::new(&key("a", "x}:y")).unwrap();
         assert_eq!(entry.data.as_bytes(), b"{cache:a:x%7D:y}:data");
         assert_eq!(entry.data.group(), entry.lease.group());

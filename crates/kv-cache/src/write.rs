@@ -1,7 +1,7 @@
 //! Writes past the loader, and removals.
 
 use crate::{
-    again::Deed,
+    again::Target,
     cache::Cache,
     entry::Kept,
     envelope::{Content, Envelope},
@@ -10,8 +10,9 @@ use crate::{
     key::CacheKey,
     near::weight,
     shared::CacheValue,
+    tags::{Change, Sight, TagName},
 };
-use kv_core::{Lifetime, Result};
+use kv_core::{Error, ErrorKind, Lifetime, Result};
 use std::{sync::Arc, time::Duration};
 
 impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
@@ -50,7 +51,7 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         let removed = far.invalidate().await;
         // What was read from the store meanwhile.
         self.shared.forget(&physical);
-        self.settle(&physical, &far, Deed::Remove, &removed);
+        self.settle(&physical, &far, Change::Removed, &removed);
         removed
     }
 
@@ -68,14 +69,17 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         let life = Lifetime::new(self.shared.policy.longest_life())?;
         let expired = far.expire(life).await;
         self.shared.make_stale(&physical);
-        self.settle(&physical, &far, Deed::Expire, &expired);
+        self.settle(&physical, &far, Change::Expired, &expired);
         expired
     }
 
-    fn settle(&self, physical: &[u8], far: &FarEntry, deed: Deed, done: &Result<()>) {
+    fn settle(&self, physical: &[u8], far: &FarEntry, deed: Change, done: &Result<()>) {
+        let shared = &self.shared;
         match done {
-            Ok(()) => self.shared.again.forget(physical, deed),
-            Err(error) => self.shared.try_again(physical, far, deed, error),
+            Ok(()) => shared.again.forget(physical, deed),
+            Err(error) => {
+                shared.try_again(physical, Target::Entry(Box::new(far.clone())), deed, error)
+            }
         }
     }
 
@@ -85,47 +89,79 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         let payload = shared.codec.encode(&value)?;
         let terms = Terms::of_value(&shared.policy, ttl, Duration::ZERO, fastrand::f64());
         let far = self.far(key)?;
+        let tags = self.tags.as_deref().unwrap_or_default();
         let now = shared.now();
-        let kept = |version, heard| Kept {
-            value: Some(Arc::new(value)),
-            version,
-            weight: weight(&physical, payload.as_bytes().len()),
-            times: shared.times(terms, Duration::ZERO, now),
-            heard,
-        };
         let ticket = shared.forget(&physical);
+        // Before anything is read or written that goes by them.
+        let mut sight = Sight::new(shared.scope()?);
+        for tag in tags {
+            sight.see(tag, |it| shared.trusts(it, now));
+        }
+        let kept = |version, heard, sight: &Sight, since: Duration| {
+            let marks = sight.marks(tags);
+            Kept {
+                value: Some(Arc::new(value)),
+                version,
+                weight: weight(&physical, payload.as_bytes().len(), &marks),
+                times: shared.times(terms, Duration::ZERO, now, since),
+                heard,
+                since,
+                marks,
+            }
+        };
         let Some(far) = far else {
-            shared.keep(ticket, &physical, kept(shared.next_version(), None));
+            let kept = kept(shared.next_version(), None, &sight, now);
+            shared.keep(ticket, &physical, kept);
             return Ok(());
         };
         let heard = far.heard();
-        let written = async {
-            let version = far.seize().await?;
-            let envelope = Envelope {
-                version,
-                terms,
-                content: Content::Value,
-            };
-            let life = Lifetime::new(terms.life)?;
-            let filled = far.write(envelope.seal(payload.as_bytes()), life).await?;
-            Ok((filled, version))
-        };
+        let written = self.fill(&far, &mut sight, tags, terms, payload.as_bytes());
         let written = written.await;
         // Dropped: somebody has written or removed it after us, and before this returns.
         match &written {
-            Ok((Filled::Taken, version)) => {
+            Ok((Filled::Taken, version, since)) => {
                 // Only now: a write that is dropped on its way has taken no removal's place.
-                shared.again.forget(&physical, Deed::Remove);
-                shared.keep(ticket, &physical, kept(*version, heard));
+                shared.again.forget(&physical, Change::Removed);
+                let kept = kept(*version, heard, &sight, now.min(*since));
+                shared.keep(ticket, &physical, kept);
             }
-            Ok((Filled::Dropped, _)) => {}
+            Ok((Filled::Dropped, ..)) => {}
             Err(error) => {
                 shared.forget(&physical);
-                shared.try_again(&physical, &far, Deed::Remove, error);
+                let target = Target::Entry(Box::new(far));
+                shared.try_again(&physical, target, Change::Removed, error);
             }
         }
         // Who asks from now on is not to join a load that has read what was there before.
         shared.flights.detach(&physical);
         written.map(drop)
+    }
+
+    /// What became of it, under what version, and when the versions of its tags were read.
+    async fn fill(
+        &self,
+        far: &FarEntry,
+        sight: &mut Sight,
+        tags: &[TagName],
+        terms: Terms,
+        payload: &[u8],
+    ) -> Result<(Filled, u64, Duration)> {
+        let now = self.shared.now();
+        sight.renew(|it| self.shared.trusts(it, now));
+        let version = far.seize(sight).await?;
+        far.caller.begin(sight).await?;
+        let (tags, since) = sight.versions(tags).ok_or_else(|| {
+            let message = "the store did not tell the versions of the tags";
+            Error::new(ErrorKind::Unexpected, message)
+        })?;
+        let envelope = Envelope {
+            version,
+            terms,
+            content: Content::Value,
+            tags,
+        };
+        let life = Lifetime::new(terms.life)?;
+        let filled = far.write(envelope.seal(payload), life).await?;
+        Ok((filled, version, since))
     }
 }

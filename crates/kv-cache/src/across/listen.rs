@@ -5,7 +5,10 @@ use super::{
     hearing::Hearing,
     message::{Message, What},
 };
-use crate::shared::{CacheValue, Shared};
+use crate::{
+    shared::{CacheValue, Shared},
+    tags::Scope,
+};
 use futures_util::{
     StreamExt,
     future::{Either, select},
@@ -172,6 +175,9 @@ impl<V: CacheValue> Listener<V> {
                 shared.forget(&key);
             }),
             What::Expired(key) => self.physical(key).map(|key| shared.make_stale(&key)),
+            What::Tag(tag, change) => self.scope(shared).map(|scope| {
+                shared.change_tag(&scope, tag.as_ref(), change);
+            }),
             What::Nothing => Ok(()),
             What::Beat(_) => return hearing.beat(boot, number, now),
         };
@@ -188,6 +194,11 @@ impl<V: CacheValue> Listener<V> {
     fn physical(&self, mut key: Vec<u8>) -> kv_core::Result<Vec<u8>> {
         self.channel.kv.resolve_in(&mut key)?;
         Ok(key)
+    }
+
+    /// The tags of those whose channel it is.
+    fn scope(&self, shared: &Shared<V>) -> kv_core::Result<Arc<Scope>> {
+        shared.scope_of(|key| self.channel.kv.resolve_in(key))
     }
 
     fn stands(&self, shared: &Shared<V>, since: Option<Duration>, now: Duration) {

@@ -1,5 +1,7 @@
 //! What processes tell each other about a cache.
 
+use crate::tags::{Change, TagName};
+
 /// Of this form; a process that hears another one's cannot go by it.
 const FORMAT: u8 = 1;
 /// The form, the kind, the sender and the number.
@@ -24,6 +26,8 @@ pub(crate) enum What {
     Removed(Vec<u8>),
     /// Copies are stale.
     Expired(Vec<u8>),
+    /// That has become of all copies with this tag; of all there are, for `None`.
+    Tag(Option<TagName>, Change),
     /// What had this number was not done.
     Nothing,
     /// The sender is there, and has sent so many. It is not counted. The stamp is the sender's own: when it was
@@ -37,6 +41,10 @@ impl Message {
         let (kind, name) = match &self.what {
             What::Removed(key) => (b'r', &key[..]),
             What::Expired(key) => (b'e', &key[..]),
+            What::Tag(Some(tag), Change::Removed) => (b'R', &tag[..]),
+            What::Tag(Some(tag), Change::Expired) => (b'E', &tag[..]),
+            What::Tag(None, Change::Removed) => (b'C', &[][..]),
+            What::Tag(None, Change::Expired) => (b'A', &[][..]),
             What::Nothing => (b'n', &[][..]),
             What::Beat(nanos) => {
                 stamp = nanos.to_be_bytes();
@@ -62,6 +70,10 @@ impl Message {
         let what = match (kind, name) {
             (b'r', name) => What::Removed(name.to_vec()),
             (b'e', name) => What::Expired(name.to_vec()),
+            (b'R', tag) => What::Tag(Some(tag.into()), Change::Removed),
+            (b'E', tag) => What::Tag(Some(tag.into()), Change::Expired),
+            (b'C', []) => What::Tag(None, Change::Removed),
+            (b'A', []) => What::Tag(None, Change::Expired),
             (b'n', []) => What::Nothing,
             (b'b', stamp) => What::Beat(u64::from_be_bytes(stamp.try_into().ok()?)),
             _ => return None,
@@ -83,6 +95,10 @@ mod tests {
         for what in [
             What::Removed(b"t1/c:{a}".to_vec()),
             What::Expired(Vec::new()),
+            What::Tag(Some(b"red"[..].into()), Change::Removed),
+            What::Tag(Some(b"red"[..].into()), Change::Expired),
+            What::Tag(None, Change::Removed),
+            What::Tag(None, Change::Expired),
             What::Nothing,
             What::Beat(1 << 50),
         ] {

@@ -1,16 +1,20 @@
 //! The level on the store: every call has a deadline, and is made for one caller.
 
+mod caller;
+mod tagging;
 pub(crate) mod transitions;
+
+pub(crate) use self::caller::FarCaller;
 
 use self::transitions::{Answer, Found};
 use crate::{
     across::{Channel, Number, What},
-    place::Entry,
+    place::{Entry, TagKeys},
     policy::Policy,
+    tags::Sight,
 };
 use kv_core::{
-    CallOptions, Capability, Clock, Deadline, Error, ErrorKind, Events, Kv, Lifetime, Mark, Result,
-    Txn, TxnReply, Value, Watch,
+    Capability, Clock, Error, ErrorKind, Events, Kv, Lifetime, Mark, Result, TxnReply, Value, Watch,
 };
 use std::{
     fmt,
@@ -69,18 +73,17 @@ pub(crate) struct FarLevel {
     /// How long a load may take on the store: longer than the longest in this process.
     lease: Lifetime,
     nonces: Nonces,
+    tags: TagKeys,
+    tag_life: Lifetime,
 }
 
 /// One entry, for one caller.
 #[derive(Clone)]
 pub(crate) struct FarEntry {
-    kv: Kv,
+    pub(crate) caller: FarCaller,
     entry: Entry,
     /// What others call it.
     name: Box<[u8]>,
-    channel: Option<Arc<Channel>>,
-    clock: Arc<dyn Clock>,
-    deadline: Duration,
     lease: Lifetime,
     nonce: Mark,
 }
@@ -94,7 +97,12 @@ pub(crate) enum Filled {
 }
 
 impl FarLevel {
-    pub(crate) fn new(far: Far, policy: &Policy, clock: Arc<dyn Clock>) -> Result<Self> {
+    pub(crate) fn new(
+        far: Far,
+        policy: &Policy,
+        tags: TagKeys,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
         let capabilities = far.kv.capabilities();
         if let Some(missing) = NEEDS.into_iter().find(|&it| !capabilities.has(it)) {
             return Err(Error::new(
@@ -117,6 +125,9 @@ impl FarLevel {
             deadline: far.deadline,
             lease: Lifetime::new(lease)?,
             nonces: Nonces::new(),
+            tags,
+            // Twice as long as any entry: most are gone before they would be taken for removed.
+            tag_life: Lifetime::new(policy.longest_life().saturating_mul(2))?,
         })
     }
 
@@ -125,22 +136,29 @@ impl FarLevel {
     }
 
     /// For who calls now, also where it is used in the background.
-    pub(crate) fn entry(
+    pub(crate) fn caller(
         &self,
-        key: &[u8],
         channel: impl FnOnce(Kv, Duration) -> Option<Arc<Channel>>,
-    ) -> Result<FarEntry> {
+    ) -> FarCaller {
         let kv = match self.kv.caller() {
             Some(caller) => self.kv.bind(caller),
             None => self.kv.clone(),
         };
-        Ok(FarEntry {
-            entry: Entry::new(key)?,
-            name: key.into(),
+        FarCaller {
             channel: channel(kv.clone(), self.deadline),
             kv,
             clock: self.clock.clone(),
             deadline: self.deadline,
+            tags: self.tags.clone(),
+            tag_life: self.tag_life,
+        }
+    }
+
+    pub(crate) fn entry(&self, key: &[u8], caller: FarCaller) -> Result<FarEntry> {
+        Ok(FarEntry {
+            caller,
+            entry: Entry::new(key)?,
+            name: key.into(),
             lease: self.lease,
             nonce: self.nonces.next(),
         })
@@ -148,86 +166,69 @@ impl FarLevel {
 }
 
 impl FarEntry {
-    /// The entry, or the lease on it.
-    pub(crate) async fn get_or_lease(&self) -> Result<Answer> {
+    /// The entry, or the lease on it; and the versions of the tags.
+    pub(crate) async fn get_or_lease(&self, tags: &mut Sight) -> Result<Answer> {
         let txn = transitions::get_or_lease(&self.entry, &self.nonce, self.lease);
-        transitions::answered(&self.nonce, self.commit(txn).await?)
+        transitions::answered(&self.nonce, self.caller.commit_seeing(txn, tags).await?)
     }
 
-    /// The lease, whatever is there.
-    pub(crate) async fn refresh_lease(&self) -> Result<Answer> {
+    /// The lease, whatever is there; and the versions of the tags.
+    pub(crate) async fn refresh_lease(&self, tags: &mut Sight) -> Result<Answer> {
         let txn = transitions::refresh_lease(&self.entry, &self.nonce, self.lease);
-        transitions::answered(&self.nonce, self.commit(txn).await?)
+        transitions::answered(&self.nonce, self.caller.commit_seeing(txn, tags).await?)
     }
 
-    /// The lease, whoever has it; the version that comes with it.
-    pub(crate) async fn seize(&self) -> Result<u64> {
+    /// The lease, whoever has it; the version that comes with it; and the versions of the tags.
+    pub(crate) async fn seize(&self, tags: &mut Sight) -> Result<u64> {
         let txn = transitions::seize(&self.entry, &self.nonce, self.lease);
-        transitions::seized(self.commit(txn).await?)
+        transitions::seized(self.caller.commit_seeing(txn, tags).await?)
     }
 
-    pub(crate) async fn look(&self) -> Result<Option<Found>> {
-        transitions::looked(self.commit(transitions::look(&self.entry)).await?)
+    pub(crate) async fn look(&self, tags: &mut Sight) -> Result<Option<Found>> {
+        let txn = transitions::look(&self.entry);
+        transitions::looked(self.caller.commit_seeing(txn, tags).await?)
     }
 
     pub(crate) async fn fill(&self, envelope: Value, life: Lifetime) -> Result<Filled> {
         let txn = transitions::fill(&self.entry, &self.nonce, envelope, life);
-        self.commit(txn).await.map(|it| filled(&it))
+        self.caller.commit(txn).await.map(|it| filled(&it))
     }
 
     /// As [`fill`](Self::fill), of what is not a copy of what others have: theirs go.
     pub(crate) async fn write(&self, envelope: Value, life: Lifetime) -> Result<Filled> {
         let txn = transitions::fill(&self.entry, &self.nonce, envelope, life);
         let what = What::Removed(self.name.to_vec());
-        self.commit_and_tell(txn, what).await.map(|it| filled(&it))
+        let done = self.caller.commit_and_tell(txn, what).await;
+        done.map(|it| filled(&it))
     }
 
     pub(crate) async fn give_up(&self) -> Result<()> {
         let txn = transitions::give_up(&self.entry, &self.nonce);
-        self.commit(txn).await.map(drop)
+        self.caller.commit(txn).await.map(drop)
     }
 
     pub(crate) async fn invalidate(&self) -> Result<()> {
         let txn = transitions::invalidate(&self.entry);
         let what = What::Removed(self.name.to_vec());
-        self.commit_and_tell(txn, what).await.map(drop)
+        self.caller.commit_and_tell(txn, what).await.map(drop)
     }
 
     pub(crate) async fn expire(&self, life: Lifetime) -> Result<()> {
         let txn = transitions::expire(&self.entry, life);
         let what = What::Expired(self.name.to_vec());
-        self.commit_and_tell(txn, what).await.map(drop)
+        self.caller.commit_and_tell(txn, what).await.map(drop)
     }
 
     /// Hears of the end of loads, from before this returns on.
     pub(crate) async fn listen(&self) -> Result<Events> {
         let channel = self.entry.told.clone();
-        self.within().watch(Watch::Channels(vec![channel])).await
+        let watch = Watch::Channels(vec![channel]);
+        self.caller.within().watch(watch).await
     }
 
     /// Where it would be told that the entry does not hold any more, if anybody listens.
     pub(crate) fn heard(&self) -> Option<Number> {
-        self.channel.as_ref().and_then(|it| it.number())
-    }
-
-    /// Tells the other processes in the same step.
-    async fn commit_and_tell(&self, txn: Txn, what: What) -> Result<TxnReply> {
-        let Some(channel) = &self.channel else {
-            return self.commit(txn).await;
-        };
-        let telling = channel.tell(what);
-        let done = self.commit(txn.then(telling.op())).await;
-        channel.settle(telling, &done, |it| it.applied);
-        done
-    }
-
-    async fn commit(&self, txn: Txn) -> Result<TxnReply> {
-        self.within().commit_one(txn).await
-    }
-
-    fn within(&self) -> Kv {
-        let deadline = Deadline::on(self.clock.clone(), self.deadline);
-        self.kv.with(CallOptions::new().with_deadline(deadline))
+        self.caller.heard()
     }
 }
 

@@ -10,6 +10,7 @@ use crate::{
     far::transitions::{self, Lease},
     freshness::{Terms, Ticket, may_keep, may_replace},
     place::Entry,
+    tags::TagVersions,
 };
 use kv_core::{Lifetime, Mark, Value};
 use std::{collections::HashSet, time::Duration};
@@ -334,6 +335,7 @@ fn seal(version: u64, value: u8) -> Value {
         version,
         terms,
         content: Content::Value,
+        tags: TagVersions::default(),
     };
     envelope.seal(&[value])
 }

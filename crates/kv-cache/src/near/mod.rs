@@ -8,6 +8,7 @@ use crate::{
     entry::Kept,
     freshness::{Ticket, may_keep, may_replace},
     place::Physical,
+    tags::Marks,
 };
 use foldhash::fast::RandomState;
 use parking_lot::{Mutex, MutexGuard};
@@ -17,7 +18,7 @@ use std::{hash::BuildHasher, sync::Arc, time::Duration};
 const STRIPES: usize = 1024;
 /// What an entry takes beside its key and value, roughly: its place in the table, its times, its counts, and
 /// the nodes of two lists.
-const OVERHEAD: usize = 320;
+const OVERHEAD: usize = 360;
 /// For how long this process trusts what it has, unless something else is said.
 pub(crate) const MAX_STALE: Duration = Duration::from_secs(5);
 
@@ -137,6 +138,14 @@ impl<V: Send + Sync + 'static> NearLevel<V> {
         }
     }
 
+    /// Takes this very entry out, if it is still there: nobody is to have it any more.
+    pub(crate) fn discard(&self, key: &[u8], kept: &Arc<Kept<V>>) {
+        let _touches = self.stripe(key);
+        if self.held.get(key).is_some_and(|it| Arc::ptr_eq(&it, kept)) {
+            self.held.invalidate(key);
+        }
+    }
+
     pub(crate) fn size(&self) -> (u64, u64) {
         self.held.run_pending_tasks();
         (self.held.entry_count(), self.held.weighted_size())
@@ -149,8 +158,9 @@ impl<V: Send + Sync + 'static> NearLevel<V> {
 }
 
 /// What an entry weighs whose value is so many bytes long.
-pub(crate) fn weight(key: &[u8], value: usize) -> u32 {
+pub(crate) fn weight(key: &[u8], value: usize, marks: &Marks) -> u32 {
     let sum = key.len().saturating_add(value).saturating_add(OVERHEAD);
+    let sum = sum.saturating_add(marks.weight());
     u32::try_from(sum).unwrap_or(u32::MAX)
 }
 
@@ -161,6 +171,7 @@ mod tests {
         entry::Kept,
         freshness::{Terms, Times},
         policy::Early,
+        tags::{Mark, Marks, Tags},
     };
     use std::{sync::Arc, time::Duration};
 
@@ -177,6 +188,8 @@ mod tests {
             weight: 1,
             times: Times::new(terms, Duration::ZERO, Duration::ZERO, Early::Never, sure),
             heard: None,
+            since: Duration::ZERO,
+            marks: Marks::new(Mark::new(&Tags::default().scope(b"").all), Vec::new()),
         }
     }
 

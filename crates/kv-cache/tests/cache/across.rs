@@ -290,7 +290,8 @@ async fn no_copy_is_older_than_it_may_be() {
                 random: random.clone(),
             };
             let kv = fleet.builder().layer(bad).connect().await.unwrap();
-            nodes.push(fleet.on(&kv, ttl(600).stale(SECOND * 600)));
+            let node = fleet.on(&kv, ttl(600).stale(SECOND * 600));
+            nodes.push(node.tagged(["red"]).unwrap());
         }
         // When each value was replaced; the last one has not been.
         let mut replaced: Vec<Duration> = Vec::new();
@@ -303,9 +304,11 @@ async fn no_copy_is_older_than_it_may_be() {
                 // From when this began nobody need see the old one.
                 let now = fleet.clock.monotonic();
                 replaced.push(now);
-                match rng.bool() {
-                    true => node.remove("k").await.unwrap(),
-                    false => node.set("k", replaced.len() as u32).await.unwrap(),
+                match rng.u32(..4) {
+                    0 => node.remove("k").await.unwrap(),
+                    1 => node.remove_tag("red").await.unwrap(),
+                    2 => node.clear().await.unwrap(),
+                    _ => node.set("k", replaced.len() as u32).await.unwrap(),
                 }
                 continue;
             }

@@ -16,6 +16,14 @@ async fn the_store_is_asked_as_often_as_the_table_says() {
     let policy = ttl(60).stale(SECOND * 60);
     let (one, sent) = fleet.counted(policy).await;
     let (other, others) = fleet.counted(policy).await;
+    one.set("first", 0).await.unwrap();
+    assert_eq!(
+        sent.take().len(),
+        3,
+        "the first ever: what tells of a removal of all begins"
+    );
+    one.set("second", 0).await.unwrap();
+    assert_eq!(sent.take().len(), 2, "a write");
     assert_eq!(get(&one, 1).await, 1);
     one.idle().await;
     assert_eq!(sent.take().len(), 2, "a miss");

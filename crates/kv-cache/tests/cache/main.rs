@@ -10,6 +10,8 @@ mod flights;
 mod freshness;
 mod keyed;
 mod many;
+mod tags;
+mod tags_late;
 mod tenants;
 mod timeouts;
 mod trouble;

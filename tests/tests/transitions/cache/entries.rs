@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::site::{Site, heard};
-use kv_core::{TimeToLive, Value, Watch};
+use kv_core::{TimeToLive, TxnReply, Value};
 
 fn envelope(text: &str) -> Option<Value> {
     Some(text.into())
@@ -141,42 +141,54 @@ async fn a_write_takes_the_lease_away_from_a_loader(site: Site) {
     );
 }
 
+/// The version of the changes, and those of the tags.
+fn tokens(reply: &mut TxnReply) -> Vec<u64> {
+    (0..reply.answers.len())
+        .map(|at| reply.token(at).unwrap())
+        .collect()
+}
+
 async fn a_tag_changes_for_all_its_entries_at_once(site: Site) {
-    let mut events = site
-        .kv
-        .watch(Watch::Channels(vec![channel()]))
-        .await
-        .unwrap();
-    let [lease, mut red, mut all] = site
-        .commit_all([
-            get_or_lease(&Entry::new("a"), "n"),
-            versions("red"),
-            versions("*"),
-        ])
+    let mut events = site.listen(news()).await;
+    let all = &["red", "*"];
+    let [lease, mut kept] = site
+        .commit_all([get_or_lease(&Entry::new("a"), "n"), versions(all)])
         .await;
     assert!(lease.applied);
-    let kept = [
-        red.token(0).unwrap(),
-        red.token(1).unwrap(),
-        all.token(0).unwrap(),
-    ];
-    assert_eq!(kept, [0; 3]);
+    let mut kept = tokens(&mut kept);
+    assert_eq!(kept, [0; 5]);
     for (name, kind, changed) in [
-        ("red", "removed", 0),
-        ("red", "expired", 1),
-        ("*", "removed", 2),
+        ("red", "removed", 1),
+        ("red", "expired", 2),
+        ("*", "removed", 3),
+        ("*", "expired", 4),
     ] {
         site.commit(bump(name, kind)).await;
         assert_eq!(heard(&mut events).await, name);
-        let [mut red, mut all] = site.commit_all([versions("red"), versions("*")]).await;
-        let now = [
-            red.token(0).unwrap(),
-            red.token(1).unwrap(),
-            all.token(0).unwrap(),
-        ];
-        assert_ne!(now[changed], kept[changed]);
-        assert_eq!(now[changed + 1..], kept[changed + 1..]);
+        let now = tokens(&mut site.commit(versions(all)).await);
+        for at in 0..5 {
+            // The changes' is greater with each.
+            let is_changed = at == 0 || at == changed;
+            assert_eq!(now[at] > kept[at], is_changed, "{name} {kind} {at}");
+            assert!(now[at] >= kept[at]);
+        }
+        kept = now;
     }
+}
+
+async fn a_tag_is_begun_once_and_anew_after_a_loss(site: Site) {
+    let mut first = site.commit(begin("red", "removed")).await;
+    assert!(first.applied);
+    let first = first.token(0).unwrap();
+    assert!(first > 0);
+    let mut again = site.commit(begin("red", "removed")).await;
+    assert!(!again.applied);
+    assert_eq!(again.token(0).unwrap(), first);
+    assert!(site.kv.delete(tag("red", "removed")).await.unwrap());
+    let mut anew = site.commit(begin("red", "removed")).await;
+    assert!(anew.applied && anew.token(0).unwrap() > first);
+    let mut changes = site.commit(versions(&[])).await;
+    assert_eq!(changes.token(0).unwrap(), 0, "nothing was removed");
 }
 
 crate::on_each_store! {
@@ -186,4 +198,5 @@ crate::on_each_store! {
     an_expired_entry_is_there_but_known_as_stale
     a_write_takes_the_lease_away_from_a_loader
     a_tag_changes_for_all_its_entries_at_once
+    a_tag_is_begun_once_and_anew_after_a_loss
 }

@@ -151,33 +151,59 @@ fn seize(entry: &Entry, nonce: &str) -> Txn {
         .then(next_token(entry.key("version")))
 }
 
-fn tag(name: &str, kind: &str) -> Key {
-    KeyGroup::new(format!("tag:{name}"))
-        .unwrap()
-        .key(format!(":{kind}"))
+/// All records of tags are in one group.
+fn tags() -> KeyGroup {
+    KeyGroup::new("cache").unwrap()
 }
+
+fn tag(name: &str, kind: &str) -> Key {
+    tags().key(format!(":{kind}:{name}"))
+}
+
+fn changes() -> Key {
+    tags().key(":changes")
+}
+
+/// How long the records of a tag last: longer than any entry.
+const TAG: u64 = 60 * DAY;
 
 /// Every entry with this tag is gone, or stale: by one token, however many there are. All entries
 /// have the tag `*`, so that the same clears the cache.
 fn bump(name: &str, kind: &str) -> Txn {
     let key = tag(name, kind);
+    let ttl = Ttl::In(lifetime(TAG));
     Txn::new()
+        .then(Op::NextToken { key, ttl })
         .then(Op::NextToken {
-            key,
+            key: changes(),
             ttl: Ttl::Never,
         })
-        .then(notify(channel(), name))
+        .then(notify(news(), name))
 }
 
-/// The versions of a tag, which an entry keeps from its lease on.
-fn versions(name: &str) -> Txn {
+/// The versions of tags, which an entry keeps from before its load on, and that of the changes, which is the same
+/// afterwards if none of them was changed meanwhile.
+fn versions(names: &[&str]) -> Txn {
+    let last = |key| Read::LastToken { key };
+    names
+        .iter()
+        .fold(Txn::new().then(last(changes())), |txn, name| {
+            txn.then(last(tag(name, "removed")))
+                .then(last(tag(name, "expired")))
+        })
+}
+
+/// So that the loss of a record does not make the tag what it was before.
+fn begin(name: &str, kind: &str) -> Txn {
+    let key = tag(name, kind);
+    let ttl = Ttl::In(lifetime(TAG));
     Txn::new()
-        .then(Read::LastToken {
-            key: tag(name, "removed"),
+        .when(Guard::absent(&key))
+        .then(Op::NextToken {
+            key: key.clone(),
+            ttl,
         })
-        .then(Read::LastToken {
-            key: tag(name, "expired"),
-        })
+        .otherwise(Read::LastToken { key })
 }
 
 pub(crate) fn rows() -> Vec<Row> {
@@ -186,7 +212,7 @@ pub(crate) fn rows() -> Vec<Row> {
         row("get or lease", get_or_lease(&entry("a"), "n")),
         row(
             "get or lease, with tags",
-            [get_or_lease(&entry("b"), "n"), versions("t"), versions("*")],
+            [get_or_lease(&entry("b"), "n"), versions(&["t", "*"])],
         ),
         row("lease to refresh", refresh_lease(&entry("c"), "n")),
         row("look", look(&entry("a"))),
@@ -197,6 +223,10 @@ pub(crate) fn rows() -> Vec<Row> {
         row("write, first call", seize(&entry("a"), "n")),
         row("write, second call", write(&entry("a"), "n", "v")),
         row("remove or expire a tag, clear", bump("*", "removed")),
-        row("read tag versions", [versions("t"), versions("u")]),
+        row("read tag versions", versions(&["t", "u"])),
+        row(
+            "begin a tag",
+            [begin("u", "removed"), begin("u", "expired")],
+        ),
     ]
 }

@@ -1,9 +1,13 @@
 //! One load, from the question to the store to the fill, in a task of its own.
 
+mod elsewhere;
+mod tagging;
+
+use self::elsewhere::{Waited, Waiting};
 use crate::{
-    again::Deed,
+    again::Target,
     entry::Kept,
-    envelope::{Content, Envelope, Unreadable},
+    envelope::{Content, Envelope},
     far::{
         FarEntry, Filled,
         transitions::{Answer, Lease},
@@ -12,15 +16,16 @@ use crate::{
     freshness::{Freshness, Look, Terms, Ticket},
     load::{Keeping, LoadContext, Loaded},
     near::weight,
-    shared::{CacheValue, Shared},
+    shared::{CacheValue, NotRead, Shared},
+    tags::{Change, Sight, TagName},
     telemetry,
 };
 use futures_util::{
-    FutureExt, StreamExt,
+    FutureExt,
     future::{Either, select},
 };
-use kv_core::{BoxFuture, Error, Events, Lifetime, Outcome as Sent, Result};
-use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
+use kv_core::{BoxFuture, Error, Lifetime, Outcome as Sent, Result};
+use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc};
 
 /// A loader, as it is run.
 pub(crate) type Loader<V, E> =
@@ -34,6 +39,9 @@ pub(crate) struct Run<V: CacheValue, E: Send + Sync + 'static> {
     pub(crate) known: Option<Kept<V>>,
     pub(crate) wish: Wish,
     pub(crate) ticket: Ticket,
+    pub(crate) sight: Sight,
+    /// What it has in any case.
+    pub(crate) tags: Option<Arc<[TagName]>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,25 +99,40 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
         };
         let mut wish = self.wish;
         let mut waiting = Waiting::default();
+        let sight = &mut self.sight;
+        let tags = known.iter().flat_map(|it| it.marks.tags());
+        for tag in tags.chain(self.tags.iter().flat_map(|it| it.iter())) {
+            sight.see(tag, |_| true);
+        }
         loop {
             let asked = shared.now();
+            sight.renew(|it| shared.trusts(it, asked));
             let answer = match wish {
-                Wish::Get => far.get_or_lease().await,
-                Wish::Refresh => far.refresh_lease().await,
+                Wish::Get => far.get_or_lease(sight).await,
+                Wish::Refresh => far.refresh_lease(sight).await,
             };
             let Answer { found, lease } = match answer {
                 Ok(answer) => answer,
-                Err(error) => return Leave::Load(self.without_store(&error, "asking"), known),
+                Err(error) => return Leave::Load(without_store(&shared, &error, "asking"), known),
             };
-            let read = found
-                .map(|it| shared.read(self.lead.key(), it, asked, known.as_ref(), far.heard()));
             // What the store says counts: what it does not have was removed.
-            known = match read {
-                None | Some(Err(Unreadable::Damaged)) => None,
-                Some(Ok(kept)) => Some(kept),
-                Some(Err(Unreadable::Newer)) => {
-                    self.give_back(lease, &far).await;
-                    return Leave::Load(Grant::None, None);
+            known = match found {
+                None => None,
+                Some(found) => {
+                    let tags = (&far.caller, &mut *sight);
+                    let key = self.lead.key();
+                    match shared.read(key, found, asked, known.as_ref(), tags).await {
+                        Ok(kept) => Some(kept),
+                        Err(NotRead::Damaged | NotRead::Removed) => None,
+                        Err(NotRead::Newer) => {
+                            give_back(&shared, lease, &far).await;
+                            return Leave::Load(Grant::None, None);
+                        }
+                        Err(NotRead::Failed(error)) => {
+                            let grant = without_store(&shared, &error, "asking for tags");
+                            return Leave::Load(grant, None);
+                        }
+                    }
                 }
             };
             // Just read, so everybody is sure of it.
@@ -122,7 +145,7 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
                         return Leave::Load(Grant::Leased(version), known);
                     };
                     // Somebody has been faster.
-                    self.give_back(lease, &far).await;
+                    give_back(&shared, lease, &far).await;
                     return Leave::Use(newer);
                 }
                 (_, Some(good)) if self.wish == Wish::Get => return Leave::Use(good),
@@ -130,9 +153,9 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
                     return Leave::Use(good);
                 }
                 (Lease::Free, _) => {
-                    // What is there is stale: it is leased to who refreshes it.
+                    // What is there is stale, or a tag has removed it: it is leased to who refreshes it.
                     self.lead.tell(Stage::Asking, value(known.as_ref()));
-                    outdated = outdated.or(known.as_ref().map(|it| it.version));
+                    outdated = outdated.or(Some(known.as_ref().map_or(0, |it| it.version)));
                     wish = Wish::Refresh;
                 }
                 (Lease::Other, _) => {
@@ -141,10 +164,10 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
                     match waiting.wait(&shared, &far).await {
                         Ok(Waited::AskAgain) => {}
                         // Liveness before thrift: who has waited in vain loads as well.
-                        Ok(Waited::InVain) => match far.seize().await {
+                        Ok(Waited::InVain) => match far.seize(sight).await {
                             Ok(version) => return Leave::Load(Grant::Leased(version), known),
                             Err(error) => {
-                                let grant = self.without_store(&error, "taking a lease");
+                                let grant = without_store(&shared, &error, "taking a lease");
                                 return Leave::Load(grant, known);
                             }
                         },
@@ -158,8 +181,9 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
         }
     }
 
-    async fn load(self, grant: Grant, stale: Option<Kept<V>>, loader: Loader<V, E>) {
-        let shared = &self.shared;
+    async fn load(mut self, grant: Grant, stale: Option<Kept<V>>, loader: Loader<V, E>) {
+        let shared = &self.shared.clone();
+        self.begin_tags(grant, stale.as_ref()).await;
         let began = shared.now();
         let stale = stale.filter(|it| shared.look(it, began) != Look::Ended);
         // What the store could not confirm is for the worst case only.
@@ -182,10 +206,15 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
             Either::Right(_) => Err(Outcome::TimedOut),
         };
         let took = shared.now().saturating_sub(began);
-        let wishes = *wishes.lock();
+        let wishes = std::mem::take(&mut *wishes.lock());
+        let mut tags = wishes.tags;
         let value = match loaded {
             Ok(Loaded::Value(value)) => Some(Arc::new(value)),
-            Ok(Loaded::NotModified(stale)) => Some(stale.0),
+            Ok(Loaded::NotModified(value)) => {
+                let old = stale.iter().flat_map(|it| it.marks.tags());
+                tags.extend(old.cloned());
+                Some(value.0)
+            }
             Ok(Loaded::Missing) => None,
             Err(outcome) => return self.fail(grant, stale, outcome).await,
         };
@@ -201,14 +230,17 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
         self.lead
             .answer(Outcome::Loaded(value.clone()), wishes.keeping);
         match terms {
-            Some(terms) => self.fill(grant, value, terms).await,
+            Some(terms) => match self.find_tags(grant, tags, began).await {
+                Some(tags) => self.fill(grant, value, terms, &tags).await,
+                None => self.give_up(grant).await,
+            },
             None if value.is_none() && stale.is_some() => self.remove().await,
             None => self.give_up(grant).await,
         }
     }
 
     /// Writes what was loaded into the store, and into this process if the store takes it.
-    async fn fill(&self, grant: Grant, value: Held<V>, terms: Terms) {
+    async fn fill(&self, grant: Grant, value: Held<V>, terms: Terms, tags: &[TagName]) {
         let shared = &self.shared;
         let encoded = match &value {
             Some(value) => shared
@@ -230,24 +262,32 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
         };
         let key = self.lead.key();
         let now = shared.now();
-        let kept = |version, heard| Kept {
+        let marks = self.sight.marks(tags);
+        let kept = |version, heard, since| Kept {
             value,
             version,
-            weight: weight(key, payload.len()),
-            times: shared.times(terms, terms.took, now),
+            weight: weight(key, payload.len(), &marks),
+            times: shared.times(terms, terms.took, now, since),
             heard,
+            since,
+            marks,
         };
         let version = match grant {
             Grant::Own(version) => version,
             Grant::None | Grant::Unknown => {
-                shared.keep(self.ticket, key, kept(self.version_here(), None));
+                shared.keep(self.ticket, key, kept(self.version_here(), None, now));
                 return self.give_up(grant).await;
             }
             Grant::Leased(version) => version,
         };
         let Some(far) = &self.far else {
-            return shared.keep(self.ticket, key, kept(version, None));
+            return shared.keep(self.ticket, key, kept(version, None, now));
         };
+        let Some((tags, since)) = self.sight.versions(tags) else {
+            // The store has not told them.
+            return self.give_up(grant).await;
+        };
+        let since = since.min(now);
         let Ok(life) = Lifetime::new(terms.life.saturating_sub(terms.took)) else {
             // It has ended while it was loaded.
             return self.give_up(grant).await;
@@ -256,14 +296,15 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
             version,
             terms,
             content,
+            tags,
         };
         match far.fill(envelope.seal(&payload), life).await {
-            Ok(Filled::Taken) => shared.keep(self.ticket, key, kept(version, far.heard())),
+            Ok(Filled::Taken) => shared.keep(self.ticket, key, kept(version, far.heard(), since)),
             Ok(Filled::Dropped) => shared.counts.dropped_fills.add(),
             Err(error) => {
                 // Whether it was taken is unknown; here it holds for no longer than without a store.
                 shared.trouble(&error, "filling");
-                shared.keep(self.ticket, key, kept(version, None));
+                shared.keep(self.ticket, key, kept(version, None, since));
             }
         }
     }
@@ -296,8 +337,9 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
         };
         if let Err(error) = far.invalidate().await {
             self.shared.trouble(&error, "removing");
-            let key = self.lead.key();
-            self.shared.try_again(key, far, Deed::Remove, &error);
+            let (key, target) = (self.lead.key(), Target::Entry(Box::new(far.clone())));
+            let shared = &self.shared;
+            shared.try_again(key, target, Change::Removed, &error);
         }
     }
 
@@ -313,23 +355,6 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
         }
     }
 
-    async fn give_back(&self, lease: Lease, far: &FarEntry) {
-        if !matches!(lease, Lease::Granted(_)) {
-            return;
-        }
-        if let Err(error) = far.give_up().await {
-            self.shared.trouble(&error, "giving a lease up");
-        }
-    }
-
-    fn without_store(&self, error: &Error, doing: &'static str) -> Grant {
-        self.shared.trouble(error, doing);
-        match error.outcome() {
-            Sent::Final => Grant::None,
-            _ => Grant::Unknown,
-        }
-    }
-
     /// What no store has numbered takes the place of what is here, and of nothing newer.
     fn version_here(&self) -> u64 {
         let near = self.shared.near.as_ref();
@@ -338,43 +363,23 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
     }
 }
 
+async fn give_back<V: CacheValue>(shared: &Shared<V>, lease: Lease, far: &FarEntry) {
+    if !matches!(lease, Lease::Granted(_)) {
+        return;
+    }
+    if let Err(error) = far.give_up().await {
+        shared.trouble(&error, "giving a lease up");
+    }
+}
+
+fn without_store<V: CacheValue>(shared: &Shared<V>, error: &Error, doing: &'static str) -> Grant {
+    shared.trouble(error, doing);
+    match error.outcome() {
+        Sent::Final => Grant::None,
+        _ => Grant::Unknown,
+    }
+}
+
 fn value<V>(kept: Option<&Kept<V>>) -> Option<Held<V>> {
     kept.map(|it| it.value.clone())
-}
-
-/// Waits for the end of a load in another process.
-#[derive(Default)]
-struct Waiting {
-    until: Option<Duration>,
-    news: Option<Events>,
-}
-
-enum Waited {
-    AskAgain,
-    InVain,
-}
-
-impl Waiting {
-    async fn wait<V: CacheValue>(&mut self, shared: &Shared<V>, far: &FarEntry) -> Result<Waited> {
-        let now = shared.now();
-        let until = *self.until.get_or_insert_with(|| {
-            shared.counts.waits.add();
-            now.saturating_add(shared.policy.hard_timeout)
-        });
-        if now >= until {
-            return Ok(Waited::InVain);
-        }
-        let Some(news) = &mut self.news else {
-            // It may have ended before anybody listened.
-            self.news = Some(far.listen().await?);
-            return Ok(Waited::AskAgain);
-        };
-        let time = shared.clock.sleep(until.saturating_sub(now));
-        match select(news.next(), time).await {
-            Either::Left((Some(Ok(_)), _)) => {}
-            Either::Left(_) => self.news = None,
-            Either::Right(_) => return Ok(Waited::InVain),
-        }
-        Ok(Waited::AskAgain)
-    }
 }

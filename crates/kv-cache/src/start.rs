@@ -1,0 +1,108 @@
+//! How a load is begun, or one that is under way joined.
+
+use crate::{
+    cache::Cache,
+    entry::Kept,
+    flights::{Outcome, Role, Watching},
+    freshness::Look,
+    key::CacheKey,
+    load::{Keeping, LoadContext, Loaded},
+    run::{Loader, Run, Wish},
+    shared::CacheValue,
+    tags::Sight,
+    telemetry,
+};
+use kv_core::{Context, Result};
+use tracing::Instrument;
+
+/// Why a load is begun.
+pub(crate) enum Reason<V> {
+    /// There is nothing here that could be given out unasked.
+    Nothing(Option<Kept<V>>),
+    Stale(Kept<V>),
+    Due(Kept<V>),
+    /// Somebody wants a new one.
+    Wanted(Option<Kept<V>>),
+}
+
+impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
+    /// Begins a load, or joins the one under way.
+    pub(crate) fn start<F, Fut, T, E>(
+        &self,
+        key: &K,
+        physical: &[u8],
+        reason: Reason<V>,
+        load: F,
+    ) -> Result<Watching<V, E>>
+    where
+        F: FnOnce(LoadContext<V>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+        T: Into<Loaded<V>>,
+        E: Send + Sync + 'static,
+    {
+        let shared = &self.shared;
+        let scope = shared.scope()?;
+        let (lead, watching) = match shared.flights.enter(physical, &scope) {
+            Role::Join(watching) => {
+                shared.counts.coalesced.add();
+                return Ok(watching);
+            }
+            Role::Lead(lead, watching) => (lead, watching),
+        };
+        // Before anything is read.
+        let ticket = shared.ticket(physical);
+        let sight = Sight::new(scope);
+        if matches!(reason, Reason::Due(_)) {
+            shared.counts.early_refreshes.add();
+        }
+        // A load may have ended since we looked.
+        let here = match reason {
+            Reason::Wanted(_) => None,
+            _ => shared.here(physical),
+        };
+        if let Some(here) = here
+            && matches!(shared.look(&here, shared.now()), Look::Serve)
+        {
+            lead.answer(Outcome::Loaded(here.value.clone()), Keeping::Kept);
+            return Ok(watching);
+        }
+        let (known, wish) = match reason {
+            Reason::Nothing(known) => (known, Wish::Get),
+            Reason::Stale(known) | Reason::Due(known) => (Some(known), Wish::Refresh),
+            Reason::Wanted(known) => (known, Wish::Refresh),
+        };
+        let run = Run {
+            shared: shared.clone(),
+            lead,
+            far: self.far(key)?,
+            known,
+            wish,
+            ticket,
+            sight,
+            tags: self.tags.clone(),
+        };
+        let span = telemetry::load(&shared.name);
+        let running = run.run(loader(load)).instrument(span);
+        tokio::spawn(running);
+        Ok(watching)
+    }
+}
+
+/// The loader, in the context of who calls now.
+fn loader<F, Fut, T, V, E>(load: F) -> Loader<V, E>
+where
+    F: FnOnce(LoadContext<V>) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<T, E>> + Send + 'static,
+    T: Into<Loaded<V>>,
+    V: Send + Sync + 'static,
+    E: 'static,
+{
+    let caller = Context::current();
+    Box::new(move |context| {
+        let loading = async move { load(context).await.map(Into::into) };
+        match caller {
+            Some(caller) => Box::pin(caller.scope(loading)),
+            None => Box::pin(loading),
+        }
+    })
+}
