@@ -14,7 +14,7 @@ use crate::{
     start::Reason,
     stats::Stats,
     tags::{Sight, TagName},
-    wait::wait,
+    wait::{Instead, wait},
 };
 use kv_core::Result;
 use std::{fmt, marker::PhantomData, sync::Arc};
@@ -103,7 +103,7 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         };
         let watching = self.start(key, &physical, reason, load);
         let watching = watching.map_err(LoadError::Refused)?;
-        wait(&self.shared, watching, stale).await
+        wait(&self.shared, watching, Instead::Stale(stale)).await
     }
 
     /// Runs the loader whatever there is, unless it is running already, and gives what it brings.
@@ -125,7 +125,7 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         let kept = kept.filter(|it| self.shared.look(it, self.shared.now()) != Look::Ended);
         let watching = self.start(key, &physical, Reason::Wanted(kept), load);
         let watching = watching.map_err(LoadError::Refused)?;
-        wait(&self.shared, watching, None).await
+        wait(&self.shared, watching, Instead::Nothing).await
     }
 
     /// The value, if there is a fresh one.

@@ -12,7 +12,7 @@ use crate::{
     load::Loaded,
     shared::CacheValue,
     start::Reason,
-    wait::wait,
+    wait::{Instead, wait},
 };
 use futures_util::{
     StreamExt,
@@ -97,6 +97,7 @@ impl<K: CacheKey + Clone + Eq + Hash + Send + Sync + 'static, V: CacheValue> Cac
             }
         }
         let waits = waiting.into_iter().map(|(key, watching, stale)| async {
+            let stale = Instead::Stale(stale);
             (key, wait(&self.shared, watching, stale).await)
         });
         for (key, value) in join_all(waits).await {

@@ -19,11 +19,19 @@ enum Limit {
     Soft(BoxFuture<'static, ()>),
 }
 
-/// Waits for a load, for as long as the policy says; `stale` is what the caller could have at once.
+/// What a caller takes in place of what is being loaded.
+pub(crate) enum Instead<V> {
+    /// Something stale: what is here, if anything is, or what the store has.
+    Stale(Option<Held<V>>),
+    /// Nothing: it wants a new one.
+    Nothing,
+}
+
+/// Waits for a load, for as long as the policy says.
 pub(crate) async fn wait<V: CacheValue, E>(
     shared: &Shared<V>,
     mut watching: Watching<V, E>,
-    mut stale: Option<Held<V>>,
+    mut instead: Instead<V>,
 ) -> Result<Held<V>, LoadError<E>> {
     // The answer may be there already and the load still be on its way to the store: who asks again and again
     // must not keep it from getting there.
@@ -35,12 +43,18 @@ pub(crate) async fn wait<V: CacheValue, E>(
             if let Some(outcome) = progress.outcome.clone() {
                 return ended(outcome);
             }
-            stale = stale.or_else(|| progress.stale.clone());
+            if let Instead::Stale(stale @ None) = &mut instead {
+                stale.clone_from(&progress.stale);
+            }
             progress.stage
+        };
+        let stale = match &instead {
+            Instead::Stale(stale) => stale.as_ref(),
+            Instead::Nothing => None,
         };
         // Nobody who has a value waits for another process.
         let is_patient = !shared.policy.soft_timeout.is_zero() && stage != Stage::Elsewhere;
-        limit = match (&stale, limit) {
+        limit = match (stale, limit) {
             (Some(stale), _) if !is_patient => {
                 shared.counts.stale_served.add();
                 return Ok(stale.clone());
@@ -57,13 +71,11 @@ pub(crate) async fn wait<V: CacheValue, E>(
             Limit::None => news.await,
             Limit::Hard(time) | Limit::Soft(time) => match select(news, time).await {
                 Either::Left((changed, _)) => changed,
-                Either::Right(_) => {
-                    return late(shared, stale);
-                }
+                Either::Right(_) => return late(shared, stale),
             },
         };
         if changed.is_err() {
-            return stale.ok_or(LoadError::Abandoned);
+            return stale.cloned().ok_or(LoadError::Abandoned);
         }
     }
 }
@@ -79,12 +91,12 @@ fn ended<V, E>(outcome: Outcome<V, E>) -> Result<Held<V>, LoadError<E>> {
 
 fn late<V: CacheValue, E>(
     shared: &Shared<V>,
-    stale: Option<Held<V>>,
+    stale: Option<&Held<V>>,
 ) -> Result<Held<V>, LoadError<E>> {
     match stale {
         Some(stale) => {
             shared.counts.stale_served.add();
-            Ok(stale)
+            Ok(stale.clone())
         }
         None => {
             shared.counts.timeouts.add();

@@ -2,6 +2,7 @@
 
 use crate::{Origin, SECOND, fails, near, settle, ttl};
 use kv_cache::{Cache, Freshness, LoadError, Loaded, Tier};
+use kv_core::Clock;
 use std::convert::Infallible;
 
 async fn get(cache: &Cache<str, u32>, origin: &Origin) -> u32 {
@@ -175,6 +176,28 @@ async fn a_refresh_loads_what_is_fresh_anew() {
     let refreshed = cache.refresh("k", move |_| loaded.next()).await.unwrap();
     assert_eq!(refreshed.as_deref(), Some(&2));
     assert_eq!(get(&cache, &origin).await, 2);
+}
+
+/// Also where there is something that others would be given meanwhile.
+#[tokio::test]
+async fn who_refreshes_waits_for_what_the_loader_brings() {
+    let (cache, clock) = near(ttl(10).stale(SECOND * 10));
+    for age in [SECOND, SECOND * 10] {
+        cache.set("k", 7).await.unwrap();
+        clock.advance(age);
+        let (refreshing, took) = (cache.clone(), clock.clone());
+        let refreshed = tokio::spawn(async move {
+            let load = refreshing.refresh("k", move |_| async move {
+                took.sleep(SECOND).await;
+                Ok::<_, Infallible>(8)
+            });
+            *load.await.unwrap().unwrap()
+        });
+        settle().await;
+        assert!(!refreshed.is_finished());
+        clock.advance(SECOND);
+        assert_eq!(refreshed.await.unwrap(), 8);
+    }
 }
 
 #[tokio::test]
