@@ -262,6 +262,8 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
         };
         let key = self.lead.key();
         let now = shared.now();
+        // What no store has taken may have been replaced since its load began.
+        let began = now.saturating_sub(terms.took);
         let marks = self.sight.marks(tags);
         let kept = |version, heard, since| Kept {
             value,
@@ -275,7 +277,8 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
         let version = match grant {
             Grant::Own(version) => version,
             Grant::None | Grant::Unknown => {
-                shared.keep(self.ticket, key, kept(self.version_here(), None, now));
+                let kept = kept(self.version_here(), None, began);
+                shared.keep(self.ticket, key, kept);
                 return self.give_up(grant).await;
             }
             Grant::Leased(version) => version,
@@ -304,7 +307,7 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
             Err(error) => {
                 // Whether it was taken is unknown; here it holds for no longer than without a store.
                 shared.trouble(&error, "filling");
-                shared.keep(self.ticket, key, kept(version, None, since));
+                shared.keep(self.ticket, key, kept(version, None, since.min(began)));
             }
         }
     }

@@ -1,12 +1,14 @@
 //! A store in trouble: no call suffers that the loader can answer.
 
 use crate::{
-    SECOND, fails,
+    SECOND,
+    bad::Bad,
+    fails,
     fleet::{Fleet, SURE, ask, get},
     settle, ttl,
 };
 use kv_conformance::faults::{Fault, FaultsLayer, Plan};
-use kv_core::{Error, ErrorKind, layer_fn};
+use kv_core::{Clock, Error, ErrorKind, layer_fn};
 use std::{
     future::pending,
     sync::{
@@ -95,5 +97,42 @@ async fn lost_calls_and_lost_answers_change_no_value() {
                 "{at} {fault:?}"
             );
         }
+    }
+}
+
+/// K5: what was loaded may have been replaced as soon as its load began, and nothing is heard of that.
+#[tokio::test]
+async fn what_the_store_has_not_taken_is_trusted_from_when_its_load_began() {
+    let at_the_fill = Plan::Script(vec![Fault::None, Fault::FailBefore]);
+    for plan in [Plan::Script(vec![Fault::FailBefore; 3]), at_the_fill] {
+        let fleet = Fleet::new();
+        let place = plan.to_string();
+        let faults = FaultsLayer::new(plan).only(|it| it.name == "commit");
+        let deaf = Bad {
+            clock: fleet.clock.clone(),
+            lost: 1.0,
+            held: 0.0,
+            random: Arc::default(),
+        };
+        let kv = fleet.builder().layer(faults).layer(deaf).connect();
+        let one = fleet.on(&kv.await.unwrap(), ttl(60));
+        let other = fleet.process(ttl(60)).await;
+        let (loading, took) = (one.clone(), fleet.clock.clone());
+        let loaded = tokio::spawn(async move {
+            let load = loading.get_or_load("k", move |_| async move {
+                took.sleep(SECOND * 2).await;
+                Ok::<_, &'static str>(1)
+            });
+            *load.await.unwrap()
+        });
+        settle().await;
+        fleet.clock.advance(SECOND);
+        other.remove("k").await.unwrap();
+        fleet.clock.advance(SECOND);
+        assert_eq!(loaded.await.unwrap(), 1);
+        one.idle().await;
+        assert_eq!(get(&one, 2).await, 1, "{place}: it is kept");
+        fleet.clock.advance(SURE - SECOND / 2);
+        assert_eq!(get(&one, 2).await, 2, "{place}: replaced longer ago");
     }
 }
