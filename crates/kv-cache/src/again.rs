@@ -114,12 +114,16 @@ impl<V: CacheValue> Shared<V> {
         error: &Error,
     ) {
         // It would say the same.
-        if error.outcome() == Outcome::Final {
-            return;
+        if error.outcome() != Outcome::Final {
+            self.owe(key, target, deed);
         }
+    }
+
+    /// This is done in the background, until the store has taken it.
+    pub(crate) fn owe(self: &Arc<Self>, key: &[u8], target: Target, deed: Change) {
         if !self.again.put(key, target, deed) {
             self.counts.given_up.add();
-            tracing::warn!(target: TARGET, cache = %self.name, %error, "a removal is not tried again: too many wait for the store");
+            tracing::warn!(target: TARGET, cache = %self.name, "a removal is not tried again: too many wait for the store");
             return;
         }
         let Ok(runtime) = Handle::try_current() else {

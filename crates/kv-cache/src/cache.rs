@@ -24,8 +24,8 @@ use std::{fmt, marker::PhantomData, sync::Arc};
 /// Entries are apart for each tenant and user as far as the store's keys are; without a store, for each of both.
 ///
 /// # Cancel safety
-/// Every future may be dropped at any time. A load goes on without those who wait for it; what was about to be
-/// written or removed may be or not.
+/// Every future may be dropped at any time. A load goes on without those who wait for it. A removal or expiry that is
+/// under way is done all the same, in the background, and so is a removal in place of a write that is.
 pub struct Cache<K: ?Sized, V> {
     pub(crate) shared: Arc<Shared<V>>,
     /// Of what is loaded and written by this handle.

@@ -25,6 +25,7 @@ mod start;
 mod stats;
 mod tags;
 pub mod telemetry;
+mod under_way;
 mod wait;
 mod write;
 

@@ -11,6 +11,7 @@ use crate::{
     near::weight,
     shared::CacheValue,
     tags::{Change, Sight, TagName},
+    under_way::UnderWay,
 };
 use kv_core::{Error, ErrorKind, Lifetime, Result};
 use std::{sync::Arc, time::Duration};
@@ -48,10 +49,12 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         let Some(far) = self.far(key)? else {
             return Ok(());
         };
+        let target = Target::Entry(Box::new(far.clone()));
+        let under_way = UnderWay::new(&self.shared, &physical, target, Change::Removed);
         let removed = far.invalidate().await;
         // What was read from the store meanwhile.
         self.shared.forget(&physical);
-        self.settle(&physical, &far, Change::Removed, &removed);
+        under_way.ended(&removed);
         removed
     }
 
@@ -67,20 +70,12 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
             return Ok(());
         };
         let life = Lifetime::new(self.shared.policy.longest_life())?;
+        let target = Target::Entry(Box::new(far.clone()));
+        let under_way = UnderWay::new(&self.shared, &physical, target, Change::Expired);
         let expired = far.expire(life).await;
         self.shared.make_stale(&physical);
-        self.settle(&physical, &far, Change::Expired, &expired);
+        under_way.ended(&expired);
         expired
-    }
-
-    fn settle(&self, physical: &[u8], far: &FarEntry, deed: Change, done: &Result<()>) {
-        let shared = &self.shared;
-        match done {
-            Ok(()) => shared.again.forget(physical, deed),
-            Err(error) => {
-                shared.try_again(physical, Target::Entry(Box::new(far.clone())), deed, error)
-            }
-        }
     }
 
     async fn write(&self, key: &K, value: V, ttl: Option<Duration>) -> Result<()> {
@@ -115,21 +110,22 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
             return Ok(());
         };
         let heard = far.heard();
+        let target = Target::Entry(Box::new(far.clone()));
+        let under_way = UnderWay::new(shared, &physical, target, Change::Removed);
         let written = self.fill(&far, &mut sight, tags, terms, payload.as_bytes());
         let written = written.await;
         // Dropped: somebody has written or removed it after us, and before this returns.
         match &written {
             Ok((Filled::Taken, version, since)) => {
                 // Only now: a write that is dropped on its way has taken no removal's place.
-                shared.again.forget(&physical, Change::Removed);
+                under_way.done();
                 let kept = kept(*version, heard, &sight, now.min(*since));
                 shared.keep(ticket, &physical, kept);
             }
-            Ok((Filled::Dropped, ..)) => {}
+            Ok((Filled::Dropped, ..)) => under_way.dismiss(),
             Err(error) => {
                 shared.forget(&physical);
-                let target = Target::Entry(Box::new(far));
-                shared.try_again(&physical, target, Change::Removed, error);
+                under_way.failed(error);
             }
         }
         // Who asks from now on is not to join a load that has read what was there before.

@@ -1,7 +1,7 @@
 //! What callers do with tags.
 
 use super::{Change, TagName, sight};
-use crate::{again::Target, cache::Cache, key::CacheKey, shared::CacheValue};
+use crate::{again::Target, cache::Cache, key::CacheKey, shared::CacheValue, under_way::UnderWay};
 use kv_core::Result;
 
 impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
@@ -96,17 +96,13 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
             return Ok(());
         };
         let far = far.caller(|kv, deadline| shared.channel(kv, deadline));
+        let name = scope.physical(tag.as_ref());
+        let target = Target::Tag(Box::new(far.clone()), scope.clone(), tag.clone());
+        let under_way = UnderWay::new(shared, &name, target, change);
         let done = far.change(tag.as_ref(), change).await;
         // What was read from the store meanwhile.
         shared.change_tag(&scope, tag.as_ref(), change);
-        let name = scope.physical(tag.as_ref());
-        match &done {
-            Ok(()) => shared.again.forget(&name, change),
-            Err(error) => {
-                let target = Target::Tag(Box::new(far), scope, tag);
-                shared.try_again(&name, target, change, error);
-            }
-        }
+        under_way.ended(&done);
         done
     }
 }

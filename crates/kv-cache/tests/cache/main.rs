@@ -4,6 +4,7 @@
 mod across;
 mod again;
 mod bad;
+mod dropped;
 mod far;
 mod fleet;
 mod flights;
