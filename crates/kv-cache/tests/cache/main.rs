@@ -9,6 +9,7 @@ mod far;
 mod fleet;
 mod flights;
 mod freshness;
+mod hangs;
 mod keyed;
 mod many;
 mod tags;
