@@ -3,3 +3,7 @@
 
 mod each_store;
 mod faulty;
+mod nodes;
+mod processes;
+mod silent;
+mod tenants;
