@@ -287,7 +287,9 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
             return shared.keep(self.ticket, key, kept(version, None, now));
         };
         let Some((tags, since)) = self.sight.versions(tags) else {
-            // The store has not told them.
+            // The store has not told them, or has not begun them.
+            let kept = kept(version, None, began);
+            shared.keep(self.ticket, key, kept);
             return self.give_up(grant).await;
         };
         let since = since.min(now);

@@ -134,13 +134,15 @@ impl Sight {
         Some((verdict, since))
     }
 
-    /// What an entry with these tags tells of them, and since when that is known; `None` if it is not.
+    /// What an entry with these tags tells of them, and since when that is known; `None` if it is not, or if one of
+    /// them has none.
     pub(crate) fn versions(&self, tags: &[TagName]) -> Option<(TagVersions, Duration)> {
-        let all = self.all.known?;
+        let begun = |known: &Known| known.versions.have_begun();
+        let all = self.all.known.filter(begun)?;
         let mut since = all.read;
         let mut named = Vec::with_capacity(tags.len());
         for tag in tags {
-            let known = self.find(tag)?.known?;
+            let known = self.find(tag)?.known.filter(begun)?;
             since = since.min(known.read);
             named.push((tag.clone(), known.versions));
         }

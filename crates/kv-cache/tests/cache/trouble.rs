@@ -103,8 +103,15 @@ async fn lost_calls_and_lost_answers_change_no_value() {
 /// K5: what was loaded may have been replaced as soon as its load began, and nothing is heard of that.
 #[tokio::test]
 async fn what_the_store_has_not_taken_is_trusted_from_when_its_load_began() {
-    let at_the_fill = Plan::Script(vec![Fault::None, Fault::FailBefore]);
-    for plan in [Plan::Script(vec![Fault::FailBefore; 3]), at_the_fill] {
+    let (no, fails) = (Fault::None, Fault::FailBefore);
+    for script in [
+        vec![fails; 3],
+        // Where the tags begin that all entries have.
+        vec![no, fails],
+        // The fill.
+        vec![no, no, fails],
+    ] {
+        let plan = Plan::Script(script);
         let fleet = Fleet::new();
         let place = plan.to_string();
         let faults = FaultsLayer::new(plan).only(|it| it.name == "commit");
