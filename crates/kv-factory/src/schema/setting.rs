@@ -130,13 +130,13 @@ fn collect(table: &Fields, within: &str, is_optional: bool, settings: &mut Vec<S
         });
         let is_optional = is_optional || field.contains_key(OPTIONAL);
         collect(field, &format!("{path}."), is_optional, settings);
-        // A table of tables, by names of the writer's choice.
-        let patterns = field.get("patternProperties").and_then(Value::as_object);
-        let named = patterns.into_iter().flat_map(Map::values);
-        let entries = named.chain(field.get("additionalProperties"));
-        for entry in entries.filter_map(Value::as_object) {
-            collect(entry, &format!("{path}.NAME."), true, settings);
-        }
+    }
+    // A table of tables, by names of the writer's choice.
+    let patterns = table.get("patternProperties").and_then(Value::as_object);
+    let named = patterns.into_iter().flat_map(Map::values);
+    let entries = named.chain(table.get("additionalProperties"));
+    for entry in entries.filter_map(Value::as_object) {
+        collect(entry, &format!("{within}NAME."), true, settings);
     }
 }
 
@@ -226,14 +226,17 @@ fn range(field: &Fields) -> String {
     let least = bound("minimum", "x-minimum").filter(|_| field.get("minimum") != Some(&0.into()));
     let above = bound("exclusiveMinimum", "x-exclusive-minimum");
     let most = bound("maximum", "x-maximum");
-    match (least, above, most) {
-        (Some(least), _, Some(most)) => format!("{least} to {most}"),
-        (Some(least), _, None) => format!("at least {least}"),
-        (None, Some(above), Some(most)) => format!("above {above}, at most {most}"),
-        (None, Some(above), None) => format!("above {above}"),
-        (None, None, Some(most)) => format!("at most {most}"),
-        (None, None, None) => String::new(),
+    let below = bound("exclusiveMaximum", "x-exclusive-maximum");
+    if let (Some(least), Some(most)) = (&least, &most) {
+        return format!("{least} to {most}");
     }
+    let bounds = [
+        least.map(|it| format!("at least {it}")),
+        above.map(|it| format!("above {it}")),
+        most.map(|it| format!("at most {it}")),
+        below.map(|it| format!("below {it}")),
+    ];
+    bounds.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 fn description(field: &Fields) -> String {

@@ -136,6 +136,10 @@ struct Part {
     /// How large.
     #[expect(dead_code, reason = "described only")]
     size: u32,
+    /// Which part of the whole.
+    #[expect(dead_code, reason = "described only")]
+    #[schemars(extend("minimum" = 0.0, "exclusiveMaximum" = 1.0))]
+    share: f64,
 }
 
 impl Default for Section {
@@ -154,6 +158,7 @@ fn a_section_of_another_crate_is_described() {
         "### `[default.other]`",
         "| `count` | integer | `7` | at least 1 | How many. |",
         "| `parts.NAME.size` | integer | required | | How large. |",
+        "| `parts.NAME.share` | number | required | at least 0, below 1 | Which part of the whole. |",
     ] {
         assert!(page.contains(row), "{row}: {page}");
     }
@@ -170,6 +175,20 @@ fn a_section_of_another_crate_is_described() {
     let error = builder.describe_section::<Section>("other").unwrap_err();
     assert!(error.to_string().contains("section `other`"), "{error}");
     assert!(builder.describe_section::<Section>("context").is_err());
+}
+
+#[test]
+fn a_section_of_names_is_described() {
+    let mut builder = Factory::builder();
+    let described = builder.describe_section::<BTreeMap<String, Part>>("parts");
+    described.unwrap();
+    let page = builder.reference();
+    let row = "| `NAME.size` | integer | required | | How large. |";
+    assert!(page.contains(row), "{page}");
+    let editor = Editor::of(&builder);
+    let check = |line: &str| editor.check(&format!("[default.parts]\n{line}"));
+    check("any = { size = 1, share = 0.5 }").unwrap();
+    assert!(check("any = { sise = 1, share = 0.5 }").is_err());
 }
 
 #[test]
