@@ -1,5 +1,6 @@
 //! The reference of all settings, and the JSON schema that editors take.
 
+use kv_cache::CachesSettings;
 use kv_factory::{Factory, FactoryBuilder};
 use kv_lock::LockSettings;
 use kv_ratelimit::RateLimitSettings;
@@ -27,5 +28,6 @@ fn builder() -> Result<FactoryBuilder, Box<dyn Error>> {
     builder.describe_section::<SchedulerSettings>("scheduler")?;
     builder.describe_section::<LockSettings>("lock")?;
     builder.describe_section::<RateLimitSettings>("ratelimit")?;
+    builder.describe_section::<CachesSettings>("cache")?;
     Ok(builder)
 }

@@ -23,7 +23,7 @@ use std::{
 };
 
 /// How long entries are fresh unless a policy is given.
-const TTL: Duration = Duration::from_secs(300);
+pub(crate) const TTL: Duration = Duration::from_secs(300);
 
 /// See [`Cache::builder`].
 pub struct CacheBuilder<K: ?Sized, V> {

@@ -20,6 +20,7 @@ mod near;
 mod place;
 mod policy;
 mod run;
+mod settings;
 mod shared;
 mod start;
 mod stats;
@@ -41,6 +42,7 @@ pub use self::{
     load::{LoadContext, Loaded, Stale},
     near::Near,
     policy::Policy,
+    settings::{CacheSettings, CachesSettings},
     shared::CacheValue,
     stats::Stats,
 };

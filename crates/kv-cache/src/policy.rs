@@ -147,6 +147,14 @@ impl Policy {
     /// # Errors
     /// [`ErrorKind::Config`] if it makes no sense.
     pub(crate) fn check(&self) -> Result<()> {
+        match self.fault() {
+            Some(fault) => Err(Error::new(ErrorKind::Config, fault)),
+            None => Ok(()),
+        }
+    }
+
+    /// What makes no sense about it, by the name of the setting.
+    pub(crate) fn fault(&self) -> Option<&'static str> {
         let early = match self.early {
             Early::Never => true,
             Early::From(part) => part > 0.0 && part <= 1.0,
@@ -154,7 +162,7 @@ impl Policy {
         };
         let has_soft = !self.soft_timeout.is_zero();
         let longest = self.fresh.saturating_add(self.stale);
-        for (is_sound, message) in [
+        let rules = [
             (
                 !self.fresh.is_zero(),
                 "ttl must be longer than zero, or nothing is ever fresh",
@@ -200,12 +208,9 @@ impl Policy {
                 !self.throttle.is_zero(),
                 "throttle must be longer than zero, or a loader that fails is asked by every reader",
             ),
-        ] {
-            if !is_sound {
-                return Err(Error::new(ErrorKind::Config, message));
-            }
-        }
-        Ok(())
+        ];
+        let broken = rules.into_iter().find(|(is_sound, _)| !is_sound);
+        broken.map(|(_, fault)| fault)
     }
 }
 

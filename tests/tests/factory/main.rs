@@ -6,6 +6,7 @@
 
 mod atomic_samples;
 mod atomic_tenants;
+mod cache;
 mod configuration;
 mod forwarding;
 mod lifecycle;

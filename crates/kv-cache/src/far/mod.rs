@@ -26,7 +26,7 @@ use std::{
 };
 
 /// How long one call to the store may take, unless something else is said.
-const DEADLINE: Duration = Duration::from_millis(500);
+pub(crate) const DEADLINE: Duration = Duration::from_millis(500);
 
 /// What the level cannot do without. What it compares are marks, which layers that change values leave alone.
 const NEEDS: [Capability; 3] = [
