@@ -1,5 +1,6 @@
 //! The memory store through `Kv` against bare collections.
 
+mod cache;
 mod hot;
 mod layers;
 mod limits;
@@ -12,6 +13,8 @@ mod reference_governor;
 mod reference_layers;
 #[path = "../reference/map.rs"]
 mod reference_map;
+#[path = "../reference/zipf.rs"]
+mod reference_zipf;
 #[path = "../reference/zset.rs"]
 mod reference_zset;
 mod scheduler;
@@ -36,6 +39,7 @@ fn main() -> Outcome<ExitCode> {
     layers::rows(&mut suite);
     throttle::rows(&mut suite);
     limits::rows(&mut suite);
+    cache::rows(&mut suite);
     zset::rows(&mut suite);
     scheduler::rows(&mut suite);
     Ok(suite.end())

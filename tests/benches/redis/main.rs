@@ -3,6 +3,7 @@
 mod atomic;
 #[path = "../reference/atomic.rs"]
 mod atomic_reference;
+mod cache;
 mod figures;
 mod layers;
 mod limits;
@@ -18,6 +19,8 @@ mod reference;
 mod reference_layers;
 #[path = "../reference/throttle.rs"]
 mod reference_throttle;
+#[path = "../reference/zipf.rs"]
+mod reference_zipf;
 mod scheduler;
 #[path = "../../../xtask/src/server.rs"]
 #[allow(
@@ -40,6 +43,10 @@ use std::{cell::OnceCell, process::ExitCode, time::Duration};
 const TURN: Size = Size::Span(Duration::from_millis(200));
 
 fn main() -> Outcome<ExitCode> {
+    if let Some(outcome) = cache::child() {
+        outcome?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut suite = Suite::begin()?;
     let bench = Bench {
         stage: OnceCell::new(),
@@ -55,6 +62,7 @@ fn main() -> Outcome<ExitCode> {
     bench.batches(&mut suite);
     bench.limits(&mut suite);
     limits::rows(&bench, &mut suite);
+    cache::rows(&bench, &mut suite);
     atomic::rows(&bench, &mut suite);
     watch::rows(&mut suite);
     scheduler::rows(&bench, &mut suite);

@@ -30,6 +30,10 @@ pub enum Figure {
     Allocations,
     /// Calls to the server an operation, counted elsewhere than in turns.
     Calls,
+    /// How often something was loaded, counted elsewhere than in turns.
+    Loads,
+    /// The part of reads that found something, counted elsewhere than in turns.
+    Hits,
 }
 
 /// What is compared with the target, and which way.

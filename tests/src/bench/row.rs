@@ -54,7 +54,12 @@ impl Row {
     pub fn of(claim: &Claim, pairs: &Pairs) -> Option<Self> {
         let figure = |turn: &Turn| match claim.figure {
             Figure::Rate => turn.rate(),
-            Figure::Nanos | Figure::Megabytes | Figure::Allocations | Figure::Calls => turn.nanos(),
+            Figure::Nanos
+            | Figure::Megabytes
+            | Figure::Allocations
+            | Figure::Calls
+            | Figure::Loads
+            | Figure::Hits => turn.nanos(),
             Figure::ClientMicros => turn.client_micros(),
             Figure::ServerMicros => turn.server_micros().unwrap_or(f64::NAN),
         };
@@ -91,6 +96,8 @@ impl Row {
                 Figure::Megabytes => "MB",
                 Figure::Allocations => "allocations",
                 Figure::Calls => "calls",
+                Figure::Loads => "loads",
+                Figure::Hits => "hits/read",
             },
             ratio: median,
             lo,
