@@ -2,7 +2,7 @@
 //!
 //! Looking at a stripe's count and putting an entry in is one step under the stripe's lock, and so is counting up
 //! and taking one out. Were the count only looked at again after the entry was put in, a reader in between
-//! could see what had been removed before it asked. Hits take no lock.
+//! could see what had been removed before it asked. Hits do not take that lock.
 
 use crate::{
     entry::Kept,
@@ -12,13 +12,22 @@ use crate::{
 };
 use foldhash::fast::RandomState;
 use parking_lot::{Mutex, MutexGuard};
-use std::{hash::BuildHasher, sync::Arc, time::Duration};
+use quick_cache::{Lifecycle, Options, OptionsBuilder, Weighter, sync::Cache};
+use std::{
+    hash::BuildHasher, marker::PhantomData, num::NonZero, sync::Arc, thread::available_parallelism,
+    time::Duration,
+};
 
 /// So many stripes: a fill is lost to the removal of another key about once in as many.
 const STRIPES: usize = 1024;
-/// What an entry takes beside its key and value, roughly: its place in the table, its times, its counts, and
-/// the nodes of two lists.
+/// What an entry takes beside its key and value, roughly: its place in the table, its times, its counts, and its part
+/// of what is remembered of those that have left. With values of 10 to 1,000 bytes a process grows by what it is
+/// allowed, to the twentieth.
 const OVERHEAD: usize = 360;
+/// What most entries weigh, roughly: how many have left of late is remembered by it.
+const USUAL: u64 = 512;
+/// No part is smaller than this, if there is more than one.
+const SMALLEST_PART: u64 = 4 << 20;
 /// For how long this process trusts what it has, unless something else is said.
 pub(crate) const MAX_STALE: Duration = Duration::from_secs(5);
 
@@ -39,7 +48,7 @@ pub struct Near {
 
 impl Near {
     /// Holds so many bytes: keys and values as they are written for a store, and what an entry takes besides.
-    /// What is asked for often stays.
+    /// What is asked for often stays. What takes more than three megabytes may not be kept, nor what takes nearly all of it.
     pub fn bytes(bytes: u64) -> Self {
         Self {
             bytes,
@@ -65,7 +74,7 @@ impl Near {
 /// The entries of this process, by the key as the store sees it.
 pub(crate) struct NearLevel<V> {
     /// Handed out for each hit, so as one word.
-    held: moka::sync::Cache<Physical, Arc<Kept<V>>, RandomState>,
+    held: Cache<Physical, Arc<Kept<V>>, Weight, RandomState, Leaving<V>>,
     stripes: Box<[Stripe]>,
     hasher: RandomState,
 }
@@ -75,16 +84,25 @@ pub(crate) struct NearLevel<V> {
 #[repr(align(64))]
 struct Stripe(Mutex<u64>);
 
+/// What an entry weighs, which it knows.
+#[derive(Clone)]
+struct Weight;
+
+/// What makes room goes when the locks are free again: its end may be somebody else's code.
+struct Leaving<V>(PhantomData<fn(V)>);
+
+type Left<V> = Vec<(Physical, Arc<Kept<V>>)>;
+
 impl<V: Send + Sync + 'static> NearLevel<V> {
     pub(crate) fn new(near: Near) -> Self {
         let hasher = RandomState::default();
-        let held = moka::sync::Cache::builder()
-            .max_capacity(near.bytes)
-            // Our own clock decides what has ended, and what has is hit no more, so it is the first to make room.
-            // To have it freed at once moka would keep a timer for each entry and look at it with each hit, which
-            // makes a hit dearer by a fifth.
-            .weigher(|_, kept: &Arc<Kept<V>>| kept.weight)
-            .build_with_hasher(hasher.clone());
+        // Our own clock decides what has ended, and what has is hit no more, so it is among the first to make room.
+        let held = Cache::with_options(
+            options(near.bytes),
+            Weight,
+            hasher.clone(),
+            Leaving(PhantomData),
+        );
         Self {
             held,
             stripes: (0..STRIPES).map(|_| Stripe::default()).collect(),
@@ -104,51 +122,59 @@ impl<V: Send + Sync + 'static> NearLevel<V> {
     /// Keeps an entry if nothing has touched its key since the ticket was taken; whether it did. One that is
     /// older than what is there is not kept either, and nobody minds.
     pub(crate) fn keep(&self, ticket: Ticket, key: &[u8], kept: Kept<V>) -> bool {
+        let mut left = Left::new();
         let touches = self.stripe(key);
         if !may_keep(ticket, *touches) {
             return false;
         }
         // Whoever changes this key has the lock, so nothing newer comes in between.
-        let there = self.held.get(key).map(|it| it.version);
+        let there = self.held.peek(key).map(|it| it.version);
         if may_replace(there, kept.version) {
-            self.held.insert(key.into(), Arc::new(kept));
+            self.put(key, kept, &mut left);
         }
         true
     }
 
     /// Takes an entry out, and lets nothing in that was read before; a ticket for what is put there now.
     pub(crate) fn touch(&self, key: &[u8]) -> Ticket {
+        let _left;
         let mut touches = self.stripe(key);
         *touches += 1;
-        self.held.invalidate(key);
+        _left = self.held.remove(key);
         Ticket(*touches)
     }
 
     /// Makes an entry stale, and lets nothing in that was read before.
     pub(crate) fn expire(&self, key: &[u8], now: Duration) {
+        let mut left = Left::new();
         let mut touches = self.stripe(key);
         *touches += 1;
-        if let Some(kept) = self.held.get(key) {
+        if let Some(kept) = self.held.peek(key) {
             let times = kept.times.expire(now);
             let kept = Kept {
                 times,
                 ..(*kept).clone()
             };
-            self.held.insert(key.into(), Arc::new(kept));
+            self.put(key, kept, &mut left);
         }
     }
 
     /// Takes this very entry out, if it is still there: nobody is to have it any more.
     pub(crate) fn discard(&self, key: &[u8], kept: &Arc<Kept<V>>) {
         let _touches = self.stripe(key);
-        if self.held.get(key).is_some_and(|it| Arc::ptr_eq(&it, kept)) {
-            self.held.invalidate(key);
+        // Its value does not end here: the caller has it.
+        if self.held.peek(key).is_some_and(|it| Arc::ptr_eq(&it, kept)) {
+            self.held.remove(key);
         }
     }
 
     pub(crate) fn size(&self) -> (u64, u64) {
-        self.held.run_pending_tasks();
-        (self.held.entry_count(), self.held.weighted_size())
+        (self.held.len() as u64, self.held.weight())
+    }
+
+    fn put(&self, key: &[u8], kept: Kept<V>, left: &mut Left<V>) {
+        let kept = Arc::new(kept);
+        self.held.insert_with_lifecycle(key.into(), kept, left);
     }
 
     fn stripe(&self, key: &[u8]) -> MutexGuard<'_, u64> {
@@ -157,11 +183,49 @@ impl<V: Send + Sync + 'static> NearLevel<V> {
     }
 }
 
+/// In as many parts as serve this machine, none of which is small: an entry must have room in one.
+fn options(bytes: u64) -> Options {
+    let processors = available_parallelism().map_or(1, NonZero::get) as u64;
+    let parts = (processors * 4).min(bytes / SMALLEST_PART).max(1);
+    let items = usize::try_from(bytes / USUAL).unwrap_or(usize::MAX);
+    let options = OptionsBuilder::new()
+        // Rounded up to a power of two there.
+        .shards(1 << parts.ilog2())
+        .estimated_items_capacity(items)
+        .weight_capacity(bytes)
+        .build();
+    #[expect(
+        clippy::unwrap_used,
+        reason = "it lacks nothing that it has to be told"
+    )]
+    options.unwrap()
+}
+
 /// What an entry weighs whose value is so many bytes long.
 pub(crate) fn weight(key: &[u8], value: usize, marks: &Marks) -> u32 {
     let sum = key.len().saturating_add(value).saturating_add(OVERHEAD);
     let sum = sum.saturating_add(marks.weight());
     u32::try_from(sum).unwrap_or(u32::MAX)
+}
+
+impl<V> Weighter<Physical, Arc<Kept<V>>> for Weight {
+    fn weight(&self, _: &Physical, kept: &Arc<Kept<V>>) -> u64 {
+        kept.weight.into()
+    }
+}
+
+impl<V> Lifecycle<Physical, Arc<Kept<V>>> for Leaving<V> {
+    type RequestState = Left<V>;
+
+    fn on_evict(&self, left: &mut Left<V>, key: Physical, kept: Arc<Kept<V>>) {
+        left.push((key, kept));
+    }
+}
+
+impl<V> Clone for Leaving<V> {
+    fn clone(&self) -> Self {
+        Self(PhantomData)
+    }
 }
 
 #[cfg(test)]
@@ -173,9 +237,19 @@ mod tests {
         policy::Early,
         tags::{Mark, Marks, Tags},
     };
-    use std::{sync::Arc, time::Duration};
+    use std::{
+        sync::{
+            Arc, Weak,
+            atomic::{AtomicU32, Ordering},
+        },
+        time::Duration,
+    };
 
     fn kept(version: u64) -> Kept<u64> {
+        of(version, version)
+    }
+
+    fn of<V>(version: u64, value: V) -> Kept<V> {
         let terms = Terms {
             fresh: Duration::from_secs(60),
             life: Duration::from_secs(60),
@@ -183,7 +257,7 @@ mod tests {
         };
         let sure = Duration::MAX;
         Kept {
-            value: Some(Arc::new(version)),
+            value: Some(Arc::new(value)),
             version,
             weight: 1,
             times: Times::new(terms, Duration::ZERO, Duration::ZERO, Early::Never, sure),
@@ -217,5 +291,51 @@ mod tests {
         assert!(!near.keep(new, b"k", kept(3)));
         let kept = near.get(b"k").unwrap();
         assert_eq!(kept.times.fresh_until, Duration::from_secs(1));
+    }
+
+    #[test]
+    fn what_has_no_room_leaves_nothing_older_behind() {
+        let near = NearLevel::new(Near::megabytes(1));
+        let ticket = near.ticket(b"k");
+        near.keep(ticket, b"k", kept(1));
+        let large = Kept {
+            weight: 2 << 20,
+            ..kept(2)
+        };
+        near.keep(ticket, b"k", large);
+        assert!(near.get(b"k").is_none());
+        assert_eq!(near.size(), (0, 0));
+    }
+
+    /// Its end may look something up, and remove it.
+    #[test]
+    fn a_value_goes_when_no_lock_is_held() {
+        struct Value(Weak<NearLevel<Self>>, Arc<AtomicU32>);
+        impl Drop for Value {
+            fn drop(&mut self) {
+                let Some(near) = self.0.upgrade() else {
+                    return;
+                };
+                let mut stripes = near.stripes.iter();
+                if stripes.all(|it| it.0.try_lock().is_some())
+                    && near.held.try_get(&b"k"[..]).is_ok()
+                {
+                    self.1.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+        let near = Arc::new(NearLevel::new(Near::bytes(1)));
+        let ended = Arc::new(AtomicU32::new(0));
+        let value = || Value(Arc::downgrade(&near), ended.clone());
+        let ticket = near.ticket(b"k");
+        near.keep(ticket, b"k", of(1, value()));
+        near.keep(ticket, b"k", of(2, value()));
+        assert_eq!(ended.load(Ordering::Relaxed), 1, "it was replaced");
+        near.touch(b"k");
+        assert_eq!(ended.load(Ordering::Relaxed), 2, "it was taken out");
+        for key in [&b"a"[..], b"b"] {
+            near.keep(near.ticket(key), key, of(1, value()));
+        }
+        assert_eq!(ended.load(Ordering::Relaxed), 3, "it made room");
     }
 }
