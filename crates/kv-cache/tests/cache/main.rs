@@ -14,6 +14,7 @@ mod keyed;
 mod many;
 mod tags;
 mod tags_late;
+mod tags_races;
 mod tenants;
 mod timeouts;
 mod trouble;
