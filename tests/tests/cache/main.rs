@@ -6,4 +6,5 @@ mod faulty;
 mod nodes;
 mod processes;
 mod silent;
+mod tags;
 mod tenants;
