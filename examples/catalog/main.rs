@@ -32,6 +32,8 @@ const MAX_STALE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(5);
 const NODES: usize = 3;
 const READERS: usize = 8;
+/// Products stand in so many aisles.
+const AISLES: u32 = 20;
 
 /// Reads a catalog with and without a cache.
 #[derive(Parser)]
@@ -134,23 +136,37 @@ async fn read_for(span: Duration, origin: Arc<Origin>, nodes: Option<Vec<Prices>
 
 async fn cached(node: &Prices, origin: &Arc<Origin>, product: u32) -> Option<Price> {
     let origin = origin.clone();
-    let price = node.get_or_load(&product, move |_| async move {
+    let price = node.get_or_load(&product, move |context| async move {
+        context.tag(&aisle(product));
         Ok::<_, Infallible>(origin.load(product).await)
     });
     price.await.ok().map(|it| *it)
 }
 
-/// Changes prices, and removes what is cached of them, each time by another node; how many there were.
+/// The tag of all products that stand in its aisle.
+fn aisle(product: u32) -> (&'static str, u32) {
+    ("aisle", product % AISLES)
+}
+
+/// Changes prices, and removes what is cached of them, each time by another node; how often. Now and then it is those
+/// of a whole aisle.
 async fn change(origin: Arc<Origin>, nodes: Option<Vec<Prices>>, is_over: Arc<AtomicBool>) -> u64 {
     let mut changes = 0;
     while !is_over.load(Ordering::Relaxed) {
         SystemClock.sleep(PAUSE).await;
         let product = origin.popular();
-        origin.change(product);
-        if let Some(nodes) = &nodes {
-            let node = &nodes[changes as usize % NODES];
-            // Of a store in trouble nobody is told here: what is trusted ends soon.
-            let _ = node.remove(&product).await;
+        let node = nodes.as_ref().map(|it| &it[changes as usize % NODES]);
+        // Of a store in trouble nobody is told here: what is trusted ends soon.
+        if changes % 50 == 0 {
+            origin.change_all(|it| aisle(it) == aisle(product));
+            if let Some(node) = node {
+                let _ = node.remove_tag(&aisle(product)).await;
+            }
+        } else {
+            origin.change(product);
+            if let Some(node) = node {
+                let _ = node.remove(&product).await;
+            }
         }
         changes += 1;
     }

@@ -70,6 +70,13 @@ impl Origin {
         changes.push(self.began.elapsed());
     }
 
+    pub(crate) fn change_all(&self, is_meant: impl Fn(u32) -> bool) {
+        let products = 0..self.changes.len() as u32;
+        products
+            .filter(|it| is_meant(*it))
+            .for_each(|it| self.change(it));
+    }
+
     pub(crate) fn loads(&self) -> u64 {
         self.loads.load(Ordering::Relaxed)
     }
