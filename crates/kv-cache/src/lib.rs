@@ -7,6 +7,7 @@ mod cache;
 mod entry;
 mod envelope;
 mod error;
+mod events;
 mod far;
 mod flights;
 mod freshness;
@@ -35,6 +36,7 @@ pub use self::{
     cache::Cache,
     entry::{Entry, Tier},
     error::LoadError,
+    events::{By, CacheEvent, CacheEvents, Instead},
     far::Far,
     freshness::Freshness,
     key::{CacheKey, Shown},

@@ -28,6 +28,9 @@ use std::{
 };
 use tokio::sync::{mpsc, oneshot};
 
+/// So many are loaded together to warm a cache up.
+const AT_ONCE: usize = 256;
+
 impl<K: CacheKey + Clone + Eq + Hash + Send + Sync + 'static, V: CacheValue> Cache<K, V> {
     /// The values of many names, in one load of those that have to be loaded. What the loader leaves out is not
     /// there. It is run again only for what another process was to load and did not.
@@ -104,6 +107,38 @@ impl<K: CacheKey + Clone + Eq + Hash + Send + Sync + 'static, V: CacheValue> Cac
             found.extend(value?.map(|value| (key, value)));
         }
         Ok(found)
+    }
+}
+
+impl<K: CacheKey + Clone + Eq + Hash + Send + Sync + 'static, V: CacheValue> Cache<K, V> {
+    /// Loads what is not there yet, by 256 at a time, before anybody asks for it: at the start of a program, say. Gives the
+    /// number of those that are there now.
+    ///
+    /// # Errors
+    /// As [`get_many_or_load`](Self::get_many_or_load), of the first that fails; what was loaded before stays.
+    pub async fn warm_up<F, Fut, T, E>(
+        &self,
+        keys: impl IntoIterator<Item = K>,
+        load: F,
+    ) -> Result<usize, LoadError<E>>
+    where
+        F: Fn(Vec<K>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+        T: IntoIterator<Item = (K, V)> + Send + 'static,
+        E: Clone + Send + Sync + 'static,
+    {
+        let load = Arc::new(load);
+        let mut keys = keys.into_iter();
+        let mut there = 0;
+        loop {
+            let some: Vec<_> = keys.by_ref().take(AT_ONCE).collect();
+            if some.is_empty() {
+                return Ok(there);
+            }
+            let load = load.clone();
+            let found = self.get_many_or_load(some, move |keys| load(keys));
+            there += found.await?.len();
+        }
     }
 }
 

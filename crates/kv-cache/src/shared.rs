@@ -5,6 +5,7 @@ use crate::{
     again::Again,
     entry::Kept,
     envelope::{Content, Envelope, Unreadable},
+    events::Teller,
     far::{
         FarCaller, FarLevel,
         transitions::{Found, Marked},
@@ -51,6 +52,7 @@ pub(crate) struct Shared<V> {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) flights: Arc<Flights>,
     pub(crate) counts: Counts,
+    pub(crate) events: Teller,
     /// What the store has not taken.
     pub(crate) again: Again,
     /// Of entries that no store has numbered.
@@ -265,6 +267,7 @@ impl<V: CacheValue> Shared<V> {
     /// Tells of a store in trouble, for which no caller is to suffer.
     pub(crate) fn trouble(&self, error: &Error, doing: &'static str) {
         self.counts.far_errors.add();
+        self.tell_trouble(error, doing);
         tracing::debug!(target: kv_core::telemetry::TARGET, cache = %self.name, %error, doing, "the cache goes on without its store");
     }
 }

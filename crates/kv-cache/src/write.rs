@@ -5,6 +5,7 @@ use crate::{
     cache::Cache,
     entry::Kept,
     envelope::{Content, Envelope},
+    events::By,
     far::{FarEntry, Filled},
     freshness::Terms,
     key::CacheKey,
@@ -47,6 +48,7 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         let (physical, _) = self.find_near(key)?;
         self.shared.forget(&physical);
         let Some(far) = self.far(key)? else {
+            self.shared.tell_changed(&physical, Change::Removed, By::Us);
             return Ok(());
         };
         let target = Target::Entry(Box::new(far.clone()));
@@ -55,6 +57,7 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         // What was read from the store meanwhile.
         self.shared.forget(&physical);
         under_way.ended(&removed);
+        self.shared.tell_changed(&physical, Change::Removed, By::Us);
         removed
     }
 
@@ -67,6 +70,7 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         let (physical, _) = self.find_near(key)?;
         self.shared.make_stale(&physical);
         let Some(far) = self.far(key)? else {
+            self.shared.tell_changed(&physical, Change::Expired, By::Us);
             return Ok(());
         };
         let life = Lifetime::new(self.shared.policy.longest_life())?;
@@ -75,6 +79,7 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         let expired = far.expire(life).await;
         self.shared.make_stale(&physical);
         under_way.ended(&expired);
+        self.shared.tell_changed(&physical, Change::Expired, By::Us);
         expired
     }
 
@@ -107,6 +112,7 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         let Some(far) = far else {
             let kept = kept(shared.next_version(), None, &sight, now);
             shared.keep(ticket, &physical, kept);
+            shared.tell_changed(&physical, Change::Removed, By::Us);
             return Ok(());
         };
         let heard = far.heard();
@@ -130,6 +136,7 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         }
         // Who asks from now on is not to join a load that has read what was there before.
         shared.flights.detach(&physical);
+        shared.tell_changed(&physical, Change::Removed, By::Us);
         written.map(drop)
     }
 

@@ -6,8 +6,9 @@ use super::{
     message::{Message, What},
 };
 use crate::{
+    events::By,
     shared::{CacheValue, Shared},
-    tags::Scope,
+    tags::{Change, Scope},
 };
 use futures_util::{
     StreamExt,
@@ -128,6 +129,7 @@ impl<V: CacheValue> Listener<V> {
             let since = hearing.sound_since(now);
             if sound.is_some() && since != sound {
                 shared.counts.doubts.add();
+                shared.tell_doubt();
             }
             sound = since;
             self.stands(&shared, since, now);
@@ -173,10 +175,15 @@ impl<V: CacheValue> Listener<V> {
         let applied = match what {
             What::Removed(key) => self.physical(key).map(|key| {
                 shared.forget(&key);
+                shared.tell_changed(&key, Change::Removed, By::Others);
             }),
-            What::Expired(key) => self.physical(key).map(|key| shared.make_stale(&key)),
+            What::Expired(key) => self.physical(key).map(|key| {
+                shared.make_stale(&key);
+                shared.tell_changed(&key, Change::Expired, By::Others);
+            }),
             What::Tag(tag, change) => self.scope(shared).map(|scope| {
                 shared.change_tag(&scope, tag.as_ref(), change);
+                shared.tell_tag(tag.as_ref(), change, By::Others);
             }),
             What::Nothing => Ok(()),
             What::Beat(_) => return hearing.beat(boot, number, now),

@@ -8,6 +8,7 @@ use crate::{
     again::Target,
     entry::Kept,
     envelope::{Content, Envelope},
+    events::Instead,
     far::{
         FarEntry, Filled,
         transitions::{Answer, Lease},
@@ -229,6 +230,7 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
         // Before the fill: nobody waits for the store's answer.
         self.lead
             .answer(Outcome::Loaded(value.clone()), wishes.keeping);
+        shared.tell_loaded(self.lead.key());
         match terms {
             Some(terms) => match self.find_tags(grant, tags, began).await {
                 Some(tags) => self.fill(grant, value, terms, &tags).await,
@@ -328,8 +330,12 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
                 let value = stale.value.clone();
                 shared.keep(self.ticket, self.lead.key(), Kept { times, ..stale });
                 self.lead.answer(Outcome::Loaded(value), Keeping::Kept);
+                shared.tell_failed(self.lead.key(), Instead::Stale);
             }
-            None => self.lead.answer(outcome, Keeping::NotKept),
+            None => {
+                self.lead.answer(outcome, Keeping::NotKept);
+                shared.tell_failed(self.lead.key(), Instead::Error);
+            }
         }
         self.give_up(grant).await;
     }

@@ -1,7 +1,9 @@
 //! What callers do with tags.
 
 use super::{Change, TagName, sight};
-use crate::{again::Target, cache::Cache, key::CacheKey, shared::CacheValue, under_way::UnderWay};
+use crate::{
+    again::Target, cache::Cache, events::By, key::CacheKey, shared::CacheValue, under_way::UnderWay,
+};
 use kv_core::Result;
 
 impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
@@ -93,6 +95,7 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         let scope = shared.scope()?;
         shared.change_tag(&scope, tag.as_ref(), change);
         let Some(far) = &shared.far else {
+            shared.tell_tag(tag.as_ref(), change, By::Us);
             return Ok(());
         };
         let far = far.caller(|kv, deadline| shared.channel(kv, deadline));
@@ -103,6 +106,7 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         // What was read from the store meanwhile.
         shared.change_tag(&scope, tag.as_ref(), change);
         under_way.ended(&done);
+        shared.tell_tag(tag.as_ref(), change, By::Us);
         done
     }
 }

@@ -5,6 +5,7 @@ mod across;
 mod again;
 mod bad;
 mod dropped;
+mod events;
 mod far;
 mod fleet;
 mod flights;

@@ -160,3 +160,23 @@ async fn a_batch_that_never_ends_or_panics_is_ended() {
         assert_eq!(counted.holders(), 1, "nothing goes on");
     }
 }
+
+#[tokio::test]
+async fn a_cache_is_warmed_up_by_parts() {
+    let fleet = Fleet::new();
+    let cache = squares(&fleet.kv().await, &fleet);
+    for (wanted, loaded) in [(600, vec![256, 256, 88]), (600, vec![]), (700, vec![100])] {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let list = asked.clone();
+        let there = cache.warm_up(0..wanted, move |keys| {
+            list.lock().push(keys.len());
+            async move { Ok::<_, Infallible>(keys.into_iter().map(|it| (it, it * it))) }
+        });
+        assert_eq!(there.await.unwrap(), wanted as usize);
+        assert_eq!(*asked.lock(), loaded);
+    }
+    let (found, asked) = get(&cache, &[2, 699]).await;
+    assert_eq!((found.len(), asked), (2, vec![]));
+    let fails = cache.warm_up(600..900, |_| async { Err::<Vec<_>, _>("down") });
+    assert!(matches!(fails.await, Err(LoadError::Failed(_))));
+}
