@@ -89,17 +89,16 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         };
         let (reason, stale) = match kept {
             Some((kept, Look::ServeAndRefresh)) => {
-                let value = kept.value.clone();
+                let value = kept.value;
                 self.shared.counts.near_hits.add();
-                let _ = self.start(key, &physical, Reason::Due(kept), load);
+                let _ = self.start(key, &physical, Reason::Due, load);
                 return Ok(value);
             }
             Some((kept, Look::Refresh)) => {
-                let stale = kept.value.clone();
-                (Reason::Stale(kept), Some(stale))
+                let stale = kept.value;
+                (Reason::Stale, Some(stale))
             }
-            Some((kept, Look::Confirm)) => (Reason::Nothing(Some(kept)), None),
-            _ => (Reason::Nothing(None), None),
+            _ => (Reason::Nothing, None),
         };
         let watching = self.start(key, &physical, reason, load);
         let watching = watching.map_err(LoadError::Refused)?;
@@ -121,9 +120,8 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         T: Into<Loaded<V>>,
         E: Send + Sync + 'static,
     {
-        let (physical, kept) = self.find_near(key).map_err(LoadError::Refused)?;
-        let kept = kept.filter(|it| self.shared.look(it, self.shared.now()) != Look::Ended);
-        let watching = self.start(key, &physical, Reason::Wanted(kept), load);
+        let (physical, _) = self.find_near(key).map_err(LoadError::Refused)?;
+        let watching = self.start(key, &physical, Reason::Wanted, load);
         let watching = watching.map_err(LoadError::Refused)?;
         wait(&self.shared, watching, Instead::Nothing).await
     }

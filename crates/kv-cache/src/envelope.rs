@@ -20,7 +20,7 @@
 
 use crate::{
     freshness::Terms,
-    tags::{TagVersions, Versions},
+    tags::{LONGEST_TAG, MOST_TAGS, TagVersions, Versions},
 };
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kv_core::Value;
@@ -138,9 +138,13 @@ fn put_tags(out: &mut BytesMut, tags: &TagVersions) {
 fn get_tags(bytes: &mut Bytes) -> Option<TagVersions> {
     let all = get_versions(bytes)?;
     let mut named = Vec::new();
-    for _ in 0..bytes.try_get_u16().ok()? {
+    let count = bytes.try_get_u16().ok()?;
+    if usize::from(count) > MOST_TAGS {
+        return None;
+    }
+    for _ in 0..count {
         let length = usize::from(bytes.try_get_u16().ok()?);
-        if length > bytes.len() {
+        if !(1..=LONGEST_TAG).contains(&length) || length > bytes.len() {
             return None;
         }
         let tag = bytes.split_to(length)[..].into();

@@ -69,14 +69,13 @@ impl<K: CacheKey + Clone + Eq + Hash + Send + Sync + 'static, V: CacheValue> Cac
             let (reason, stale) = match kept {
                 Some((kept, Look::ServeAndRefresh)) => {
                     found.extend(kept.value.clone().map(|value| (key.clone(), value)));
-                    (Reason::Due(kept), None)
+                    (Reason::Due, None)
                 }
                 Some((kept, Look::Refresh)) => {
                     let value = Some(kept.value.clone());
-                    (Reason::Stale(kept), value)
+                    (Reason::Stale, value)
                 }
-                Some((kept, Look::Confirm)) => (Reason::Nothing(Some(kept)), None),
-                _ => (Reason::Nothing(None), None),
+                _ => (Reason::Nothing, None),
             };
             let part = Part {
                 key: Some(key.clone()),

@@ -203,7 +203,8 @@ impl<V: CacheValue> Shared<V> {
         }
         far.see(sight).await.map_err(NotRead::Failed)?;
         let mut verdict = sight.verdict(tags);
-        if verdict.is_some_and(|(it, read)| it != Verdict::Holds && read < asked) {
+        let is_other = verdict.is_some_and(|(it, read)| it != Verdict::Holds && read < asked);
+        if is_other && !sight.is_ahead(tags) {
             // Others may have begun the tag anew, after a loss.
             sight.doubt(asked);
             far.see(sight).await.map_err(NotRead::Failed)?;
@@ -218,7 +219,10 @@ impl<V: CacheValue> Shared<V> {
         let value = match (envelope.content, known) {
             (Content::Missing, _) => None,
             // The same one again: it need not be made of bytes anew.
-            (Content::Value, Some(known)) if known.version == envelope.version => {
+            (Content::Value, Some(known))
+                // What the store has not taken has the version of what was there.
+                if known.version == envelope.version && known.heard.is_some() =>
+            {
                 known.value.clone()
             }
             (Content::Value, _) => {

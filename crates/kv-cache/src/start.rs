@@ -13,16 +13,18 @@ use crate::{
     telemetry,
 };
 use kv_core::{Context, Result};
+use std::sync::Arc;
 use tracing::Instrument;
 
 /// Why a load is begun.
-pub(crate) enum Reason<V> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
     /// There is nothing here that could be given out unasked.
-    Nothing(Option<Kept<V>>),
-    Stale(Kept<V>),
-    Due(Kept<V>),
+    Nothing,
+    Stale,
+    Due,
     /// Somebody wants a new one.
-    Wanted(Option<Kept<V>>),
+    Wanted,
 }
 
 impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
@@ -31,7 +33,7 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         &self,
         key: &K,
         physical: &[u8],
-        reason: Reason<V>,
+        reason: Reason,
         load: F,
     ) -> Result<Watching<V, E>>
     where
@@ -52,24 +54,23 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         // Before anything is read.
         let ticket = shared.ticket(physical);
         let sight = Sight::new(scope);
-        if matches!(reason, Reason::Due(_)) {
+        if matches!(reason, Reason::Due) {
             shared.counts.early_refreshes.add();
         }
-        // A load may have ended since we looked.
-        let here = match reason {
-            Reason::Wanted(_) => None,
-            _ => shared.here(physical),
-        };
-        if let Some(here) = here
-            && matches!(shared.look(&here, shared.now()), Look::Serve)
+        // Not what the caller has found: since then a load may have ended, and something been removed.
+        let here = shared.here(physical);
+        if let Some(here) = &here
+            && !matches!(reason, Reason::Wanted)
+            && matches!(shared.look(here, shared.now()), Look::Serve)
         {
             lead.answer(Outcome::Loaded(here.value.clone()), Keeping::Kept);
             return Ok(watching);
         }
-        let (known, wish) = match reason {
-            Reason::Nothing(known) => (known, Wish::Get),
-            Reason::Stale(known) | Reason::Due(known) => (Some(known), Wish::Refresh),
-            Reason::Wanted(known) => (known, Wish::Refresh),
+        let is_there = |it: &Arc<Kept<V>>| shared.look(it, shared.now()) != Look::Ended;
+        let known = here.filter(is_there).map(|it| (*it).clone());
+        let wish = match reason {
+            Reason::Nothing => Wish::Get,
+            Reason::Stale | Reason::Due | Reason::Wanted => Wish::Refresh,
         };
         let run = Run {
             shared: shared.clone(),

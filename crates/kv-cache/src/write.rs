@@ -149,10 +149,14 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         terms: Terms,
         payload: &[u8],
     ) -> Result<(Filled, u64, Duration)> {
-        let now = self.shared.now();
-        sight.renew(|it| self.shared.trusts(it, now));
+        // What others have removed before this is not to remove what is written now: asked for in the same call.
+        sight.renew(|_| false);
         let version = far.seize(sight).await?;
-        far.caller.begin(sight).await?;
+        if let Err(error) = far.caller.begin(sight).await {
+            // Nobody is to wait for it; what became of this one is told by the other error.
+            let _ = far.give_up().await;
+            return Err(error);
+        }
         let (tags, since) = sight.versions(tags).ok_or_else(|| {
             let message = "the store did not tell the versions of the tags";
             Error::new(ErrorKind::Unexpected, message)

@@ -6,7 +6,7 @@ use crate::{
     place::TagKeys,
     tags::{Change, Known, Sight, TagName, Versions},
 };
-use kv_core::{CallOptions, Clock, Deadline, Kv, Lifetime, Result, Txn, TxnReply};
+use kv_core::{CallOptions, Clock, Deadline, Kv, Lifetime, Outcome, Result, Txn, TxnReply};
 use std::{sync::Arc, time::Duration};
 
 /// What is the same for all that a caller asks for.
@@ -48,11 +48,12 @@ impl FarCaller {
         let txns = tagging::versions(&self.tags, &unknown);
         let mut replies = self.commit_all(txns).await?;
         let (changes, versions) = tagging::versions_read(&mut replies)?;
-        if !changes.iter().all(|it| Some(*it) == before) {
-            return Ok(false);
-        }
+        // Also if that is in vain: the next load knows it from before.
         for (tag, versions) in late.iter().zip(versions) {
             sight.learn(Some(tag), self.known(versions, asked));
+        }
+        if !changes.iter().all(|it| Some(*it) == before) {
+            return Ok(false);
         }
         // What has been begun since the question may have been removed since.
         Ok(self.begin(sight).await? == Begun::ByUs)
@@ -61,7 +62,8 @@ impl FarCaller {
     /// Gives versions to tags that have none.
     pub(crate) async fn begin(&self, sight: &mut Sight) -> Result<Begun> {
         let missing = sight.not_begun();
-        if missing.is_empty() {
+        let has_changes = sight.changes() != Some(0);
+        if missing.is_empty() && has_changes {
             return Ok(Begun::ByUs);
         }
         let asked = self.clock.monotonic();
@@ -74,7 +76,18 @@ impl FarCaller {
                 self.tag_life,
             ));
         }
-        let mut replies = self.commit_all(txns).await?.into_iter();
+        if !has_changes {
+            txns.push(tagging::begin_changes(&self.tags));
+        }
+        let mut replies = self.commit_all(txns).await?;
+        if !has_changes && let Some(mut reply) = replies.pop() {
+            let versions = Versions {
+                removed: reply.token(0)?,
+                expired: 0,
+            };
+            sight.learn_changes(self.known(versions, asked));
+        }
+        let mut replies = replies.into_iter();
         let mut begun = Begun::ByUs;
         let mut token = |there: u64| -> Result<u64> {
             if there != 0 {
@@ -111,7 +124,9 @@ impl FarCaller {
         let asked = self.clock.monotonic();
         let mut txns = vec![txn];
         txns.extend(tagging::versions(&self.tags, &unknown));
-        let mut replies = self.commit_all(txns).await?;
+        let replies = self.commit_all(txns).await;
+        // The first may be done though another one is not.
+        let mut replies = replies.map_err(|it| it.with_outcome(Outcome::Unknown))?;
         let reply = replies.remove(0);
         self.learn(sight, &unknown, &mut replies, asked)?;
         Ok(reply)

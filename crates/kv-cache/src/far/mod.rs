@@ -1,7 +1,7 @@
 //! The level on the store: every call has a deadline, and is made for one caller.
 
 mod caller;
-mod tagging;
+pub(crate) mod tagging;
 pub(crate) mod transitions;
 
 pub(crate) use self::caller::FarCaller;
@@ -27,6 +27,12 @@ use std::{
 
 /// How long one call to the store may take, unless something else is said.
 pub(crate) const DEADLINE: Duration = Duration::from_millis(500);
+
+/// How long the records of a tag last, at least and at most.
+const TAG_LIVES: (Duration, Duration) = (
+    Duration::from_secs(7 * 24 * 3600),
+    Duration::from_secs(3650 * 24 * 3600),
+);
 
 /// What the level cannot do without. What it compares are marks, which layers that change values leave alone.
 const NEEDS: [Capability; 3] = [
@@ -126,8 +132,7 @@ impl FarLevel {
             lease: Lifetime::new(lease)?,
             nonces: Nonces::new(),
             tags,
-            // Twice as long as any entry: most are gone before they would be taken for removed.
-            tag_life: Lifetime::new(policy.longest_life().saturating_mul(2))?,
+            tag_life: Lifetime::new(tag_life(policy))?,
         })
     }
 
@@ -230,6 +235,13 @@ impl FarEntry {
     pub(crate) fn heard(&self) -> Option<Number> {
         self.caller.heard()
     }
+}
+
+/// The records of a tag are not prolonged by their use, and what has the tag is loaded anew when they end: so they
+/// last for several lives of an entry, and not for ever, since there may be any number of tags.
+fn tag_life(policy: &Policy) -> Duration {
+    let entry = policy.fresh.saturating_add(policy.stale);
+    (entry.saturating_mul(2).min(TAG_LIVES.1)).max(TAG_LIVES.0)
 }
 
 fn filled(reply: &TxnReply) -> Filled {

@@ -7,7 +7,7 @@ use crate::{
     place::TagKeys,
     tags::{Change, TagName, Versions},
 };
-use kv_core::{Guard, Lifetime, Op, Read, Result, Ttl, Txn, TxnReply};
+use kv_core::{Guard, Key, Lifetime, Op, Read, Result, Ttl, Txn, TxnReply};
 
 /// So many tags are read in one step: no store takes any number of reads.
 const AT_ONCE: usize = 48;
@@ -58,17 +58,12 @@ pub(crate) fn begin(
     let ttl = ttl(tag, life);
     let missing = [(removed, versions.removed), (expired, versions.expired)];
     let missing = missing.into_iter().filter(|(_, version)| *version == 0);
-    missing
-        .map(|(key, _)| {
-            Txn::new()
-                .when(Guard::absent(&key))
-                .then(Op::NextToken {
-                    key: key.clone(),
-                    ttl,
-                })
-                .otherwise(Read::LastToken { key })
-        })
-        .collect()
+    missing.map(|(key, _)| begin_record(key, ttl)).collect()
+}
+
+/// The first version of the changes, so that its loss is noticed.
+pub(crate) fn begin_changes(keys: &TagKeys) -> Txn {
+    begin_record(keys.changes(), Ttl::Never)
 }
 
 /// All entries of a tag are gone, or stale.
@@ -85,6 +80,16 @@ pub(crate) fn change(keys: &TagKeys, tag: Option<&TagName>, change: Change, life
             key: keys.changes(),
             ttl: Ttl::Never,
         })
+}
+
+fn begin_record(key: Key, ttl: Ttl) -> Txn {
+    Txn::new()
+        .when(Guard::absent(&key))
+        .then(Op::NextToken {
+            key: key.clone(),
+            ttl,
+        })
+        .otherwise(Read::LastToken { key })
 }
 
 /// There may be any number of tags, so their records end; what they belong to is loaded anew then.

@@ -3,6 +3,7 @@
 //! transactions; so the check fails when one of them is broken, which the sabotages show.
 
 mod store;
+mod tags;
 
 use self::store::Store;
 use crate::{

@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub(super) struct Store {
     strings: BTreeMap<Vec<u8>, Vec<u8>>,
+    tokens: BTreeMap<Vec<u8>, u64>,
     token: u64,
 }
 
@@ -24,7 +25,10 @@ impl Store {
 
     fn holds(&self, guard: &Guard) -> bool {
         match guard {
-            Guard::Absent { key } => !self.strings.contains_key(key.as_bytes()),
+            Guard::Absent { key } => {
+                let key = key.as_bytes();
+                !self.strings.contains_key(key) && !self.tokens.contains_key(key)
+            }
             Guard::ValueIs { key, mark } => {
                 let there = self.strings.get(key.as_bytes()).map(Vec::as_slice);
                 there == mark.as_ref().map(|it| it.as_bytes())
@@ -41,8 +45,9 @@ impl Store {
                 OpReply::Done
             }
             Op::Delete { key } => OpReply::Flag(self.strings.remove(key.as_bytes()).is_some()),
-            Op::NextToken { .. } => {
+            Op::NextToken { key, .. } => {
                 self.token += 1;
+                self.tokens.insert(key.as_bytes().to_vec(), self.token);
                 OpReply::Token(self.token)
             }
             Op::Notify(_) => OpReply::Done,
@@ -56,7 +61,10 @@ impl Store {
         match read {
             Read::Get { key } => OpReply::Value(bytes(key).map(Into::into)),
             Read::GetMark { key } => OpReply::Mark(bytes(key).map(Into::into)),
-            Read::LastToken { .. } => OpReply::Token(self.token),
+            Read::LastToken { key } => {
+                let last = self.tokens.get(key.as_bytes());
+                OpReply::Token(last.copied().unwrap_or(0))
+            }
             Read::Ttl { key } => OpReply::Ttl(match bytes(key) {
                 Some(_) => TimeToLive::In(Duration::from_secs(60)),
                 None => TimeToLive::Missing,

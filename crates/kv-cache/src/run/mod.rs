@@ -18,7 +18,7 @@ use crate::{
     load::{Keeping, LoadContext, Loaded},
     near::weight,
     shared::{CacheValue, NotRead, Shared},
-    tags::{Change, Sight, TagName},
+    tags::{Change, Sight, TagName, Verdict},
     telemetry,
 };
 use futures_util::{
@@ -130,8 +130,9 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
                             return Leave::Load(Grant::None, None);
                         }
                         Err(NotRead::Failed(error)) => {
-                            let grant = without_store(&shared, &error, "asking for tags");
-                            return Leave::Load(grant, None);
+                            shared.trouble(&error, "asking for tags");
+                            // The lease may be ours.
+                            return Leave::Load(Grant::Unknown, known);
                         }
                     }
                 }
@@ -165,7 +166,7 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
                     match waiting.wait(&shared, &far).await {
                         Ok(Waited::AskAgain) => {}
                         // Liveness before thrift: who has waited in vain loads as well.
-                        Ok(Waited::InVain) => match far.seize(sight).await {
+                        Ok(Waited::InVain) => match seize(&shared, &far, sight).await {
                             Ok(version) => return Leave::Load(Grant::Leased(version), known),
                             Err(error) => {
                                 let grant = without_store(&shared, &error, "taking a lease");
@@ -186,7 +187,10 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
         let shared = &self.shared.clone();
         self.begin_tags(grant, stale.as_ref()).await;
         let began = shared.now();
-        let stale = stale.filter(|it| shared.look(it, began) != Look::Ended);
+        // Nor what a tag has removed while another process was waited for.
+        let stale = stale.filter(|it| {
+            it.marks.look() != Verdict::Removed && shared.look(it, began) != Look::Ended
+        });
         // What the store could not confirm is for the worst case only.
         let is_confirmed = matches!(grant, Grant::Own(_) | Grant::Leased(_));
         let is_sure = |it: &&Kept<V>| is_confirmed || shared.look(it, began) != Look::Confirm;
@@ -372,6 +376,17 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
         near.and_then(|it| it.get(self.lead.key()))
             .map_or(0, |it| it.version)
     }
+}
+
+async fn seize<V: CacheValue>(
+    shared: &Shared<V>,
+    far: &FarEntry,
+    sight: &mut Sight,
+) -> Result<u64> {
+    let now = shared.now();
+    // What was waited for may have taken long.
+    sight.renew(|it| shared.trusts(it, now));
+    far.seize(sight).await
 }
 
 async fn give_back<V: CacheValue>(shared: &Shared<V>, lease: Lease, far: &FarEntry) {

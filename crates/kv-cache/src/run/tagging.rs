@@ -41,23 +41,20 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
         let is_late = |it: &&TagName| !self.sight.has_seen(it);
         let mut late: Vec<_> = named.iter().filter(is_late).cloned().collect();
         for tag in &late {
-            self.sight.see(tag, |it| it.read <= began);
+            self.sight.see(tag, |it| it.read < began);
         }
         late.retain(|it| !self.sight.is_known(it));
         if late.is_empty() {
             return Some(named);
         }
-        // In this order: what has changed since we have seen it changes what is kept by it.
-        if !self.sight.is_unchanged() {
-            shared.counts.refused_fills.add();
-            return None;
-        }
-        let (Grant::Leased(_), Some(far)) = (grant, &self.far) else {
-            return Some(named);
+        let is_same = late.iter().all(|it| self.sight.is_same(it));
+        let is_same_there = match (grant, &self.far) {
+            (Grant::Leased(_), Some(far)) => far.caller.see_late(&mut self.sight, &late).await,
+            _ => Ok(true),
         };
-        match far.caller.see_late(&mut self.sight, &late).await {
-            Ok(true) => Some(named),
-            Ok(false) => {
+        match is_same_there {
+            Ok(true) if is_same => Some(named),
+            Ok(_) => {
                 shared.counts.refused_fills.add();
                 None
             }

@@ -18,11 +18,16 @@ use std::{
 /// How often a tag was removed is counted in the upper half of a state, how often it was expired in the lower one.
 const REMOVED: u32 = 32;
 
+/// What a tag takes beside its name, which lies there twice: its mark, its cell, its place in the table.
+const CELL: usize = 160;
+
 /// One tag.
 pub(crate) struct Cell {
     tag: Option<TagName>,
     /// How often it was changed, as far as is known here.
     state: AtomicU64,
+    /// The state of the changes when this one was changed last, or made.
+    last: AtomicU64,
     known: Mutex<Option<Known>>,
 }
 
@@ -51,10 +56,11 @@ pub(crate) struct Marks {
 }
 
 impl Cell {
-    pub(super) fn new(tag: Option<TagName>) -> Self {
+    pub(super) fn new(tag: Option<TagName>, now: u64) -> Self {
         Self {
             tag,
             state: AtomicU64::new(0),
+            last: AtomicU64::new(now),
             known: Mutex::new(None),
         }
     }
@@ -64,15 +70,23 @@ impl Cell {
         self.tag.as_ref()
     }
 
-    pub(super) fn change(&self, change: Change) {
-        self.state.fetch_add(
-            match change {
-                Change::Removed => 1 << REMOVED,
-                Change::Expired => 1,
-            },
-            Ordering::AcqRel,
-        );
-        *self.known.lock() = None;
+    /// The state then. `now` is that of the changes.
+    pub(super) fn change(&self, change: Change, now: u64) -> u64 {
+        let step = match change {
+            Change::Removed => 1 << REMOVED,
+            Change::Expired => 1,
+        };
+        // Nobody is to see the new state with what was known under the old one.
+        let mut known = self.known.lock();
+        self.last.fetch_max(now, Ordering::AcqRel);
+        let before = self.state.fetch_add(step, Ordering::AcqRel);
+        *known = None;
+        before + step
+    }
+
+    /// Whether it has been the same since the changes had this state.
+    pub(super) fn is_same_since(&self, changes: u64) -> bool {
+        self.last.load(Ordering::Acquire) <= changes
     }
 
     /// What is known, and the state that it is known under.
@@ -89,7 +103,7 @@ impl Cell {
         }
     }
 
-    fn state(&self) -> u64 {
+    pub(super) fn state(&self) -> u64 {
         self.state.load(Ordering::Acquire)
     }
 }
@@ -162,10 +176,10 @@ impl Marks {
         named.filter_map(|it| it.cell.tag())
     }
 
-    /// What they take, in bytes.
+    /// What they take, in bytes, as if no other entry had them.
     pub(crate) fn weight(&self) -> usize {
-        let named = self.named.as_ref().map_or(0, |it| it.len());
-        named * size_of::<Mark>()
+        let names = self.tags().map(|it| it.len() * 2);
+        names.map(|it| it + CELL).sum()
     }
 }
 
@@ -173,5 +187,52 @@ impl fmt::Debug for Mark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tag = self.cell.tag.as_deref().unwrap_or(b"*");
         write!(f, "{}@{}", tag.escape_ascii(), self.state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicBool;
+
+    /// Another thread never sees what was known before a change as if it were known after it.
+    #[test]
+    fn what_is_known_goes_with_its_state() {
+        let cell = Arc::new(Cell::new(None, 0));
+        let is_over = Arc::new(AtomicBool::new(false));
+        let reader = std::thread::spawn({
+            let (cell, is_over) = (cell.clone(), is_over.clone());
+            move || {
+                let mut torn = 0;
+                while !is_over.load(Ordering::Relaxed) {
+                    let (state, known) = cell.known();
+                    torn += u32::from(known.is_some_and(|it| it.versions.removed != state));
+                }
+                torn
+            }
+        });
+        for now in 0..300_000 {
+            let (state, _) = cell.known();
+            let known = Known {
+                versions: Versions {
+                    removed: state,
+                    expired: 0,
+                },
+                read: Duration::ZERO,
+                heard: None,
+            };
+            cell.learn(state, known);
+            cell.change(Change::Removed, now);
+        }
+        is_over.store(true, Ordering::Relaxed);
+        assert_eq!(reader.join().unwrap(), 0);
+    }
+
+    #[test]
+    fn a_tag_weighs_no_less_than_its_names() {
+        let tag: TagName = vec![b'x'; 1000].into();
+        let mark = Mark::new(&Arc::new(Cell::new(Some(tag), 0)));
+        let marks = Marks::new(mark.clone(), vec![mark]);
+        assert!(marks.weight() >= 2000 + size_of::<Cell>() + size_of::<Mark>());
     }
 }

@@ -15,7 +15,7 @@ mod versions;
 
 pub(crate) use self::{
     cell::{Cell, Known, Marks},
-    sight::{Sight, TagName, check},
+    sight::{LONGEST_TAG, MOST_TAGS, Sight, TagName, check},
     versions::{Change, TagVersions, Verdict, Versions},
 };
 
@@ -58,9 +58,9 @@ impl Tags {
     /// The tags of a caller, by how the store sees a key of his.
     pub(crate) fn scope(&self, base: &[u8]) -> Arc<Scope> {
         let new = || Arc::new(Scope::new(base));
-        self.0
-            .lock()
-            .find(base, new, |it| Arc::strong_count(it) == 1 && it.is_unused())
+        self.0.lock().find(base, new, |it| {
+            Arc::get_mut(it).is_some_and(Scope::is_unused)
+        })
     }
 }
 
@@ -68,15 +68,18 @@ impl Scope {
     fn new(base: &[u8]) -> Self {
         Self {
             base: base.into(),
-            all: Arc::new(Cell::new(None)),
-            changes: Arc::new(Cell::new(None)),
+            all: Arc::new(Cell::new(None, 0)),
+            changes: Arc::new(Cell::new(None, 0)),
             named: Mutex::new(Room::new(TAGS)),
         }
     }
 
     pub(crate) fn tag(&self, name: &TagName) -> Arc<Cell> {
-        let new = || Arc::new(Cell::new(Some(name.clone())));
-        let is_unused = |it: &Arc<Cell>| Arc::strong_count(it) == 1;
+        let new = || {
+            // What happened to it before nobody knows.
+            let now = self.changes.state();
+            Arc::new(Cell::new(Some(name.clone()), now))
+        };
         self.named.lock().find(name, new, is_unused)
     }
 
@@ -88,8 +91,8 @@ impl Scope {
     /// From now on nothing counts here that was read or begun before.
     pub(crate) fn change(&self, tag: Option<&TagName>, change: Change) {
         // In this order: who has seen the tag's new state sees after that that something has changed.
-        self.changes.change(change);
-        self.cell(tag).change(change);
+        let now = self.changes.change(change, 0);
+        self.cell(tag).change(change, now);
     }
 
     /// A name for one of its tags that no other tag of the cache has, nor any entry.
@@ -100,11 +103,10 @@ impl Scope {
         }
     }
 
-    fn is_unused(&self) -> bool {
-        let is_unused = |it: &Arc<Cell>| Arc::strong_count(it) == 1;
-        is_unused(&self.all)
-            && is_unused(&self.changes)
-            && self.named.lock().all.values().all(is_unused)
+    fn is_unused(&mut self) -> bool {
+        is_unused(&mut self.all)
+            && is_unused(&mut self.changes)
+            && self.named.get_mut().all.values_mut().all(is_unused)
     }
 }
 
@@ -117,7 +119,12 @@ impl<T: Clone> Room<T> {
         }
     }
 
-    fn find(&mut self, name: &[u8], new: impl FnOnce() -> T, is_unused: impl Fn(&T) -> bool) -> T {
+    fn find(
+        &mut self,
+        name: &[u8],
+        new: impl FnOnce() -> T,
+        is_unused: impl Fn(&mut T) -> bool,
+    ) -> T {
         if let Some(there) = self.all.get(name) {
             return there.clone();
         }
@@ -129,6 +136,11 @@ impl<T: Clone> Room<T> {
         self.all.insert(name.into(), new.clone());
         new
     }
+}
+
+/// Nobody else has it, nor had it just now and still does something with it.
+fn is_unused(cell: &mut Arc<Cell>) -> bool {
+    Arc::get_mut(cell).is_some()
 }
 
 impl<T: Clone> Default for Room<T> {

@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 /// So many tags an entry has at most.
 pub(crate) const MOST_TAGS: usize = 32;
 /// So long is the name of a tag at most.
-const LONGEST: usize = 1024;
+pub(crate) const LONGEST_TAG: usize = 1024;
 
 /// The name of a tag, as its caller has it.
 pub(crate) type TagName = Arc<[u8]>;
@@ -111,9 +111,11 @@ impl Sight {
         self.changes.known.map(|it| it.versions.removed)
     }
 
-    /// Whether this process knows of no change since they were looked at.
-    pub(crate) fn is_unchanged(&self) -> bool {
-        self.changes.mark().look() == Verdict::Holds
+    /// Whether this process knows that a tag is as it was when the others were looked at. To be asked once it is seen.
+    pub(crate) fn is_same(&self, tag: &TagName) -> bool {
+        let since = self.changes.state;
+        self.find(tag)
+            .is_some_and(|it| it.cell.is_same_since(since))
     }
 
     /// Whether the versions of this one are known.
@@ -132,6 +134,17 @@ impl Sight {
             since = since.min(known.read);
         }
         Some((verdict, since))
+    }
+
+    /// Whether all that is known is at least as new as what an entry tells: then it is the entry that is old.
+    pub(crate) fn is_ahead(&self, entry: &TagVersions) -> bool {
+        let is_ahead = |seen: &Seen, told: &Versions| {
+            let known = seen.known.map(|it| it.versions);
+            known.is_some_and(|it| it.removed >= told.removed && it.expired >= told.expired)
+        };
+        let of =
+            |(tag, told): &(TagName, Versions)| self.find(tag).is_some_and(|it| is_ahead(it, told));
+        is_ahead(&self.all, &entry.all) && entry.named.iter().all(of)
     }
 
     /// What an entry with these tags tells of them, and since when that is known; `None` if it is not, or if one of
@@ -195,11 +208,14 @@ pub(crate) fn check(tags: &[TagName]) -> Result<()> {
             .with_context("tags", tags.len())
             .with_context("most", MOST_TAGS));
     }
-    let Some(tag) = tags.iter().find(|it| it.len() > LONGEST || it.is_empty()) else {
+    let Some(tag) = tags
+        .iter()
+        .find(|it| it.len() > LONGEST_TAG || it.is_empty())
+    else {
         return Ok(());
     };
     let message = "the name of a tag must not be empty and not longer than 1,024 bytes";
-    let shown = tag.get(..LONGEST.min(64)).unwrap_or(tag);
+    let shown = tag.get(..64).unwrap_or(tag);
     Err(Error::new(ErrorKind::InvalidArgument, message)
         .with_context("tag", shown.escape_ascii())
         .with_context("bytes", tag.len()))

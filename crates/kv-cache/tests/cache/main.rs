@@ -4,6 +4,7 @@
 mod across;
 mod again;
 mod bad;
+mod between;
 mod dropped;
 mod events;
 mod far;

@@ -113,6 +113,7 @@ async fn another_tag_that_is_removed_meanwhile_leaves_a_doubt_once() {
         if knows {
             load(&one, "other", 0).await;
             one.idle().await;
+            fleet.pass(SECOND / 10).await;
         }
         let gate = Arc::new(Notify::new());
         let before = ask(&one, "k", &gate, 1);
