@@ -164,7 +164,7 @@ fn a_section_of_another_crate_is_described() {
     }
     let editor = Editor::of(&builder);
     editor
-        .check("[default.other]\ncount = 1\nparts.a.size = \"${SIZE}\"")
+        .check("[default.other]\ncount = 1\nparts.a = { size = \"${SIZE}\", share = 0.5 }")
         .unwrap();
     for bad in ["count = 0", "cnt = 1", "parts.a.sise = 1"] {
         assert!(
