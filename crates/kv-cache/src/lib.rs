@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod across;
+mod admin;
 mod again;
 mod builder;
 mod cache;
@@ -32,6 +33,10 @@ mod wait;
 mod write;
 
 pub use self::{
+    admin::{
+        CacheAdmin, EntryInfo, EntryState, EnvelopeFault, EnvelopeInfo, LoadInfo, StoredEntry,
+        TagInfo, TagState,
+    },
     builder::CacheBuilder,
     cache::Cache,
     entry::{Entry, Tier},

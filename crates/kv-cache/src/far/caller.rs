@@ -147,7 +147,7 @@ impl FarCaller {
         self.within().commit_one(txn).await
     }
 
-    pub(super) fn within(&self) -> Kv {
+    pub(crate) fn within(&self) -> Kv {
         let deadline = Deadline::on(self.clock.clone(), self.deadline);
         self.kv.with(CallOptions::new().with_deadline(deadline))
     }

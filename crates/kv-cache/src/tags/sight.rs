@@ -123,6 +123,15 @@ impl Sight {
         self.find(tag).is_some_and(|it| it.known.is_some())
     }
 
+    /// The versions of a tag, as far as they are known; those of all entries for `None`.
+    pub(crate) fn known(&self, tag: Option<&TagName>) -> Option<Versions> {
+        let seen = match tag {
+            None => Some(&self.all),
+            Some(tag) => self.find(tag),
+        };
+        seen?.known.map(|it| it.versions)
+    }
+
     /// What the tags of an entry leave of it, and since when that is known; `None` if the versions of one are not.
     pub(crate) fn verdict(&self, entry: &TagVersions) -> Option<(Verdict, Duration)> {
         let all = self.all.known?;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod across;
+mod admin;
 mod again;
 mod bad;
 mod between;
