@@ -1,5 +1,6 @@
 //! What can be typed.
 
+pub(crate) mod cache;
 pub(crate) mod limits;
 pub(crate) mod locks;
 pub(crate) mod tasks;
@@ -40,6 +41,8 @@ pub(crate) enum Invocation {
     Locks(locks::Locks),
     /// Look at rate limits: the policies of the configuration, and how subjects stand; and make one unused.
     Limits(limits::Limits),
+    /// Look at caches on a store, and remove entries of theirs.
+    Cache(cache::Caches),
     /// Print a completion script: `kv completions bash > …/bash-completion/completions/kv`.
     Completions { shell: clap_complete::Shell },
 }
@@ -54,8 +57,8 @@ pub(crate) struct StoreArgs {
     /// The environment in it; else the variable KV_ENV, else `default`.
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) env: Option<String>,
-    /// The store in it; else the variable KV_STORE, for `tasks`, `locks` and `limits` else that of their
-    /// section.
+    /// The store in it; else the variable KV_STORE, for `tasks`, `locks`, `limits` and `cache` else that
+    /// of their section.
     /// May be left out where there is one only.
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) store: Option<String>,

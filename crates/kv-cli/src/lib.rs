@@ -86,6 +86,13 @@ async fn execute(args: Args, out: &mut dyn Write, err: &mut dyn Write) -> Result
         Invocation::Limits(limits) => {
             return self::limits(&args.store, limits.verb, &mut out).await;
         }
+        Invocation::Cache(caches) => {
+            store::keys_can_be_named(&args.store)?;
+            let (kv, settings) = store::open_cache(&args.store, caches.name(), &mut out).await?;
+            let done = command::cache::run(&kv, settings, caches.verb, &mut out).await;
+            kv.close().await;
+            return done;
+        }
         Invocation::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "kv", &mut script);

@@ -1,6 +1,7 @@
 //! Opens the store that was asked for.
 
 use crate::{args::StoreArgs, exit::Failure, output::Output};
+use kv_cache::{CacheSettings, CachesSettings};
 use kv_core::{Context, Kv};
 use kv_factory::Factory;
 use kv_lock::LockSettings;
@@ -79,6 +80,33 @@ pub(crate) async fn open_limits(
 ) -> Result<Kv, Failure> {
     let kv = configured(choice, factory, settings.store.as_deref()).await?;
     Ok(ready(kv, choice, out))
+}
+
+/// The store that a cache is on, and what the configuration says of it.
+pub(crate) async fn open_cache(
+    choice: &StoreArgs,
+    cache: &str,
+    out: &mut Output<'_>,
+) -> Result<(Kv, CacheSettings), Failure> {
+    let (kv, settings) = match &choice.url {
+        Some(url) => (bare(url).await?, CacheSettings::default()),
+        None => {
+            let factory = factory(choice)?;
+            let caches = factory.find_section::<CachesSettings>("cache")?;
+            let section = caches.and_then(|mut it| it.0.remove(cache));
+            let is_told = choice.store.is_some() || env::var_os("KV_STORE").is_some();
+            if !is_told && section.as_ref().is_some_and(|it| it.store.is_none()) {
+                return Err(Failure::Usage(format!(
+                    "by its section the cache `{cache}` is on no store: each process has entries of its own; \
+                     if programs have it on one, name it with --store"
+                )));
+            }
+            let settings = section.unwrap_or_default();
+            let usual = settings.store.as_deref();
+            (configured(choice, &factory, usual).await?, settings)
+        }
+    };
+    Ok((ready(kv, choice, out), settings))
 }
 
 async fn bare(url: &str) -> Result<Kv, Failure> {

@@ -95,6 +95,12 @@ fn found_is_0_absent_is_1_wrong_is_2() {
         &["limits", "peek", "login"],
         &["limits", "peek", "login", "a", "--cost", "0"],
         &["limits", "reset", "login"],
+        &["cache", "get", "prices"],
+        &["cache", "rm", "prices"],
+        &["cache", "rm-tag", "prices", "--expire"],
+        &["cache", "rm-tag", "prices", ""],
+        &["cache", "clear"],
+        &["cache", "clear", "prices", "--tenant", "t"],
     ] {
         let output = on_memory(wrong);
         assert_eq!((code(&output), out(&output)), (2, ""), "{wrong:?}");

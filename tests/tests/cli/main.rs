@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod cache;
 mod limits;
 mod locks;
 mod tasks;

@@ -1,5 +1,6 @@
 //! One function for each verb.
 
+pub(crate) mod cache;
 pub(crate) mod limits;
 mod live;
 mod locks;
