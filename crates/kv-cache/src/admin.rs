@@ -3,13 +3,20 @@
 mod info;
 
 pub use self::info::{
-    EntryInfo, EntryState, EnvelopeFault, EnvelopeInfo, LoadInfo, StoredEntry, TagInfo, TagState,
+    EntryInfo, EntryPage, EntryState, EnvelopeFault, EnvelopeInfo, LoadInfo, StoredEntry, TagInfo,
+    TagState, UnreadableEntry,
 };
 
 use self::info::{Found, look};
 use crate::{Cache, CacheKey, CacheSettings, far::FarCaller, place::Entry, tags::Sight};
-use kv_core::{Error, ErrorKind, Kv, Result, TxnReply};
+use bytes::Bytes;
+use kv_core::{Cursor, Error, ErrorKind, Key, Kv, Prefixes, Result, ScanFrom, TxnReply};
 use std::fmt;
+
+/// So many keys are looked at for a page at most, ...
+const PAGE: u32 = 500;
+/// ... and so many entries are read in one call: each comes with its value.
+const AT_ONCE: usize = 50;
 
 /// A cache on its store, for operators and tools: what is there of its entries, without their type, and their
 /// removal. Entries are those of who calls, as they are for the cache itself.
@@ -58,6 +65,44 @@ impl CacheAdmin {
     pub async fn inspect(&self, key: &(impl CacheKey + ?Sized)) -> Result<Option<EntryInfo>> {
         let mut found = self.read(vec![written(key)]).await?;
         found.pop().map_or(Ok(None), |(_, read)| read)
+    }
+
+    /// Lists entries that are there, or are being loaded, from so many keys at a time: 1 to 500. One that is there
+    /// throughout comes at least once, where a store repeats itself twice.
+    ///
+    /// It reads them with their values, and on Redis it looks at all keys of the database: it is for people at
+    /// times, not for programs often.
+    ///
+    /// # Errors
+    /// The store's, also if a layer does not let keys be listed.
+    pub async fn list(&self, limit: u32, after: Option<&Cursor>) -> Result<EntryPage> {
+        let prefix = Prefixes::from(self.cache.shared.place.head());
+        let from = after.map_or(ScanFrom::Start, |it| ScanFrom::Cursor(it.clone()));
+        let kv = self.caller()?.within();
+        let page = kv.scan_page(prefix, from, limit.clamp(1, PAGE)).await?;
+        let found: Vec<_> = page.keys.iter().filter_map(|it| self.part(it)).collect();
+        let mut listed = EntryPage {
+            entries: Vec::with_capacity(found.len()),
+            unreadable: Vec::new(),
+            next: page.next,
+        };
+        for some in found.chunks(AT_ONCE) {
+            let names = some.iter().map(|(_, name)| name.clone()).collect();
+            for ((part, _), (name, read)) in some.iter().zip(self.read(names).await?) {
+                match read {
+                    Ok(Some(entry)) if part.tells(&entry) => {
+                        listed.entries.push(entry.without_payload());
+                    }
+                    // It has ended since, or its other key tells it.
+                    Ok(_) => {}
+                    Err(error) => {
+                        let key = Bytes::from(name);
+                        listed.unreadable.push(UnreadableEntry { key, error });
+                    }
+                }
+            }
+        }
+        Ok(listed)
     }
 
     /// Removes an entry as [`Cache::remove`] does, for all processes.
@@ -134,11 +179,39 @@ impl CacheAdmin {
         Ok(told.collect())
     }
 
+    /// What a key is of which entry, if it is of one.
+    fn part(&self, key: &Key) -> Option<(Part, Vec<u8>)> {
+        let key = key.as_bytes();
+        let (part, key) = match (key.strip_suffix(b":data"), key.strip_suffix(b":lease")) {
+            (Some(key), _) => (Part::Data, key),
+            (None, Some(key)) => (Part::Lease, key),
+            (None, None) => return None,
+        };
+        Some((part, self.cache.shared.place.name(key)?))
+    }
+
     /// The store for who calls now, who hears no news: nothing is kept here.
     fn caller(&self) -> Result<FarCaller> {
         let far = self.cache.shared.far.as_ref();
         let far = far.ok_or_else(|| Error::new(ErrorKind::Config, "a cache without a store"))?;
         Ok(far.caller(|_, _| None))
+    }
+}
+
+/// Which of an entry's keys was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Data,
+    Lease,
+}
+
+impl Part {
+    /// One that is there and being loaded has both, and is listed once.
+    fn tells(self, entry: &EntryInfo) -> bool {
+        match self {
+            Self::Data => entry.stored.is_some(),
+            Self::Lease => entry.stored.is_none(),
+        }
     }
 }
 

@@ -135,6 +135,23 @@ pub(crate) fn escape(out: &mut Vec<u8>, begin: usize, is_reserved: impl Fn(u8) -
     }
 }
 
+/// Undoes [`escape`]; `None` for what it does not write.
+pub(crate) fn unescape(written: &[u8]) -> Option<Vec<u8>> {
+    let (mut plain, mut rest) = (Vec::with_capacity(written.len()), written);
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        if byte != b'%' {
+            plain.push(byte);
+            continue;
+        }
+        let (digits, after) = rest.split_at_checked(2)?;
+        let digits = str::from_utf8(digits).ok()?;
+        plain.push(u8::from_str_radix(digits, 16).ok()?);
+        rest = after;
+    }
+    Some(plain)
+}
+
 #[cfg(test)]
 mod tests {
     use super::{CacheKey, Shown};

@@ -34,8 +34,8 @@ mod write;
 
 pub use self::{
     admin::{
-        CacheAdmin, EntryInfo, EntryState, EnvelopeFault, EnvelopeInfo, LoadInfo, StoredEntry,
-        TagInfo, TagState,
+        CacheAdmin, EntryInfo, EntryPage, EntryState, EnvelopeFault, EnvelopeInfo, LoadInfo,
+        StoredEntry, TagInfo, TagState, UnreadableEntry,
     },
     builder::CacheBuilder,
     cache::Cache,

@@ -1,7 +1,7 @@
 //! Where the entries of a cache lie.
 
 use crate::{
-    key::{CacheKey, escape},
+    key::{CacheKey, escape, unescape},
     tags::TagName,
 };
 use kv_core::{Context, Error, Key, KeyFormat, KeyGroup, Result, Segment};
@@ -72,6 +72,20 @@ impl Place {
     fn group(&self) -> Result<KeyGroup> {
         let tag = self.head.strip_prefix(b"{").unwrap_or(&self.head);
         KeyGroup::new(tag.strip_suffix(b":").unwrap_or(tag))
+    }
+
+    /// How the keys of all entries begin.
+    pub(crate) fn head(&self) -> &[u8] {
+        &self.head
+    }
+
+    /// The name whose key [`with_key`](Self::with_key) shows; `None` if there is none.
+    pub(crate) fn name(&self, key: &[u8]) -> Option<Vec<u8>> {
+        let written = key.strip_prefix(&*self.head)?.strip_suffix(b"}")?;
+        let name = unescape(written)?;
+        // What is escaped needlessly is somebody else's.
+        let is_ours = self.with_key(&name[..], |bytes| bytes == key);
+        is_ours.then_some(name)
     }
 
     /// Shows the entry's key, as callers have it, in a buffer that is used again.
@@ -178,6 +192,27 @@ mod tests {
         let entry = Entry::new(&key("a", "x}:y")).unwrap();
         assert_eq!(entry.data.as_bytes(), b"{cache:a:x%7D:y}:data");
         assert_eq!(entry.data.group(), entry.lease.group());
+    }
+
+    #[test]
+    fn a_key_tells_its_name() {
+        let place = Place::new("a:b").unwrap();
+        for name in [&b"42"[..], b"", b"x}:y%{", b"100%7D", b"\xff}", b"{}:data"] {
+            let key = place.with_key(name, |key| key.clone());
+            assert_eq!(place.name(&key).as_deref(), Some(name));
+        }
+        for other in [
+            &b"{cache:a:x}"[..],
+            b"{cache:a%3Ab:x",
+            b"{cache:a%3Ab:%}",
+            b"{cache:a%3Ab:%7}",
+            b"{cache:a%3Ab:%7g}",
+            b"{cache:a%3Ab:%7d}",
+            b"{cache:a%3Ab:%41}",
+            b"{cache:a%3Ab}",
+        ] {
+            assert_eq!(place.name(other), None, "{}", other.escape_ascii());
+        }
     }
 
     #[test]

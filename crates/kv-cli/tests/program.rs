@@ -95,6 +95,8 @@ fn found_is_0_absent_is_1_wrong_is_2() {
         &["limits", "peek", "login"],
         &["limits", "peek", "login", "a", "--cost", "0"],
         &["limits", "reset", "login"],
+        &["cache", "stat"],
+        &["cache", "stat", "prices", "--limit", "0"],
         &["cache", "get", "prices"],
         &["cache", "rm", "prices"],
         &["cache", "rm-tag", "prices", "--expire"],

@@ -245,6 +245,49 @@ async fn tags_and_all_entries_are_removed_and_expired(site: Site) {
     }
 }
 
+async fn entries_are_counted(site: Site) {
+    let nothing = site.kv("stat a.b --tenant ann").await;
+    assert_eq!((nothing.exit, &*nothing.out), (Exit::Absent, ""));
+    let ann = site.prices("ann").await;
+    site.prices("bob").await.set("k", 1).await.unwrap();
+    let red = ann.tagged(["red"]).unwrap();
+    red.set("r", 1).await.unwrap();
+    for key in ["k", "l", "m", "n"] {
+        ann.set(key, 1).await.unwrap();
+    }
+    for change in ["rm a.b l --expire", "rm-tag a.b red", "rm a.b m"] {
+        site.told(change).await;
+    }
+    let (exit, told) = site.told("stat a.b").await;
+    assert_eq!(exit, Exit::Found);
+    let mut bytes = 0;
+    for key in ["k", "l", "n", "r"] {
+        let one = site.told(&format!("get a.b {key}")).await.1;
+        bytes += one["bytes"].as_u64().unwrap();
+    }
+    for (field, is) in [
+        ("entries", json!(4)),
+        ("complete", json!(true)),
+        ("bytes", json!(bytes)),
+        ("fresh", json!(2)),
+        ("stale", json!(1)),
+        ("removed", json!(1)),
+        ("unreadable", json!(0)),
+        ("loading", json!(0)),
+    ] {
+        assert_eq!(told[field], is, "{field}: {told}");
+    }
+    let count = |by: &str| -> Vec<_> {
+        let spans = told[by].as_array().unwrap().iter();
+        spans.map(|it| it["entries"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(count("by_left"), [0, 0, 0, 4, 0]);
+    assert_eq!(count("by_age").iter().sum::<u64>(), 4);
+    let page = site.kv("stat a.b --tenant ann").await;
+    let line = "life left   below 30days: 4\n";
+    assert!(page.out.ends_with(line), "{}", page.out);
+}
+
 /// What a process keeps goes long before it would ask the store.
 async fn processes_are_told(site: Site) {
     let settings = site.settings();
@@ -306,6 +349,7 @@ on_each_server! {
     who_loads_is_seen
     entries_are_removed_and_expired
     tags_and_all_entries_are_removed_and_expired
+    entries_are_counted
     processes_are_told
     what_cannot_be_done_is_told_with_what_helps
 }

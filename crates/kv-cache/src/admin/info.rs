@@ -6,7 +6,7 @@ use crate::{
     tags::{Sight, TagName, TagVersions, Verdict, Versions},
 };
 use bytes::Bytes;
-use kv_core::{Read, Result, TimeToLive, Txn, TxnReply};
+use kv_core::{Cursor, Error, Read, Result, TimeToLive, Txn, TxnReply};
 use std::{fmt, time::Duration};
 
 /// An entry, as the store had it a moment ago.
@@ -19,6 +19,28 @@ pub struct EntryInfo {
     pub stored: Option<StoredEntry>,
     /// Whether somebody loads it, or writes it.
     pub loading: Option<LoadInfo>,
+}
+
+/// Some of a cache's entries.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct EntryPage {
+    /// The entries, in no order and with payloads that are empty; perhaps none although more follow.
+    pub entries: Vec<EntryInfo>,
+    /// Those that the store, or a layer on it, could not read.
+    pub unreadable: Vec<UnreadableEntry>,
+    /// Where to go on; `None` at the end. It is good for the store and the caller that it was told for.
+    pub next: Option<Cursor>,
+}
+
+/// An entry that could not be read.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct UnreadableEntry {
+    /// The name, as [`CacheKey`](crate::CacheKey) writes it.
+    pub key: Bytes,
+    /// Why.
+    pub error: Error,
 }
 
 /// What lies on the store of an entry.
@@ -193,6 +215,20 @@ impl Found {
             stored,
             loading: self.loading,
         }
+    }
+}
+
+impl EntryInfo {
+    /// Pages of entries are not to be as large as all that is in them.
+    pub(super) fn without_payload(mut self) -> Self {
+        let envelope = self
+            .stored
+            .as_mut()
+            .and_then(|it| it.envelope.as_mut().ok());
+        if let Some(payload) = envelope.and_then(|it| it.payload.as_mut()) {
+            *payload = Bytes::new();
+        }
+        self
     }
 }
 

@@ -149,6 +149,55 @@ async fn what_is_expired_stays_so() {
 }
 
 #[tokio::test]
+async fn entries_are_listed_once_by_the_names_that_callers_write() {
+    let site = Site::new().await;
+    let first = site.admin.list(500, None).await.unwrap();
+    assert!(first.entries.is_empty() && first.next.is_none());
+    let bytes: Cache<[u8], u32> = Cache::builder("a:b").far(&site.kv).build().unwrap();
+    let mut names = [
+        &b"plain"[..],
+        b"x}:y%7D",
+        b"\xff{",
+        b"",
+        b"7:data",
+        b"being loaded",
+    ];
+    for name in &names[..5] {
+        bytes.set(name, 1).await.unwrap();
+    }
+    // Of other caches.
+    for other in ["a", "a:b:plain", "a:bc"] {
+        let other: Cache<str, u32> = Cache::builder(other).far(&site.kv).build().unwrap();
+        other.set("other", 1).await.unwrap();
+    }
+    // With a mark, with a record of versions alone, and being loaded, also anew.
+    site.admin.expire("plain").await.unwrap();
+    site.admin.remove("gone").await.unwrap();
+    for loading in ["7:data", "being loaded"] {
+        let lease = format!("{{cache:a%3Ab:{loading}}}:lease");
+        site.kv.set(lease, "x").await.unwrap();
+    }
+    let wrong = "{cache:a%3Ab:wrong}:data";
+    site.kv.hset(wrong, "f", "1").await.unwrap();
+    // Page by page.
+    let (mut found, mut wrong, mut after) = (Vec::new(), Vec::new(), None);
+    loop {
+        let page = site.admin.list(1, after.as_ref()).await.unwrap();
+        assert!(page.entries.len() + page.unreadable.len() <= 1);
+        found.extend(page.entries.into_iter().map(|it| it.key.to_vec()));
+        wrong.extend(page.unreadable.into_iter().map(|it| it.key.to_vec()));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    found.sort_unstable();
+    names.sort_unstable();
+    assert_eq!(found, names);
+    assert_eq!(wrong, [b"wrong"]);
+}
+
+#[tokio::test]
 async fn other_processes_are_told() {
     let fleet = Fleet::new();
     let other = fleet.process(ttl(600).stale(SECOND * 600)).await;

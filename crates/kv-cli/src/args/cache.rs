@@ -13,7 +13,8 @@ impl Caches {
     /// The cache that it is about.
     pub(crate) fn name(&self) -> &str {
         match &self.verb {
-            CacheVerb::Get { cache, .. }
+            CacheVerb::Stat { cache, .. }
+            | CacheVerb::Get { cache, .. }
             | CacheVerb::Rm { cache, .. }
             | CacheVerb::RmTag { cache, .. }
             | CacheVerb::Clear { cache, .. } => cache,
@@ -23,6 +24,17 @@ impl Caches {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CacheVerb {
+    /// Count the entries on the store: how many are fresh, stale, removed with a tag or all but not at their end yet, or
+    /// unreadable, their bytes, how old they are and how long they live yet. They are read for that, and on Redis all keys of
+    /// the database are looked at. Hits, misses and loads are counted by each process, in its metrics.
+    Stat {
+        /// The cache, by the name that programs give it.
+        #[arg(value_name = "NAME")]
+        cache: String,
+        /// End with the page on which so many are reached.
+        #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
+        limit: u64,
+    },
     /// Print what the store has of an entry: its value as programs wrote it, its age and what is left of its life, its tags and
     /// what has become of them, and whether somebody loads it. Nothing is loaded or counted.
     Get {

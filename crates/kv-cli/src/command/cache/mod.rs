@@ -1,5 +1,6 @@
 //! Caches, as they lie on a store.
 
+mod stat;
 mod told;
 
 use self::told::Done;
@@ -33,6 +34,7 @@ pub(crate) async fn run(
         CacheAdmin::new(cache, kv, &settings)
     };
     match verb {
+        CacheVerb::Stat { cache, limit } => stat::stat(&admin(&cache)?, &cache, limit, out).await,
         CacheVerb::Get { cache, key } => get(&admin(&cache)?, &cache, key, out).await,
         CacheVerb::Rm { cache, keys, how } => rm(&admin(&cache)?, &cache, keys, how, out).await,
         CacheVerb::RmTag { cache, tags, how } => {
