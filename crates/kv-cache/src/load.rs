@@ -66,7 +66,7 @@ impl<V> LoadContext<V> {
     }
 
     /// Gives what is brought this tag, besides those of [`Cache::tagged`](crate::Cache::tagged): for what is only known
-    /// once it is loaded. If any tag of the cache has changed since the load began, and this process did not know this
+    /// once it is loaded. If any tag of the cache has changed since the load began, and this process had not seen this
     /// one before, nobody can tell which came first, and what is brought goes to those who wait and is not kept. So it
     /// is if there are more than 32 tags, or one is longer than 1,024 bytes or empty.
     ///

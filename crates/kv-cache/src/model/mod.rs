@@ -2,6 +2,7 @@
 //! steps. What they decide by are the cache's own functions, and what they do to the store are its own
 //! transactions; so the check fails when one of them is broken, which the sabotages show.
 
+mod site;
 mod store;
 mod tags;
 

@@ -2,19 +2,16 @@
 //! two processes in every order of their steps. What is asked of the store and what its answers mean are the cache's
 //! own; a process's cells are small enough to be written down here once more.
 
-use super::{life, store::Store};
+use super::{Found, life, site::Site, store::Store};
 use crate::{
-    envelope::{Content, Envelope},
     far::{
         tagging,
         transitions::{self, Lease},
     },
-    freshness::Terms,
-    place::{Entry, Place, TagKeys},
-    tags::{Change, TagName, TagVersions, Verdict, Versions},
+    tags::{Change, Verdict, Versions},
 };
-use kv_core::{Mark, Value};
-use std::{collections::HashSet, time::Duration};
+use kv_core::Mark;
+use std::collections::HashSet;
 
 /// What is taken out of the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,12 +103,6 @@ enum Step {
     Done,
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Found {
-    Nothing { worlds: usize },
-    Wrong(&'static str),
-}
-
 const SEEN: &str = "a reader can see what a tag has removed";
 const STORED: &str = "the store has what a tag has removed";
 
@@ -122,8 +113,7 @@ fn nothing_that_a_tag_has_removed_is_seen_or_kept_in_any_order() {
         let Found::Nothing { worlds } = found else {
             panic!("{found:?}");
         };
-        println!("{worlds} worlds");
-        assert!(worlds > 1000, "too few to mean anything");
+        assert!(worlds > 1000, "{worlds} are too few to mean anything");
     }
 }
 
@@ -204,73 +194,6 @@ fn search(actors: Vec<Actor>, sabotage: Sabotage) -> Found {
     Found::Nothing { worlds: both }
 }
 
-/// Where things lie.
-struct Site {
-    entry: Entry,
-    keys: TagKeys,
-    red: TagName,
-}
-
-impl Site {
-    fn new() -> Self {
-        Self {
-            entry: Entry::new(b"{cache:c:k}").unwrap(),
-            keys: Place::new("c").unwrap().tags().unwrap(),
-            red: b"red"[..].into(),
-        }
-    }
-
-    /// The version of the changes, and those of the tag.
-    fn versions(&self, store: &mut Store) -> (u64, Versions) {
-        let tags = [Some(self.red.clone())];
-        let txns = tagging::versions(&self.keys, &tags);
-        let mut replies: Vec<_> = txns.iter().map(|it| store.commit(it)).collect();
-        let (changes, versions) = tagging::versions_read(&mut replies).unwrap();
-        (changes[0], versions[0])
-    }
-
-    /// The versions then, and whether all of them were issued just now.
-    fn begin(&self, store: &mut Store, versions: Versions) -> (Versions, bool) {
-        let txns = tagging::begin(&self.keys, Some(&self.red), versions, life());
-        let replies: Vec<_> = txns.iter().map(|it| store.commit(it)).collect();
-        let (_, versions) = self.versions(&mut store.clone());
-        (versions, replies.iter().all(|it| it.applied))
-    }
-
-    fn fill(&self, store: &mut Store) {
-        let (versions, _) = self.begin(store, Versions::default());
-        let nonce = Mark::from("before");
-        let seized = store.commit(&transitions::seize(&self.entry, &nonce, life()));
-        let version = transitions::seized(seized).unwrap();
-        let envelope = self.seal(version, 0, versions);
-        store.commit(&transitions::fill(&self.entry, &nonce, envelope, life()));
-    }
-
-    fn seal(&self, version: u64, value: u8, versions: Versions) -> Value {
-        let terms = Terms {
-            fresh: Duration::from_secs(60),
-            life: Duration::from_secs(60),
-            took: Duration::ZERO,
-        };
-        let tags = TagVersions {
-            all: Versions::default(),
-            named: vec![(self.red.clone(), versions)],
-        };
-        let envelope = Envelope {
-            version,
-            terms,
-            content: Content::Value,
-            tags,
-        };
-        envelope.seal(&[value])
-    }
-
-    fn open(value: Value) -> (u8, Versions) {
-        let (envelope, payload) = Envelope::open(value).unwrap();
-        (payload[0], envelope.tags.named[0].1)
-    }
-}
-
 impl World {
     /// One actor does its next step, which no other can come into the middle of.
     fn go(&mut self, at: usize, site: &Site, sabotage: Sabotage) {
@@ -338,11 +261,10 @@ impl World {
                 }
             }
             Step::Judge => {
-                let verdict = actor.found.zip(actor.known);
-                let verdict = verdict.map(|((_, told), now)| told.verdict(now));
-                match verdict {
-                    Some(Verdict::Holds) => {
-                        actor.value = actor.found.map_or(0, |it| it.0);
+                let (value, told) = actor.found.unwrap();
+                match told.verdict(actor.known.unwrap()) {
+                    Verdict::Holds => {
+                        actor.value = value;
                         Step::Keep
                     }
                     _ if !actor.is_new => {

@@ -1,9 +1,13 @@
 //! One load, from the question to the store to the fill, in a task of its own.
 
 mod elsewhere;
+mod grant;
 mod tagging;
 
-use self::elsewhere::{Waited, Waiting};
+use self::{
+    elsewhere::{Waited, Waiting},
+    grant::{Grant, give_back, seize, without_store},
+};
 use crate::{
     again::Target,
     entry::Kept,
@@ -25,7 +29,7 @@ use futures_util::{
     FutureExt,
     future::{Either, select},
 };
-use kv_core::{BoxFuture, Error, Lifetime, Outcome as Sent, Result};
+use kv_core::{BoxFuture, Lifetime, Result};
 use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc};
 
 /// A loader, as it is run.
@@ -58,19 +62,6 @@ enum Leave<V> {
     /// Nothing: it has a good one.
     Use(Kept<V>),
     Load(Grant, Option<Kept<V>>),
-}
-
-/// By what right a load is filled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Grant {
-    /// There is no store: with our own version.
-    Own(u64),
-    /// A lease, with its version.
-    Leased(u64),
-    /// None, the store is not to be touched.
-    None,
-    /// None; the store could not be asked, but may have granted it.
-    Unknown,
 }
 
 impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
@@ -375,34 +366,6 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
         let near = self.shared.near.as_ref();
         near.and_then(|it| it.get(self.lead.key()))
             .map_or(0, |it| it.version)
-    }
-}
-
-async fn seize<V: CacheValue>(
-    shared: &Shared<V>,
-    far: &FarEntry,
-    sight: &mut Sight,
-) -> Result<u64> {
-    let now = shared.now();
-    // What was waited for may have taken long.
-    sight.renew(|it| shared.trusts(it, now));
-    far.seize(sight).await
-}
-
-async fn give_back<V: CacheValue>(shared: &Shared<V>, lease: Lease, far: &FarEntry) {
-    if !matches!(lease, Lease::Granted(_)) {
-        return;
-    }
-    if let Err(error) = far.give_up().await {
-        shared.trouble(&error, "giving a lease up");
-    }
-}
-
-fn without_store<V: CacheValue>(shared: &Shared<V>, error: &Error, doing: &'static str) -> Grant {
-    shared.trouble(error, doing);
-    match error.outcome() {
-        Sent::Final => Grant::None,
-        _ => Grant::Unknown,
     }
 }
 

@@ -52,7 +52,8 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         self.change(Some(name(tag)), Change::Removed).await
     }
 
-    /// Makes all entries with this tag stale, as [`expire`](Self::expire) does one, at the cost of one call.
+    /// Makes all entries with this tag stale, as [`expire`](Self::expire) does one, at the cost of one call. What is being
+    /// loaded is kept, and stale.
     ///
     /// # Errors
     /// As [`expire`](Self::expire).
@@ -76,8 +77,8 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         self.change(None, Change::Expired).await
     }
 
-    /// Drops what this process has of all entries of this caller: they are asked for at the store again, or loaded
-    /// where there is none.
+    /// Lets nobody have what this process has of this caller's entries: they are asked for at the store again, or loaded
+    /// where there is none. Their room is freed when they are asked for, or when others need it.
     ///
     /// # Errors
     /// Those of who resolves names: one that calls without a tenant where there must be one.

@@ -1,0 +1,55 @@
+//! By what right a load is filled, and how it is had and given back.
+
+use crate::{
+    far::{FarEntry, transitions::Lease},
+    shared::{CacheValue, Shared},
+    tags::Sight,
+};
+use kv_core::{Error, Outcome as Sent, Result};
+
+/// By what right a load is filled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Grant {
+    /// There is no store: with our own version.
+    Own(u64),
+    /// A lease, with its version.
+    Leased(u64),
+    /// None, the store is not to be touched.
+    None,
+    /// None; the store could not be asked, but may have granted it.
+    Unknown,
+}
+
+/// The lease, whoever has it, after a wait in vain.
+pub(super) async fn seize<V: CacheValue>(
+    shared: &Shared<V>,
+    far: &FarEntry,
+    sight: &mut Sight,
+) -> Result<u64> {
+    let now = shared.now();
+    // What was waited for may have taken long.
+    sight.renew(|it| shared.trusts(it, now));
+    far.seize(sight).await
+}
+
+pub(super) async fn give_back<V: CacheValue>(shared: &Shared<V>, lease: Lease, far: &FarEntry) {
+    if !matches!(lease, Lease::Granted(_)) {
+        return;
+    }
+    if let Err(error) = far.give_up().await {
+        shared.trouble(&error, "giving a lease up");
+    }
+}
+
+/// What is known of a lease where the store could not be asked.
+pub(super) fn without_store<V: CacheValue>(
+    shared: &Shared<V>,
+    error: &Error,
+    doing: &'static str,
+) -> Grant {
+    shared.trouble(error, doing);
+    match error.outcome() {
+        Sent::Final => Grant::None,
+        _ => Grant::Unknown,
+    }
+}
