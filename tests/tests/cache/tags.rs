@@ -95,6 +95,29 @@ async fn tenants_have_tags_of_their_own(site: Site) {
     }
 }
 
+/// As many as there can be, and of each the first use: no store finds that too much in one call.
+async fn an_entry_has_as_many_tags_as_it_may(site: Site) {
+    let [one, other] = two(&site).await;
+    let tags: Vec<String> = (0..32).map(|it| format!("tag {it}")).collect();
+    let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
+    one.tagged(&tags).unwrap().set("k", 1).await.unwrap();
+    assert_eq!(freshness(&other, "k").await, Some(Freshness::Fresh));
+    other.remove_tag("tag 31").await.unwrap();
+    assert_eq!(freshness(&one, "k").await, None);
+    // And so many that only the loader knows.
+    let late = one.get_or_load("late", |context| async move {
+        for tag in 100..132 {
+            context.tag(&tag);
+        }
+        Ok::<_, Infallible>(1)
+    });
+    late.await.unwrap();
+    one.idle().await;
+    assert_eq!(freshness(&other, "late").await, Some(Freshness::Fresh));
+    other.remove_tag(&131).await.unwrap();
+    assert_eq!(freshness(&one, "late").await, None);
+}
+
 /// Nobody asks the store again for an hour, so what others see they have heard.
 async fn others_hear_of_tags(site: Site) {
     let [one, other] = [site.kv().await, site.kv().await].map(|kv| process(&kv, HOUR));
@@ -181,6 +204,7 @@ async fn no_reader_sees_what_a_tag_had_removed_before_it_asked(site: Site) {
 kv_tests::on_each_store_there_is! {
     a_tag_removes_or_expires_its_entries_for_all
     tenants_have_tags_of_their_own
+    an_entry_has_as_many_tags_as_it_may
     others_hear_of_tags
     no_reader_sees_what_a_tag_had_removed_before_it_asked
 }

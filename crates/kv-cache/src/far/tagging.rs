@@ -9,8 +9,8 @@ use crate::{
 };
 use kv_core::{Guard, Key, Lifetime, Op, Read, Result, Ttl, Txn, TxnReply};
 
-/// So many tags are read in one step: no store takes any number of reads.
-const AT_ONCE: usize = 48;
+/// So many tags are read in one step: no store takes any number of reads, and etcd 40.
+const AT_ONCE: usize = 16;
 
 /// The versions of these tags; of all entries for `None`.
 pub(crate) fn versions(keys: &TagKeys, tags: &[Option<TagName>]) -> Vec<Txn> {
