@@ -68,9 +68,10 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         }
         let is_there = |it: &Arc<Kept<V>>| shared.look(it, shared.now()) != Look::Ended;
         let known = here.filter(is_there).map(|it| (*it).clone());
-        let wish = match reason {
-            Reason::Nothing => Wish::Get,
-            Reason::Stale | Reason::Due | Reason::Wanted => Wish::Refresh,
+        let wish = match (reason, &known) {
+            (Reason::Wanted, _) | (Reason::Stale | Reason::Due, Some(_)) => Wish::Refresh,
+            // Also where what was to be refreshed is gone: the store may have a good one.
+            (Reason::Nothing | Reason::Stale | Reason::Due, _) => Wish::Get,
         };
         let run = Run {
             shared: shared.clone(),

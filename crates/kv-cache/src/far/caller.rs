@@ -52,11 +52,10 @@ impl FarCaller {
         for (tag, versions) in late.iter().zip(versions) {
             sight.learn(Some(tag), self.known(versions, asked));
         }
-        if !changes.iter().all(|it| Some(*it) == before) {
-            return Ok(false);
-        }
-        // What has been begun since the question may have been removed since.
-        Ok(self.begin(sight).await? == Begun::ByUs)
+        // What others have begun since the question they may have removed since.
+        let begun = self.begin(sight).await?;
+        let is_same = changes.iter().all(|it| Some(*it) == before);
+        Ok(is_same && begun == Begun::ByUs)
     }
 
     /// Gives versions to tags that have none.

@@ -118,9 +118,10 @@ impl Sight {
             .is_some_and(|it| it.cell.is_same_since(since))
     }
 
-    /// Whether the versions of this one are known.
+    /// Whether the versions of this one are known, and it has some.
     pub(crate) fn is_known(&self, tag: &TagName) -> bool {
-        self.find(tag).is_some_and(|it| it.known.is_some())
+        let known = self.find(tag).and_then(|it| it.known);
+        known.is_some_and(|it| it.versions.have_begun())
     }
 
     /// The versions of a tag, as far as they are known; those of all entries for `None`.

@@ -2,14 +2,13 @@
 
 use crate::{
     SECOND,
-    bad::Bad,
-    fleet::{Fleet, Products, SURE},
+    fleet::{Fleet, Products, SURE, record},
     near, settle, ttl,
 };
 use futures_util::FutureExt;
 use kv_cache::{Cache, Far, LoadContext, Loaded, Near, Policy};
 use kv_conformance::faults::{Fault, FaultSwitch, FaultsLayer, Odds, Plan};
-use kv_core::{BoxFuture, Clock, Key, KeyGroup, Timestamp, VirtualClock, layer_fn};
+use kv_core::{BoxFuture, Clock, KeyGroup, Timestamp, VirtualClock, layer_fn};
 use parking_lot::Mutex;
 use std::{
     convert::Infallible,
@@ -70,17 +69,6 @@ async fn failing(fleet: &Fleet, policy: Policy) -> (Products, FaultSwitch) {
     (fleet.on(&kv, policy), switch)
 }
 
-async fn deaf(fleet: &Fleet) -> Products {
-    let bad = Bad {
-        clock: fleet.clock.clone(),
-        lost: 1.0,
-        held: 0.0,
-        random: Arc::default(),
-    };
-    let kv = fleet.builder().layer(bad).connect().await.unwrap();
-    fleet.on(&kv, ttl(6000))
-}
-
 /// The old value if there is one, as if it still held.
 async fn same_or(context: LoadContext<u32>, value: u32) -> Result<Loaded<u32>, Infallible> {
     Ok(match context.stale() {
@@ -91,10 +79,6 @@ async fn same_or(context: LoadContext<u32>, value: u32) -> Result<Loaded<u32>, I
 
 async fn see(cache: &Products) -> Option<u32> {
     cache.get("k").await.unwrap().map(|it| *it)
-}
-
-fn record(kind: &str) -> Key {
-    KeyGroup::new("cache:c").unwrap().key(kind)
 }
 
 /// It had been found stale here by a caller who then began a load.
@@ -237,7 +221,11 @@ async fn what_the_store_has_not_taken_has_its_own_tags() {
 #[tokio::test]
 async fn tags_that_are_changed_all_the_time_keep_nothing_from_being_kept() {
     let fleet = Fleet::new();
-    for one in [near(ttl(600)).0, fleet.process(ttl(600)).await] {
+    let third = fleet.process(ttl(600)).await;
+    for (one, other) in [
+        (near(ttl(600)).0, None),
+        (fleet.process(ttl(600)).await, Some(&third)),
+    ] {
         let mut kept = Vec::new();
         for _ in 0..3 {
             let gate = Arc::new(Notify::new());
@@ -259,13 +247,38 @@ async fn tags_that_are_changed_all_the_time_keep_nothing_from_being_kept() {
             fleet.pass(SECOND / 10).await;
         }
         assert_eq!(kept, [false, true, true]);
+        if let Some(other) = other {
+            assert_eq!(see(other).await, Some(1), "on the store as well");
+        }
     }
+}
+
+/// What is known of it is that there is nothing.
+#[tokio::test]
+async fn a_tag_whose_records_are_lost_is_begun_by_who_names_it_next() {
+    let fleet = Fleet::new();
+    let other = fleet.process(ttl(600)).await;
+    other.tagged(["red"]).unwrap().set("a", 1).await.unwrap();
+    let kv = fleet.kv().await;
+    for kind in [":removed:red", ":expired:red"] {
+        assert!(kv.delete(record(kind)).await.unwrap());
+    }
+    let one = fleet.process(ttl(600)).await;
+    assert!(one.get("a").await.unwrap().is_none());
+    fleet.pass(SECOND / 10).await;
+    let load = one.get_or_load("k", |context| async move {
+        context.tag("red");
+        Ok::<_, Infallible>(2)
+    });
+    load.await.unwrap();
+    one.idle().await;
+    assert_eq!(see(&other).await, Some(2));
 }
 
 #[tokio::test]
 async fn a_store_that_loses_the_record_of_changes_keeps_nothing_old() {
     let fleet = Fleet::new();
-    let one = deaf(&fleet).await;
+    let one = fleet.deaf(ttl(6000)).await;
     let other = fleet.process(ttl(6000)).await;
     other.tagged(["red"]).unwrap().set("z", 1).await.unwrap();
     let gate = Arc::new(Notify::new());
@@ -292,7 +305,7 @@ async fn a_store_that_loses_the_record_of_changes_keeps_nothing_old() {
 #[tokio::test]
 async fn what_is_written_after_a_removal_elsewhere_stays() {
     let fleet = Fleet::new();
-    let one = deaf(&fleet).await.tagged(["red"]).unwrap();
+    let one = fleet.deaf(ttl(6000)).await.tagged(["red"]).unwrap();
     let other = fleet.process(ttl(6000)).await;
     one.set("a", 1).await.unwrap();
     other.remove_tag("red").await.unwrap();

@@ -1,8 +1,8 @@
 //! Several processes on one store.
 
-use crate::SECOND;
+use crate::{SECOND, bad::Bad};
 use kv_cache::{Cache, Far, LoadError, Near, Policy};
-use kv_core::{Kv, KvBuilder, VirtualClock, layer_fn};
+use kv_core::{Key, KeyGroup, Kv, KvBuilder, VirtualClock, layer_fn};
 use kv_memory::{MemoryConfig, MemoryStore};
 use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};
@@ -57,6 +57,18 @@ impl Fleet {
         self.on(&self.kv().await, policy)
     }
 
+    /// A process that hears nothing.
+    pub(crate) async fn deaf(&self, policy: Policy) -> Products {
+        let bad = Bad {
+            clock: self.clock.clone(),
+            lost: 1.0,
+            held: 0.0,
+            random: Arc::default(),
+        };
+        let kv = self.builder().layer(bad).connect().await.unwrap();
+        self.on(&kv, policy)
+    }
+
     pub(crate) async fn counted(&self, policy: Policy) -> (Products, Sent) {
         let sent = Sent::default();
         let list = sent.clone();
@@ -70,6 +82,11 @@ impl Fleet {
         let kv = self.builder().layer(layer).connect().await.unwrap();
         (self.on(&kv, policy), sent)
     }
+}
+
+/// A record of the tags of the caches here.
+pub(crate) fn record(kind: &str) -> Key {
+    KeyGroup::new("cache:c").unwrap().key(kind)
 }
 
 /// Asks for what comes when the gate opens.

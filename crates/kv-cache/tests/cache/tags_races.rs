@@ -2,12 +2,11 @@
 
 use crate::{
     SECOND,
-    bad::Bad,
-    fleet::{Fleet, Products, SURE},
+    fleet::{Fleet, Products, SURE, record},
     settle, ttl,
 };
 use kv_cache::LoadError;
-use kv_core::{Key, KeyGroup, Op, Ttl, Txn, layer_fn};
+use kv_core::{Op, Ttl, Txn, layer_fn};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio::{sync::Notify, task::JoinHandle};
@@ -79,18 +78,6 @@ impl Hold {
     }
 }
 
-/// A process that hears nothing.
-async fn deaf(fleet: &Fleet) -> Products {
-    let bad = Bad {
-        clock: fleet.clock.clone(),
-        lost: 1.0,
-        held: 0.0,
-        random: Arc::default(),
-    };
-    let kv = fleet.builder().layer(bad).connect().await.unwrap();
-    fleet.on(&kv, ttl(6000))
-}
-
 async fn load(cache: &Products, key: &str, value: u32) -> u32 {
     let load = cache.tagged(["red"]).unwrap();
     let load = load.get_or_load(key, move |_| async move { Ok::<_, ()>(value) });
@@ -115,10 +102,6 @@ fn ask_late(cache: &Products, gate: &Arc<Notify>) -> JoinHandle<Result<Arc<u32>,
             })
             .await
     })
-}
-
-fn record(kind: &str) -> Key {
-    KeyGroup::new("cache:c").unwrap().key(kind)
 }
 
 #[tokio::test]
@@ -160,7 +143,7 @@ async fn an_answer_from_before_a_removal_is_not_remembered() {
 #[tokio::test]
 async fn a_tag_that_is_named_late_is_held_against_the_store() {
     let fleet = Fleet::new();
-    let one = deaf(&fleet).await;
+    let one = fleet.deaf(ttl(6000)).await;
     let other = fleet.process(ttl(6000)).await;
     let gate = Arc::new(Notify::new());
     let loading = ask_late(&one, &gate);
@@ -197,7 +180,7 @@ async fn a_tag_that_others_have_begun_meanwhile_may_have_been_removed() {
 #[tokio::test]
 async fn what_is_known_of_a_tag_is_trusted_for_no_longer_than_copies() {
     let fleet = Fleet::new();
-    let one = deaf(&fleet).await;
+    let one = fleet.deaf(ttl(6000)).await;
     let other = fleet.process(ttl(6000)).await;
     load(&one, "a", 1).await;
     load(&other, "b", 1).await;
