@@ -25,6 +25,8 @@ where
             let (stage, load) = (bench.stage()?, &bench.single);
             let clients = &stage.threads;
             let (run, raw) = (&clients.runtime, &clients.raw);
+            // Other rows delete what the driver is to get.
+            stage.fill_keys(load)?;
             let cache = run.block_on(async {
                 let cache = builder(&clients.bare).build()?;
                 let value = String::from_utf8(load.value().to_vec())?;
