@@ -7,6 +7,7 @@ use crate::{
     far::FarEntry,
     flights::Held,
     freshness::{Freshness, Look},
+    glance::{Hint, Own},
     key::CacheKey,
     load::{LoadContext, Loaded},
     place::Physical,
@@ -91,14 +92,20 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
             Some((kept, Look::ServeAndRefresh)) => {
                 let value = kept.value;
                 self.shared.counts.near_hits.add();
-                let _ = self.start(key, &physical, Reason::Due, load);
+                let _ = self.start(key, &physical, (Reason::Due, Hint::Unseen), load);
                 return Ok(value);
             }
             Some((kept, Look::Refresh)) => {
                 let stale = kept.value;
-                (Reason::Stale, Some(stale))
+                ((Reason::Stale, Hint::Unseen), Some(stale))
             }
-            _ => (Reason::Nothing, None),
+            kept => {
+                let own = self.glance(key, &physical, kept.as_ref()).await;
+                match own.map_err(LoadError::Refused)? {
+                    Own::Hit(value) => return Ok(value),
+                    Own::Not(hint) => ((Reason::Nothing, hint), None),
+                }
+            }
         };
         let watching = self.start(key, &physical, reason, load);
         let watching = watching.map_err(LoadError::Refused)?;
@@ -121,7 +128,7 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         E: Send + Sync + 'static,
     {
         let (physical, _) = self.find_near(key).map_err(LoadError::Refused)?;
-        let watching = self.start(key, &physical, Reason::Wanted, load);
+        let watching = self.start(key, &physical, (Reason::Wanted, Hint::Unseen), load);
         let watching = watching.map_err(LoadError::Refused)?;
         wait(&self.shared, watching, Instead::Nothing).await
     }

@@ -1,9 +1,9 @@
 //! An entry as it lies on the store.
 //!
 //! ```text
-//!  0      1        2       3         11      19     27     35
-//! | 0xCA | format | flags | version | fresh | life | took | what the codec wrote ...
-//!   1 byte 1        1       8         8 ms    8 ms   8 µs   big endian
+//!  0      1        2       3         11     19      27     35     43
+//! | 0xCA | format | flags | version | since | fresh | life | took | what the codec wrote ...
+//!   1 byte 1        1       8         8 µs    8 ms    8 ms   8 µs   big endian
 //! ```
 //!
 //! Where the flag says so the versions of its tags come before what the codec wrote: those of all entries, the
@@ -23,7 +23,7 @@ use crate::{
     tags::{LONGEST_TAG, MOST_TAGS, TagVersions, Versions},
 };
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use kv_core::Value;
+use kv_core::{Timestamp, Value};
 use std::time::Duration;
 
 /// Tells an entry from anything else.
@@ -34,13 +34,15 @@ const MISSING: u8 = 1;
 /// The versions of its tags are told.
 const TAGGED: u8 = 2;
 const KNOWN_FLAGS: u8 = MISSING | TAGGED;
-const HEADER: usize = 35;
+const HEADER: usize = 43;
 
 /// What is known of an entry besides its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Envelope {
     /// The token that came with the lease of its load.
     pub(crate) version: u64,
+    /// The store's time that came with it: its age counts from then.
+    pub(crate) since: Timestamp,
     pub(crate) terms: Terms,
     pub(crate) content: Content,
     pub(crate) tags: TagVersions,
@@ -73,6 +75,7 @@ impl Envelope {
         };
         out.put_u8(missing | if is_tagged { TAGGED } else { 0 });
         out.put_u64(self.version);
+        out.put_i64(self.since.as_micros());
         // Rounded down: it is never given more time than it has.
         out.put_u64(millis(self.terms.fresh));
         out.put_u64(millis(self.terms.life));
@@ -101,6 +104,7 @@ impl Envelope {
             return Err(Unreadable::Newer);
         }
         let version = bytes.get_u64();
+        let since = Timestamp::from_micros(bytes.get_i64());
         let terms = Terms {
             fresh: Duration::from_millis(bytes.get_u64()),
             life: Duration::from_millis(bytes.get_u64()),
@@ -116,11 +120,17 @@ impl Envelope {
         };
         let envelope = Self {
             version,
+            since,
             terms,
             content,
             tags,
         };
         Ok((envelope, bytes))
+    }
+
+    /// How old it is at that time of the store.
+    pub(crate) fn age(&self, now: Timestamp) -> Duration {
+        now.saturating_since(self.since)
     }
 }
 
@@ -176,13 +186,14 @@ mod tests {
         freshness::Terms,
         tags::{TagVersions, Versions},
     };
-    use kv_core::Value;
+    use kv_core::{Timestamp, Value};
     use proptest::prelude::*;
     use std::time::Duration;
 
     fn envelope() -> Envelope {
         Envelope {
             version: 0x0102_0304_0506_0708,
+            since: Timestamp::from_micros(0x1112_1314_1516_1718),
             terms: Terms {
                 fresh: Duration::from_millis(300_000),
                 life: Duration::from_millis(7_500_000),
@@ -210,7 +221,7 @@ mod tests {
     #[test]
     fn the_bytes_are_these() {
         let sealed = envelope().seal(b"{}");
-        let golden = b"\xca\x01\x00\x01\x02\x03\x04\x05\x06\x07\x08\0\0\0\0\0\x04\x93\xe0\0\0\0\0\0\x72\x70\xe0\0\0\0\0\0\0\x04\xd2{}";
+        let golden = b"\xca\x01\x00\x01\x02\x03\x04\x05\x06\x07\x08\x11\x12\x13\x14\x15\x16\x17\x18\0\0\0\0\0\x04\x93\xe0\0\0\0\0\0\x72\x70\xe0\0\0\0\0\0\0\x04\xd2{}";
         assert_eq!(sealed.as_bytes(), golden);
         let (opened, payload) = Envelope::open(sealed).unwrap();
         assert_eq!((opened, &payload[..]), (envelope(), &b"{}"[..]));

@@ -41,6 +41,12 @@ pub(crate) struct Progress<V, E> {
     pub(crate) outcome: Option<Outcome<V, E>>,
 }
 
+impl<V, E> Progress<V, E> {
+    fn is_asking(&self) -> bool {
+        self.stage == Stage::Asking && self.outcome.is_none()
+    }
+}
+
 /// A value, or that there is none.
 pub(crate) type Held<V> = Option<Arc<V>>;
 
@@ -70,6 +76,14 @@ pub(crate) enum Role<V: Send + Sync + 'static, E: Send + Sync + 'static> {
     Join(Watching<V, E>),
 }
 
+/// Which loads are joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Joining {
+    Any,
+    /// Not one that waits for the store's answer: who has waited for it in vain does not wait again.
+    PastStore,
+}
+
 /// Held by the load itself.
 pub(crate) struct Lead<V: Send + Sync + 'static, E: Send + Sync + 'static> {
     flights: Arc<Flights>,
@@ -87,7 +101,12 @@ impl Flights {
     }
 
     /// Joins the load of this key, or leads one.
-    pub(crate) fn enter<V, E>(self: &Arc<Self>, key: &[u8], scope: &Arc<Scope>) -> Role<V, E>
+    pub(crate) fn enter<V, E>(
+        self: &Arc<Self>,
+        key: &[u8],
+        scope: &Arc<Scope>,
+        joining: Joining,
+    ) -> Role<V, E>
     where
         V: Send + Sync + 'static,
         E: Send + Sync + 'static,
@@ -98,7 +117,12 @@ impl Flights {
         if let Some(Listed { flight, .. }) = listed
             && let Ok(flight) = flight.clone().downcast::<watch::Sender<Progress<V, E>>>()
         {
-            return Role::Join(flight.subscribe());
+            let watching = flight.subscribe();
+            let is_asking = watching.borrow().is_asking();
+            if joining == Joining::Any || !is_asking {
+                return Role::Join(watching);
+            }
+            shard.remove(key);
         }
         let (flight, watching) = watch::channel(Progress {
             stage: Stage::Asking,

@@ -100,14 +100,6 @@ impl Terms {
             took,
         })
     }
-
-    /// How old an entry is by what the store says is left of its life.
-    pub(crate) fn age(&self, left: Option<Duration>) -> Duration {
-        match left {
-            Some(left) => self.life.saturating_sub(left),
-            None => Duration::ZERO,
-        }
-    }
 }
 
 impl Times {
@@ -330,14 +322,6 @@ mod tests {
         assert_eq!(at(&expired, 1, Early::From(0.5)), Look::Refresh);
         assert_eq!(at(&expired, 30, Early::From(0.5)), Look::Ended);
         assert_eq!(expired.expire(SECOND * 9), expired);
-    }
-
-    #[test]
-    fn ages_are_told_by_what_is_left() {
-        let terms = terms(10, 20);
-        assert_eq!(terms.age(Some(SECOND * 25)), SECOND * 5);
-        assert_eq!(terms.age(Some(SECOND * 60)), Duration::ZERO);
-        assert_eq!(terms.age(None), Duration::ZERO);
     }
 
     #[test]

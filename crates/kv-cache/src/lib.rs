@@ -12,6 +12,7 @@ mod events;
 mod far;
 mod flights;
 mod freshness;
+mod glance;
 mod key;
 mod keyed;
 mod load;

@@ -8,6 +8,7 @@ use crate::{
     error::LoadError,
     flights::{Progress, Stage, Watching},
     freshness::Look,
+    glance::Hint,
     key::CacheKey,
     load::Loaded,
     shared::CacheValue,
@@ -81,7 +82,9 @@ impl<K: CacheKey + Clone + Eq + Hash + Send + Sync + 'static, V: CacheValue> Cac
                 key: Some(key.clone()),
                 calls: calls.clone(),
             };
-            let watching = self.start(&key, &physical, reason, move |_| part.load());
+            let watching = self.start(&key, &physical, (reason, Hint::Unseen), move |_| {
+                part.load()
+            });
             let watching = watching.map_err(LoadError::Refused)?;
             watched.insert(key.clone(), watching.clone());
             // What is in hand already is loaded anew in the background.

@@ -12,6 +12,7 @@ use crate::{
     },
     flights::Flights,
     freshness::{Look, Terms, Ticket, Times},
+    glance::Outlook,
     near::{NearLevel, weight},
     place::Place,
     policy::Policy,
@@ -51,6 +52,7 @@ pub(crate) struct Shared<V> {
     pub(crate) codec: Codec,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) flights: Arc<Flights>,
+    pub(crate) outlook: Outlook,
     pub(crate) counts: Counts,
     pub(crate) events: Teller,
     /// What the store has not taken.
@@ -234,7 +236,7 @@ impl<V: CacheValue> Shared<V> {
                 Some(Arc::new(value))
             }
         };
-        let age = envelope.terms.age(found.left);
+        let age = envelope.age(found.now);
         let times = self.times(envelope.terms, age, asked, since);
         let marks = sight.marks(tags.named.iter().map(|(tag, _)| tag));
         Ok(Kept {

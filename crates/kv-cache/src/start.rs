@@ -3,8 +3,9 @@
 use crate::{
     cache::Cache,
     entry::Kept,
-    flights::{Outcome, Role, Watching},
+    flights::{Joining, Outcome, Role, Watching},
     freshness::Look,
+    glance::Hint,
     key::CacheKey,
     load::{Keeping, LoadContext, Loaded},
     run::{Loader, Run, Wish},
@@ -33,7 +34,7 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         &self,
         key: &K,
         physical: &[u8],
-        reason: Reason,
+        (reason, hint): (Reason, Hint),
         load: F,
     ) -> Result<Watching<V, E>>
     where
@@ -44,7 +45,11 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
     {
         let shared = &self.shared;
         let scope = shared.scope()?;
-        let (lead, watching) = match shared.flights.enter(physical, &scope) {
+        let joining = match hint {
+            Hint::Refused(_) => Joining::PastStore,
+            Hint::Unseen | Hint::Absent | Hint::Outdated(_) => Joining::Any,
+        };
+        let (lead, watching) = match shared.flights.enter(physical, &scope, joining) {
             Role::Join(watching) => {
                 shared.counts.coalesced.add();
                 return Ok(watching);
@@ -79,6 +84,7 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
             far: self.far(key)?,
             known,
             wish,
+            hint,
             ticket,
             sight,
             tags: self.tags.clone(),

@@ -6,7 +6,7 @@ use crate::{
     entry::Kept,
     envelope::{Content, Envelope},
     events::By,
-    far::{FarEntry, Filled},
+    far::{FarEntry, Filled, transitions::Issue},
     freshness::Terms,
     key::CacheKey,
     near::weight,
@@ -151,7 +151,7 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
     ) -> Result<(Filled, u64, Duration)> {
         // What others have removed before this is not to remove what is written now: asked for in the same call.
         sight.renew(|_| false);
-        let version = far.seize(sight).await?;
+        let Issue { version, at } = far.seize(sight).await?;
         if let Err(error) = far.caller.begin(sight).await {
             // Nobody is to wait for it; what became of this one is told by the other error.
             let _ = far.give_up().await;
@@ -163,6 +163,7 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         })?;
         let envelope = Envelope {
             version,
+            since: at,
             terms,
             content: Content::Value,
             tags,

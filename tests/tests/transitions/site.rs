@@ -28,6 +28,7 @@ pub(crate) enum Step {
     Commit(Vec<Txn>),
     Move(ZMove),
     Throttle(Throttle),
+    Read(Vec<Key>),
 }
 
 /// Names a transition and says what it is.
@@ -106,6 +107,7 @@ impl Site {
             }
             Step::Move(step) => self.kv.zmove(step).await.map(drop),
             Step::Throttle(request) => self.kv.throttle(request).await.map(drop),
+            Step::Read(keys) => self.kv.get_many(keys).await.map(drop),
         }
     }
 
@@ -174,6 +176,12 @@ impl From<ZMove> for Step {
 impl From<Throttle> for Step {
     fn from(request: Throttle) -> Self {
         Self::Throttle(request)
+    }
+}
+
+impl<const N: usize> From<[Key; N]> for Step {
+    fn from(keys: [Key; N]) -> Self {
+        Self::Read(keys.into())
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     tags::{Sight, TagName, TagVersions, Verdict, Versions},
 };
 use bytes::Bytes;
-use kv_core::{Cursor, Error, Read, Result, TimeToLive, Txn, TxnReply};
+use kv_core::{Cursor, Error, Read, Result, TimeToLive, Timestamp, Txn, TxnReply};
 use std::{fmt, time::Duration};
 
 /// An entry, as the store had it a moment ago.
@@ -153,6 +153,7 @@ pub(super) struct Found {
 struct Stored {
     bytes: usize,
     left: Option<Duration>,
+    now: Timestamp,
     is_expired: bool,
     opened: std::result::Result<(Envelope, Bytes), Unreadable>,
 }
@@ -163,20 +164,23 @@ pub(super) fn look(entry: &Entry) -> Txn {
     Txn::new()
         .then(Read::Get { key: data.clone() })
         .then(Read::Ttl { key: data.clone() })
-        .then(Read::GetMark {
+        .then(Read::Get {
             key: entry.expired.clone(),
         })
         .then(Read::Ttl { key: lease.clone() })
+        .then(Read::Now)
 }
 
 impl Found {
     pub(super) fn new(mut reply: TxnReply) -> Result<Self> {
         let (value, left) = (reply.value(0)?, left(reply.ttl(1)?));
-        let is_expired = reply.mark(2)?.is_some();
+        let is_expired = reply.value(2)?.is_some();
+        let now = reply.time(4)?;
         // Without a life left it ended between the two.
         let stored = value.zip(left).map(|(value, left)| Stored {
             bytes: value.as_bytes().len(),
             left,
+            now,
             is_expired,
             opened: Envelope::open(value),
         });
@@ -201,10 +205,8 @@ impl Found {
             left: stored.left,
             envelope: match stored.opened {
                 Ok((envelope, payload)) => {
-                    let (left, is_expired) = (stored.left, stored.is_expired);
-                    Ok(EnvelopeInfo::new(
-                        envelope, payload, left, is_expired, sight,
-                    ))
+                    let (now, is_expired) = (stored.now, stored.is_expired);
+                    Ok(EnvelopeInfo::new(envelope, payload, now, is_expired, sight))
                 }
                 Err(Unreadable::Newer) => Err(EnvelopeFault::Newer),
                 Err(Unreadable::Damaged) => Err(EnvelopeFault::Damaged),
@@ -236,12 +238,14 @@ impl EnvelopeInfo {
     fn new(
         envelope: Envelope,
         payload: Bytes,
-        left: Option<Duration>,
+        now: Timestamp,
         is_expired: bool,
         sight: &Sight,
     ) -> Self {
+        let age = envelope.age(now);
         let Envelope {
             version,
+            since: _,
             terms,
             content,
             tags: TagVersions { all, named },
@@ -265,7 +269,6 @@ impl EnvelopeInfo {
                 state: verdict.into(),
             });
         }
-        let age = terms.age(left);
         let fresh_for = match worst {
             Verdict::Holds => terms.fresh.saturating_sub(age),
             Verdict::Expired | Verdict::Removed => Duration::ZERO,

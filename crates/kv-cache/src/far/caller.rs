@@ -1,12 +1,15 @@
 //! The store for one caller.
 
-use super::tagging;
+use super::{tagging, time::StoreTime};
 use crate::{
     across::{Channel, Number, What},
     place::TagKeys,
     tags::{Change, Known, Sight, TagName, Versions},
 };
-use kv_core::{CallOptions, Clock, Deadline, Kv, Lifetime, Outcome, Result, Txn, TxnReply};
+use kv_core::{
+    CallOptions, Clock, Deadline, Key, Kv, Lifetime, Outcome, Result, Timestamp, Txn, TxnReply,
+    Value,
+};
 use std::{sync::Arc, time::Duration};
 
 /// What is the same for all that a caller asks for.
@@ -15,6 +18,7 @@ pub(crate) struct FarCaller {
     pub(super) kv: Kv,
     pub(super) channel: Option<Arc<Channel>>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) time: Arc<StoreTime>,
     pub(super) deadline: Duration,
     pub(super) tags: TagKeys,
     pub(super) tag_life: Lifetime,
@@ -110,6 +114,11 @@ impl FarCaller {
         Ok(begun)
     }
 
+    /// The store has told its time, to a question from then.
+    pub(super) fn told(&self, time: Timestamp, asked: Duration) {
+        self.time.told(time, asked, self.clock.monotonic());
+    }
+
     /// Where it would be told that something does not hold any more, if anybody listens.
     pub(crate) fn heard(&self) -> Option<Number> {
         self.channel.as_ref().and_then(|it| it.number())
@@ -142,13 +151,23 @@ impl FarCaller {
         done
     }
 
+    /// What the store has now, whatever its layers remember.
+    pub(super) async fn read(&self, keys: [Key; 2]) -> Result<Vec<Option<Value>>> {
+        let options = self.options().without_near_cache();
+        self.kv.with(options).get_many(keys).await
+    }
+
     pub(super) async fn commit(&self, txn: Txn) -> Result<TxnReply> {
         self.within().commit_one(txn).await
     }
 
     pub(crate) fn within(&self) -> Kv {
+        self.kv.with(self.options())
+    }
+
+    fn options(&self) -> CallOptions {
         let deadline = Deadline::on(self.clock.clone(), self.deadline);
-        self.kv.with(CallOptions::new().with_deadline(deadline))
+        CallOptions::new().with_deadline(deadline)
     }
 
     /// One answer for each.

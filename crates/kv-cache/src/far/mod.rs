@@ -2,11 +2,15 @@
 
 mod caller;
 pub(crate) mod tagging;
+mod time;
 pub(crate) mod transitions;
 
 pub(crate) use self::caller::FarCaller;
 
-use self::transitions::{Answer, Found};
+use self::{
+    time::StoreTime,
+    transitions::{Answer, Found, Issue},
+};
 use crate::{
     across::{Channel, Number, What},
     place::{Entry, TagKeys},
@@ -14,7 +18,8 @@ use crate::{
     tags::Sight,
 };
 use kv_core::{
-    Capability, Clock, Error, ErrorKind, Events, Kv, Lifetime, Mark, Result, TxnReply, Value, Watch,
+    Capability, Clock, Error, ErrorKind, Events, Kv, Lifetime, Mark, Result, Txn, TxnReply, Value,
+    Watch,
 };
 use std::{
     fmt,
@@ -75,6 +80,7 @@ impl From<&Kv> for Far {
 pub(crate) struct FarLevel {
     kv: Kv,
     clock: Arc<dyn Clock>,
+    time: Arc<StoreTime>,
     deadline: Duration,
     /// How long a load may take on the store: longer than the longest in this process.
     lease: Lifetime,
@@ -128,6 +134,7 @@ impl FarLevel {
         Ok(Self {
             kv: far.kv,
             clock,
+            time: Arc::default(),
             deadline: far.deadline,
             lease: Lifetime::new(lease)?,
             nonces: Nonces::new(),
@@ -153,6 +160,7 @@ impl FarLevel {
             channel: channel(kv.clone(), self.deadline),
             kv,
             clock: self.clock.clone(),
+            time: self.time.clone(),
             deadline: self.deadline,
             tags: self.tags.clone(),
             tag_life: self.tag_life,
@@ -173,25 +181,56 @@ impl FarLevel {
 impl FarEntry {
     /// The entry, or the lease on it; and the versions of the tags.
     pub(crate) async fn get_or_lease(&self, tags: &mut Sight) -> Result<Answer> {
-        let txn = transitions::get_or_lease(&self.entry, &self.nonce, self.lease);
-        transitions::answered(&self.nonce, self.caller.commit_seeing(txn, tags).await?)
+        self.ask(transitions::get_or_lease, tags).await
     }
 
     /// The lease, whatever is there; and the versions of the tags.
     pub(crate) async fn refresh_lease(&self, tags: &mut Sight) -> Result<Answer> {
-        let txn = transitions::refresh_lease(&self.entry, &self.nonce, self.lease);
-        transitions::answered(&self.nonce, self.caller.commit_seeing(txn, tags).await?)
+        self.ask(transitions::refresh_lease, tags).await
     }
 
-    /// The lease, whoever has it; the version that comes with it; and the versions of the tags.
-    pub(crate) async fn seize(&self, tags: &mut Sight) -> Result<u64> {
+    async fn ask(
+        &self,
+        question: impl FnOnce(&Entry, &Mark, Lifetime) -> Txn,
+        tags: &mut Sight,
+    ) -> Result<Answer> {
+        let asked = self.caller.clock.monotonic();
+        let txn = question(&self.entry, &self.nonce, self.lease);
+        let reply = self.caller.commit_seeing(txn, tags).await?;
+        let answer = transitions::answered(&self.nonce, reply)?;
+        self.caller.told(answer.now, asked);
+        Ok(answer)
+    }
+
+    /// The lease, whoever has it; and the versions of the tags.
+    pub(crate) async fn seize(&self, tags: &mut Sight) -> Result<Issue> {
+        let asked = self.caller.clock.monotonic();
         let txn = transitions::seize(&self.entry, &self.nonce, self.lease);
-        transitions::seized(self.caller.commit_seeing(txn, tags).await?)
+        let issue = transitions::seized(self.caller.commit_seeing(txn, tags).await?)?;
+        self.caller.told(issue.at, asked);
+        Ok(issue)
     }
 
+    /// What is there, and the versions of the tags; the least is asked that will do.
     pub(crate) async fn look(&self, tags: &mut Sight) -> Result<Option<Found>> {
+        if let Some(glanced) = self.glance(tags).await {
+            return glanced;
+        }
+        let asked = self.caller.clock.monotonic();
         let txn = transitions::look(&self.entry);
-        transitions::looked(self.caller.commit_seeing(txn, tags).await?)
+        let (found, now) = transitions::looked(self.caller.commit_seeing(txn, tags).await?)?;
+        self.caller.told(now, asked);
+        Ok(found)
+    }
+
+    /// What is there, by plain reads; `None` if the versions of a tag are not known, or the store's time.
+    pub(crate) async fn glance(&self, tags: &Sight) -> Option<Result<Option<Found>>> {
+        let now = self.caller.time.at(self.caller.clock.monotonic())?;
+        if tags.unknown().is_some() {
+            return None;
+        }
+        let values = self.caller.read(transitions::glance(&self.entry)).await;
+        Some(values.and_then(|it| transitions::glanced(it, now)))
     }
 
     pub(crate) async fn fill(&self, envelope: Value, life: Lifetime) -> Result<Filled> {

@@ -5,7 +5,8 @@
 
 use crate::place::Entry;
 use kv_core::{
-    Guard, Lifetime, Mark, Notice, Op, Read, Result, TimeToLive, Ttl, Txn, TxnReply, Value,
+    Error, ErrorKind, Guard, Key, Lifetime, Mark, Notice, Op, Read, Result, Timestamp, Ttl, Txn,
+    TxnReply, Value,
 };
 use std::time::Duration;
 
@@ -17,13 +18,15 @@ pub(crate) struct Answer {
     /// What is there.
     pub(crate) found: Option<Found>,
     pub(crate) lease: Lease,
+    /// The store's time then.
+    pub(crate) now: Timestamp,
 }
 
 /// An envelope as it lies there.
 pub(crate) struct Found {
     pub(crate) value: Value,
-    /// What is left of its life; `None` if it has no end.
-    pub(crate) left: Option<Duration>,
+    /// The store's time when it was read, or when it was asked for.
+    pub(crate) now: Timestamp,
     pub(crate) marked: Marked,
 }
 
@@ -38,12 +41,20 @@ pub(crate) enum Marked {
 /// Who may load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lease {
-    /// Whoever asked, from now on or since an earlier sending, with this version.
-    Granted(u64),
+    /// Whoever asked, from now on or since an earlier sending.
+    Granted(Issue),
     /// Somebody else does.
     Other,
     /// Nobody does, and nobody need.
     Free,
+}
+
+/// What comes with a lease, and goes into the envelope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Issue {
+    pub(crate) version: u64,
+    /// The store's time: what is loaded by it is not older.
+    pub(crate) at: Timestamp,
 }
 
 /// An absent entry is leased to the first who asks. Others get it, or learn that somebody loads it.
@@ -56,40 +67,63 @@ pub(crate) fn get_or_lease(entry: &Entry, nonce: &Mark, lease: Lifetime) -> Txn 
 pub(crate) fn refresh_lease(entry: &Entry, nonce: &Mark, lease: Lifetime) -> Txn {
     let taken = take_lease(entry, nonce, lease)
         .then(get(entry))
-        .then(mark_of_expired(entry))
-        .then(left(entry));
+        .then(mark_of_expired(entry));
     seen(entry, taken)
 }
 
 /// The answer to either of them.
 pub(crate) fn answered(nonce: &Mark, mut reply: TxnReply) -> Result<Answer> {
+    let now = time(&reply)?;
     if reply.applied {
-        let lease = Lease::Granted(reply.token(1)?);
-        let found = match reply.answers.len() > 2 {
-            true => found(reply.value(2)?, reply.mark(3)?, reply.ttl(4)?),
+        let lease = Lease::Granted(Issue {
+            version: reply.token(1)?,
+            at: now,
+        });
+        let found = match reply.answers.len() > 3 {
+            true => found(reply.value(3)?, reply.value(4)?, now),
             false => None,
         };
-        return Ok(Answer { found, lease });
+        return Ok(Answer { found, lease, now });
     }
     let lease = match reply.mark(1)? {
-        Some(own) if own == *nonce => Lease::Granted(reply.token(2)?),
+        Some(own) if own == *nonce => Lease::Granted(Issue {
+            version: reply.token(2)?,
+            at: now,
+        }),
         Some(_) => Lease::Other,
         None => Lease::Free,
     };
-    let found = found(reply.value(0)?, reply.mark(3)?, reply.ttl(4)?);
-    Ok(Answer { found, lease })
+    let found = found(reply.value(0)?, reply.value(3)?, now);
+    Ok(Answer { found, lease, now })
 }
 
-/// For who only looks.
+/// For who only looks, and asks what time it is.
 pub(crate) fn look(entry: &Entry) -> Txn {
     Txn::new()
         .then(get(entry))
         .then(mark_of_expired(entry))
-        .then(left(entry))
+        .then(Read::Now)
 }
 
-pub(crate) fn looked(mut reply: TxnReply) -> Result<Option<Found>> {
-    Ok(found(reply.value(0)?, reply.mark(1)?, reply.ttl(2)?))
+pub(crate) fn looked(mut reply: TxnReply) -> Result<(Option<Found>, Timestamp)> {
+    let now = time(&reply)?;
+    Ok((found(reply.value(0)?, reply.value(1)?, now), now))
+}
+
+/// The same, for who knows what time it is: reads without a transaction. The mark comes first: what is read after it
+/// was expired later, if at all.
+pub(crate) fn glance(entry: &Entry) -> [Key; 2] {
+    [entry.expired.clone(), entry.data.clone()]
+}
+
+pub(crate) fn glanced(values: Vec<Option<Value>>, now: Timestamp) -> Result<Option<Found>> {
+    match <[_; 2]>::try_from(values) {
+        Ok([expired, value]) => Ok(found(value, expired, now)),
+        Err(_) => Err(Error::new(
+            ErrorKind::Unexpected,
+            "the store did not answer for each key",
+        )),
+    }
 }
 
 /// The message is for those who wait for this entry; it evicts nobody's copy.
@@ -132,7 +166,7 @@ pub(crate) fn expire(entry: &Entry, life: Lifetime) -> Txn {
     Txn::new()
         .then(Op::Set {
             key: entry.expired.clone(),
-            content: Mark::from("1").into(),
+            content: Value::from("1").into(),
             ttl: Ttl::In(life),
         })
         .then(delete(&entry.lease))
@@ -146,10 +180,14 @@ pub(crate) fn seize(entry: &Entry, nonce: &Mark, lease: Lifetime) -> Txn {
     Txn::new()
         .then(hold_lease(entry, nonce, lease))
         .then(next_token(entry))
+        .then(Read::Now)
 }
 
-pub(crate) fn seized(mut reply: TxnReply) -> Result<u64> {
-    reply.token(1)
+pub(crate) fn seized(mut reply: TxnReply) -> Result<Issue> {
+    Ok(Issue {
+        version: reply.token(1)?,
+        at: time(&reply)?,
+    })
 }
 
 fn take_lease(entry: &Entry, nonce: &Mark, lease: Lifetime) -> Txn {
@@ -157,6 +195,7 @@ fn take_lease(entry: &Entry, nonce: &Mark, lease: Lifetime) -> Txn {
         .when(Guard::absent(&entry.lease))
         .then(hold_lease(entry, nonce, lease))
         .then(next_token(entry))
+        .then(Read::Now)
 }
 
 /// Held: it ends late where clocks differ, never early.
@@ -177,26 +216,20 @@ fn seen(entry: &Entry, txn: Txn) -> Txn {
             key: entry.version.clone(),
         })
         .otherwise(mark_of_expired(entry))
-        .otherwise(left(entry))
+        .otherwise(Read::Now)
 }
 
-fn found(value: Option<Value>, expired: Option<Mark>, left: TimeToLive) -> Option<Found> {
-    let value = value?;
-    let left = match left {
-        TimeToLive::In(left) => Some(left),
-        TimeToLive::NoExpiry => None,
-        // It ended between the two.
-        TimeToLive::Missing => return None,
-    };
+fn found(value: Option<Value>, expired: Option<Value>, now: Timestamp) -> Option<Found> {
     let marked = match expired {
         Some(_) => Marked::Expired,
         None => Marked::No,
     };
-    Some(Found {
-        value,
-        left,
-        marked,
-    })
+    value.map(|value| Found { value, now, marked })
+}
+
+fn time(reply: &TxnReply) -> Result<Timestamp> {
+    let missing = || Error::new(ErrorKind::Unexpected, "the store did not tell its time");
+    reply.now.ok_or_else(missing)
 }
 
 fn get(entry: &Entry) -> Read {
@@ -206,18 +239,12 @@ fn get(entry: &Entry) -> Read {
 }
 
 fn mark_of_expired(entry: &Entry) -> Read {
-    Read::GetMark {
+    Read::Get {
         key: entry.expired.clone(),
     }
 }
 
-fn left(entry: &Entry) -> Read {
-    Read::Ttl {
-        key: entry.data.clone(),
-    }
-}
-
-fn delete(key: &kv_core::Key) -> Op {
+fn delete(key: &Key) -> Op {
     Op::Delete { key: key.clone() }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     place::Entry,
     tags::TagVersions,
 };
-use kv_core::{Lifetime, Mark, Value};
+use kv_core::{Lifetime, Mark, Timestamp, Value};
 use std::{collections::HashSet, time::Duration};
 
 /// What is taken out of the cache.
@@ -148,7 +148,7 @@ fn search(actors: Vec<Actor>, sabotage: Sabotage) -> Found {
     let mut store = Store::default();
     let nonce = Mark::from("before");
     let seized = store.commit(&transitions::seize(&entry, &nonce, life()));
-    let version = transitions::seized(seized).unwrap();
+    let version = transitions::seized(seized).unwrap().version;
     store.commit(&transitions::fill(&entry, &nonce, seal(version, 0), life()));
     let begin = World {
         origin: 0,
@@ -216,8 +216,8 @@ impl World {
                     .commit(&transitions::get_or_lease(entry, &nonce, life()));
                 let answer = transitions::answered(&nonce, reply).unwrap();
                 match (answer.lease, answer.found) {
-                    (Lease::Granted(version), _) => {
-                        actor.version = version;
+                    (Lease::Granted(issue), _) => {
+                        actor.version = issue.version;
                         Step::Load
                     }
                     (_, Some(found)) => {
@@ -236,7 +236,7 @@ impl World {
                 let reply = self
                     .store
                     .commit(&transitions::seize(entry, &nonce, life()));
-                actor.version = transitions::seized(reply).unwrap();
+                actor.version = transitions::seized(reply).unwrap().version;
                 Step::Fill
             }
             (Step::Fill, _) => {
@@ -335,6 +335,7 @@ fn seal(version: u64, value: u8) -> Value {
     };
     let envelope = Envelope {
         version,
+        since: Timestamp::from_micros(0),
         terms,
         content: Content::Value,
         tags: TagVersions::default(),

@@ -8,7 +8,7 @@ use crate::{
     place::{Entry, Place, TagKeys},
     tags::{TagName, TagVersions, Versions},
 };
-use kv_core::{Mark, Value};
+use kv_core::{Mark, Timestamp, Value};
 use std::time::Duration;
 
 /// Where things lie.
@@ -48,7 +48,7 @@ impl Site {
         let (versions, _) = self.begin(store, Versions::default());
         let nonce = Mark::from("before");
         let seized = store.commit(&transitions::seize(&self.entry, &nonce, life()));
-        let version = transitions::seized(seized).unwrap();
+        let version = transitions::seized(seized).unwrap().version;
         let envelope = self.seal(version, 0, versions);
         store.commit(&transitions::fill(&self.entry, &nonce, envelope, life()));
     }
@@ -65,6 +65,7 @@ impl Site {
         };
         let envelope = Envelope {
             version,
+            since: Timestamp::from_micros(0),
             terms,
             content: Content::Value,
             tags,

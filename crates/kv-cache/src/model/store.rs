@@ -1,8 +1,11 @@
 //! A store as small as can be, which can be copied and compared: what the cache's transactions are made of, and
 //! nothing else.
 
-use kv_core::{Guard, Key, Op, OpReply, Read, TimeToLive, Txn, TxnReply, Value};
-use std::{collections::BTreeMap, time::Duration};
+use kv_core::{Guard, Key, Op, OpReply, Read, Timestamp, Txn, TxnReply, Value};
+use std::collections::BTreeMap;
+
+/// Nothing that is checked here goes by time.
+const NOW: Timestamp = Timestamp::from_micros(0);
 
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub(super) struct Store {
@@ -14,9 +17,11 @@ pub(super) struct Store {
 impl Store {
     pub(super) fn commit(&mut self, txn: &Txn) -> TxnReply {
         if txn.when.iter().all(|guard| self.holds(guard)) {
-            return TxnReply::applied(txn.then.iter().map(|op| self.apply(op)).collect());
+            let answers = txn.then.iter().map(|op| self.apply(op)).collect();
+            return TxnReply::applied(answers).with_now(Some(NOW));
         }
-        TxnReply::refused(txn.otherwise.iter().map(|read| self.read(read)).collect())
+        let answers = txn.otherwise.iter().map(|read| self.read(read)).collect();
+        TxnReply::refused(answers).with_now(Some(NOW))
     }
 
     pub(super) fn value(&self, key: &Key) -> Option<Value> {
@@ -65,10 +70,7 @@ impl Store {
                 let last = self.tokens.get(key.as_bytes());
                 OpReply::Token(last.copied().unwrap_or(0))
             }
-            Read::Ttl { key } => OpReply::Ttl(match bytes(key) {
-                Some(_) => TimeToLive::In(Duration::from_secs(60)),
-                None => TimeToLive::Missing,
-            }),
+            Read::Now => OpReply::Time(NOW),
             other => panic!("the cache does not use {other:?}"),
         }
     }

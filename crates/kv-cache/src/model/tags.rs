@@ -220,8 +220,8 @@ impl World {
                 let answer = transitions::answered(&nonce, store.commit(&txn)).unwrap();
                 let is_again = actor.step == Step::AskAgain;
                 match (answer.lease, answer.found) {
-                    (Lease::Granted(version), _) => {
-                        actor.version = version;
+                    (Lease::Granted(issue), _) => {
+                        actor.version = issue.version;
                         actor.found = None;
                         Step::See
                     }

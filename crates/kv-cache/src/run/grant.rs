@@ -1,7 +1,10 @@
 //! By what right a load is filled, and how it is had and given back.
 
 use crate::{
-    far::{FarEntry, transitions::Lease},
+    far::{
+        FarEntry,
+        transitions::{Issue, Lease},
+    },
     shared::{CacheValue, Shared},
     tags::Sight,
 };
@@ -12,8 +15,8 @@ use kv_core::{Error, Outcome as Sent, Result};
 pub(super) enum Grant {
     /// There is no store: with our own version.
     Own(u64),
-    /// A lease, with its version.
-    Leased(u64),
+    /// A lease, with what came with it.
+    Leased(Issue),
     /// None, the store is not to be touched.
     None,
     /// None; the store could not be asked, but may have granted it.
@@ -25,7 +28,7 @@ pub(super) async fn seize<V: CacheValue>(
     shared: &Shared<V>,
     far: &FarEntry,
     sight: &mut Sight,
-) -> Result<u64> {
+) -> Result<Issue> {
     let now = shared.now();
     // What was waited for may have taken long.
     sight.renew(|it| shared.trusts(it, now));

@@ -1,6 +1,7 @@
 //! One load, from the question to the store to the fill, in a task of its own.
 
 mod elsewhere;
+mod failed;
 mod grant;
 mod tagging;
 
@@ -12,18 +13,17 @@ use crate::{
     again::Target,
     entry::Kept,
     envelope::{Content, Envelope},
-    events::Instead,
     far::{
         FarEntry, Filled,
-        transitions::{Answer, Lease},
+        transitions::{Answer, Issue, Lease},
     },
     flights::{Held, Lead, Outcome, Stage},
     freshness::{Freshness, Look, Terms, Ticket},
+    glance::{Glanced, Hint, glance_if_likely},
     load::{Keeping, LoadContext, Loaded},
     near::weight,
     shared::{CacheValue, NotRead, Shared},
     tags::{Change, Sight, TagName, Verdict},
-    telemetry,
 };
 use futures_util::{
     FutureExt,
@@ -43,6 +43,7 @@ pub(crate) struct Run<V: CacheValue, E: Send + Sync + 'static> {
     /// What is here already.
     pub(crate) known: Option<Kept<V>>,
     pub(crate) wish: Wish,
+    pub(crate) hint: Hint,
     pub(crate) ticket: Ticket,
     pub(crate) sight: Sight,
     /// What it has in any case.
@@ -84,17 +85,40 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
         };
         let shared = self.shared.clone();
         let mut known = self.known.take();
+        let mut wish = self.wish;
         // The version that is to be replaced.
-        let mut outdated = match self.wish {
+        let mut outdated = match wish {
             Wish::Refresh => known.as_ref().map(|it| it.version),
             Wish::Get => None,
         };
-        let mut wish = self.wish;
         let mut waiting = Waiting::default();
         let sight = &mut self.sight;
         let tags = known.iter().flat_map(|it| it.marks.tags());
         for tag in tags.chain(self.tags.iter().flat_map(|it| it.iter())) {
             sight.see(tag, |_| true);
+        }
+        let hint = std::mem::replace(&mut self.hint, Hint::Absent);
+        let hint = match (wish, hint) {
+            (Wish::Get, Hint::Unseen) => {
+                let key = self.lead.key();
+                match glance_if_likely(&shared, &far, key, known.as_ref(), sight).await {
+                    Glanced::Good(kept) => return Leave::Use(kept),
+                    Glanced::Not(hint) => hint,
+                }
+            }
+            (_, hint) => hint,
+        };
+        let is_unseen = matches!((wish, &hint), (Wish::Get, Hint::Unseen));
+        let mut outlook = is_unseen.then_some(&shared.outlook);
+        match (wish, hint) {
+            (Wish::Get, Hint::Outdated(version)) => {
+                wish = Wish::Refresh;
+                outdated = Some(version);
+            }
+            (_, Hint::Refused(error)) => {
+                return Leave::Load(without_store(&shared, &error, "looking"), known);
+            }
+            (_, Hint::Unseen | Hint::Absent | Hint::Outdated(_)) => {}
         }
         loop {
             let asked = shared.now();
@@ -103,7 +127,7 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
                 Wish::Get => far.get_or_lease(sight).await,
                 Wish::Refresh => far.refresh_lease(sight).await,
             };
-            let Answer { found, lease } = match answer {
+            let Answer { found, lease, .. } = match answer {
                 Ok(answer) => answer,
                 Err(error) => return Leave::Load(without_store(&shared, &error, "asking"), known),
             };
@@ -128,14 +152,20 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
                     }
                 }
             };
+            if let Some(outlook) = outlook.take() {
+                match &known {
+                    Some(_) => outlook.found(),
+                    None => outlook.missed(),
+                }
+            }
             // Just read, so everybody is sure of it.
             let is_good = |it: &&Kept<V>| it.times.freshness(shared.now()) == Freshness::Fresh;
             let good = known.as_ref().filter(is_good).cloned();
             match (lease, good) {
-                (Lease::Granted(version), good) => {
+                (Lease::Granted(issue), good) => {
                     let newer = good.filter(|it| outdated.is_some_and(|old| it.version > old));
                     let Some(newer) = newer else {
-                        return Leave::Load(Grant::Leased(version), known);
+                        return Leave::Load(Grant::Leased(issue), known);
                     };
                     // Somebody has been faster.
                     give_back(&shared, lease, &far).await;
@@ -158,7 +188,7 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
                         Ok(Waited::AskAgain) => {}
                         // Liveness before thrift: who has waited in vain loads as well.
                         Ok(Waited::InVain) => match seize(&shared, &far, sight).await {
-                            Ok(version) => return Leave::Load(Grant::Leased(version), known),
+                            Ok(issue) => return Leave::Load(Grant::Leased(issue), known),
                             Err(error) => {
                                 let grant = without_store(&shared, &error, "taking a lease");
                                 return Leave::Load(grant, known);
@@ -271,17 +301,19 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
             since,
             marks,
         };
-        let version = match grant {
-            Grant::Own(version) => version,
+        let Issue { version, at } = match grant {
+            Grant::Own(version) => {
+                return shared.keep(self.ticket, key, kept(version, None, now));
+            }
             Grant::None | Grant::Unknown => {
                 let kept = kept(self.version_here(), None, began);
                 shared.keep(self.ticket, key, kept);
                 return self.give_up(grant).await;
             }
-            Grant::Leased(version) => version,
+            Grant::Leased(issue) => issue,
         };
         let Some(far) = &self.far else {
-            return shared.keep(self.ticket, key, kept(version, None, now));
+            return;
         };
         let Some((tags, since)) = self.sight.versions(tags) else {
             // The store has not told them, or has not begun them.
@@ -296,6 +328,7 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
         };
         let envelope = Envelope {
             version,
+            since: at,
             terms,
             content,
             tags,
@@ -309,30 +342,6 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
                 shared.keep(self.ticket, key, kept(version, None, since.min(began)));
             }
         }
-    }
-
-    /// Gives out what is there in place of what could not be loaded.
-    async fn fail(self, grant: Grant, stale: Option<Kept<V>>, outcome: Outcome<V, E>) {
-        let shared = &self.shared;
-        shared.counts.failed_loads.add();
-        telemetry::failed();
-        let now = shared.now();
-        let stale = stale.filter(|it| shared.look(it, now) != Look::Ended);
-        match stale {
-            Some(stale) => {
-                shared.counts.stale_on_error.add();
-                let times = stale.times.rest(now, shared.policy.throttle);
-                let value = stale.value.clone();
-                shared.keep(self.ticket, self.lead.key(), Kept { times, ..stale });
-                self.lead.answer(Outcome::Loaded(value), Keeping::Kept);
-                shared.tell_failed(self.lead.key(), Instead::Stale);
-            }
-            None => {
-                self.lead.answer(outcome, Keeping::NotKept);
-                shared.tell_failed(self.lead.key(), Instead::Error);
-            }
-        }
-        self.give_up(grant).await;
     }
 
     /// There is nothing any more, and that is not remembered.

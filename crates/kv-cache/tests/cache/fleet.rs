@@ -23,6 +23,10 @@ pub(crate) struct Fleet {
 pub(crate) struct Sent(Arc<Mutex<Vec<&'static str>>>);
 
 impl Sent {
+    pub(crate) fn put(&self, name: &'static str) {
+        self.0.lock().push(name);
+    }
+
     pub(crate) fn take(&self) -> Vec<&'static str> {
         std::mem::take(&mut self.0.lock())
     }
@@ -75,7 +79,7 @@ impl Fleet {
         let layer = layer_fn("count", move |request, next| {
             // Signs of life are another matter.
             if request.command.spec().name != "notify" {
-                list.0.lock().push(request.command.spec().name);
+                list.put(request.command.spec().name);
             }
             next.call(request)
         });

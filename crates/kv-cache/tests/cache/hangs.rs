@@ -5,6 +5,7 @@ use crate::{
     fleet::{Fleet, Products, SURE, get},
     settle, ttl,
 };
+use kv_cache::{Cache, Far};
 use kv_core::{
     BoxFuture, Capabilities, Clock, Context, Events, Layer, Reply, Request, Result, Service,
     VirtualClock, Watch,
@@ -97,6 +98,23 @@ async fn process(fleet: &Fleet) -> (Products, Hole) {
     (cache, hole)
 }
 
+/// A process that has nothing of its own, and has always found on its store what it asked for.
+async fn lucky(fleet: &Fleet) -> (Products, Hole) {
+    let hole = Hole::default();
+    hole.opens_after(usize::MAX);
+    let kv = fleet.builder().layer(hole.clone()).connect().await.unwrap();
+    let cache = Cache::builder("c")
+        .far(Far::new(&kv).deadline(DEADLINE))
+        .policy(ttl(600).hard_timeout(HARD))
+        .clock(Arc::new(fleet.clock.clone()));
+    let cache: Products = cache.build().unwrap();
+    cache.set("k", 1).await.unwrap();
+    for _ in 0..20 {
+        assert_eq!(get(&cache, 2).await, 1);
+    }
+    (cache, hole)
+}
+
 /// How long this takes.
 async fn span<T>(clock: VirtualClock, future: impl Future<Output = T>) -> (Duration, T) {
     let began = clock.monotonic();
@@ -153,6 +171,19 @@ async fn every_caller_has_an_answer_within_the_deadline_and_the_load() {
             assert!(longest <= DEADLINE + LOADING, "{place}");
             assert!(calls > 0 || longest == DEADLINE + LOADING, "{place}");
         }
+    }
+}
+
+#[tokio::test]
+async fn who_looks_before_loading_waits_no_longer() {
+    for calls in 0..6 {
+        let fleet = Fleet::new();
+        let (cache, hole) = lucky(&fleet).await;
+        fleet.clock.advance(SECOND);
+        hole.opens_after(calls);
+        let longest = longest(&fleet, &cache).await;
+        let place = format!("{calls} calls answered: {longest:?}");
+        assert_eq!(longest, DEADLINE + LOADING, "{place}");
     }
 }
 

@@ -12,6 +12,7 @@ mod far;
 mod fleet;
 mod flights;
 mod freshness;
+mod glance;
 mod hangs;
 mod keyed;
 mod many;

@@ -38,9 +38,9 @@ async fn a_stale_entry_is_served_while_one_refreshes_it(site: Site) {
     site.commit(fill(entry, "ann", "one")).await;
     let mut bob = site.commit(refresh_lease(entry, "bob")).await;
     assert!(bob.applied);
-    assert_eq!(bob.value(2).unwrap(), envelope("one"));
-    assert_eq!(bob.mark(3).unwrap(), None);
-    assert!(matches!(bob.ttl(4).unwrap(), TimeToLive::In(_)));
+    assert_eq!(bob.value(3).unwrap(), envelope("one"));
+    assert_eq!(bob.value(4).unwrap(), None);
+    assert_eq!(Some(bob.time(2).unwrap()), bob.now);
     let mut cid = site.commit(refresh_lease(entry, "cid")).await;
     assert!(!cid.applied);
     assert_eq!(cid.value(0).unwrap(), envelope("one"));
@@ -106,20 +106,21 @@ async fn an_expired_entry_is_there_but_known_as_stale(site: Site) {
     );
     let mut bob = site.commit(get_or_lease(entry, "bob")).await;
     assert_eq!(bob.value(0).unwrap(), envelope("one"));
-    assert!(bob.mark(3).unwrap().is_some());
-    let Ok(TimeToLive::In(left)) = bob.ttl(4) else {
-        panic!("it ends");
-    };
-    assert!(left.as_secs() <= LIFE);
+    assert!(bob.value(3).unwrap().is_some());
     let mut seen = site.commit(look(entry)).await;
     assert_eq!(seen.value(0).unwrap(), envelope("one"));
-    assert!(seen.mark(1).unwrap().is_some());
-    assert!(matches!(seen.ttl(2).unwrap(), TimeToLive::In(_)));
+    assert!(seen.value(1).unwrap().is_some());
+    assert!(seen.time(2).unwrap() >= bob.time(4).unwrap());
+    let glanced = site.kv.get_many(glance(entry)).await.unwrap();
+    assert!(glanced[0].is_some());
+    assert_eq!(glanced[1], envelope("one"));
     site.commit(refresh_lease(entry, "bob")).await;
     site.commit(fill(entry, "bob", "two")).await;
     let mut cid = site.commit(get_or_lease(entry, "cid")).await;
     assert_eq!(cid.value(0).unwrap(), envelope("two"));
-    assert_eq!(cid.mark(3).unwrap(), None);
+    assert_eq!(cid.value(3).unwrap(), None);
+    let glanced = site.kv.get_many(glance(entry)).await.unwrap();
+    assert_eq!(glanced, [None, envelope("two")]);
 }
 
 async fn a_write_takes_the_lease_away_from_a_loader(site: Site) {

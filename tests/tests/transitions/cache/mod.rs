@@ -49,20 +49,25 @@ fn refresh_lease(entry: &Entry, nonce: &str) -> Txn {
     seen(entry, reads(entry).into_iter().fold(taken, Txn::then))
 }
 
-/// For who would not load.
+/// For who would not load, and does not know the time.
 fn look(entry: &Entry) -> Txn {
-    reads(entry).into_iter().fold(Txn::new(), Txn::then)
+    let reads = reads(entry).into_iter().fold(Txn::new(), Txn::then);
+    reads.then(Read::Now)
 }
 
-/// What is there, whether it was expired, and how old it is.
-fn reads(entry: &Entry) -> [Read; 3] {
+/// For who knows the time: plain reads, the mark first.
+fn glance(entry: &Entry) -> [Key; 2] {
+    [entry.key("expired"), entry.key("data")]
+}
+
+/// What is there, and whether it was expired.
+fn reads(entry: &Entry) -> [Read; 2] {
     let key = |name| entry.key(name);
     [
         Read::Get { key: key("data") },
-        Read::GetMark {
+        Read::Get {
             key: key("expired"),
         },
-        Read::Ttl { key: key("data") },
     ]
 }
 
@@ -72,6 +77,7 @@ fn take_lease(entry: &Entry, nonce: &str) -> Txn {
         .when(Guard::absent(&lease))
         .then(set(lease, mark(nonce), held(LOAD)))
         .then(next_token(entry.key("version")))
+        .then(Read::Now)
 }
 
 fn seen(entry: &Entry, txn: Txn) -> Txn {
@@ -84,12 +90,10 @@ fn seen(entry: &Entry, txn: Txn) -> Txn {
     .otherwise(Read::LastToken {
         key: entry.key("version"),
     })
-    .otherwise(Read::GetMark {
+    .otherwise(Read::Get {
         key: entry.key("expired"),
     })
-    .otherwise(Read::Ttl {
-        key: entry.key("data"),
-    })
+    .otherwise(Read::Now)
 }
 
 /// The message is for those who wait for this entry; it evicts nobody's copy.
@@ -136,7 +140,7 @@ fn invalidate(entry: &Entry) -> Txn {
 fn expire(entry: &Entry) -> Txn {
     let ttl = Ttl::In(lifetime(LIFE));
     Txn::new()
-        .then(set(entry.key("expired"), mark("1"), ttl))
+        .then(set(entry.key("expired"), value("1"), ttl))
         .then(delete(entry.key("lease")))
         .then(next_token(entry.key("version")))
         .then(notify(channel(), "expired"))
@@ -149,6 +153,7 @@ fn seize(entry: &Entry, nonce: &str) -> Txn {
     Txn::new()
         .then(set(lease, mark(nonce), held(LOAD)))
         .then(next_token(entry.key("version")))
+        .then(Read::Now)
 }
 
 /// All records of tags are in one group.
@@ -216,6 +221,7 @@ pub(crate) fn rows() -> Vec<Row> {
         ),
         row("lease to refresh", refresh_lease(&entry("c"), "n")),
         row("look", look(&entry("a"))),
+        row("glance", glance(&entry("a"))),
         row("fill", fill(&entry("a"), "n", "v")),
         row("give up", give_up(&entry("c"), "n")),
         row("invalidate", invalidate(&entry("a"))),

@@ -1,0 +1,193 @@
+//! Hits on the store by plain reads, where most of what is asked for is there.
+
+use crate::{
+    SECOND,
+    fleet::{Fleet, Products, Sent, get},
+    settle, ttl,
+};
+use futures_util::FutureExt;
+use kv_cache::{Cache, Far, Near, Policy};
+use kv_core::layer_fn;
+use parking_lot::Mutex;
+use std::{pin::pin, sync::Arc};
+use tokio::sync::Notify;
+
+const READ: &str = "get_many";
+const COMMIT: &str = "commit";
+
+/// Holds the answers of plain reads up.
+#[derive(Clone, Default)]
+struct Gates(Arc<Mutex<Vec<Arc<Notify>>>>);
+
+impl Gates {
+    /// Of the next one that has none yet.
+    fn hold(&self) -> Arc<Notify> {
+        let gate = Arc::new(Notify::new());
+        self.0.lock().push(gate.clone());
+        gate
+    }
+}
+
+/// A process with nothing of its own, which counts what it sends; `k` is there, and it has been found often.
+async fn used(fleet: &Fleet, policy: Policy) -> (Products, Sent, Gates) {
+    let (sent, gates) = (Sent::default(), Gates::default());
+    let (list, held) = (sent.clone(), gates.clone());
+    let layer = layer_fn("hold", move |request, next| {
+        let name = request.command.spec().name;
+        if name != "notify" {
+            list.put(name);
+        }
+        let gate = (name == READ).then(|| held.0.lock().pop()).flatten();
+        Box::pin(async move {
+            let reply = next.call(request).await;
+            if let Some(gate) = gate {
+                gate.notified().await;
+            }
+            reply
+        })
+    });
+    let kv = fleet.builder().layer(layer).connect().await.unwrap();
+    let cache = Cache::builder("c")
+        .far(Far::new(&kv).deadline(SECOND))
+        .policy(policy)
+        .clock(Arc::new(fleet.clock.clone()))
+        .build()
+        .unwrap();
+    cache.set("k", 0).await.unwrap();
+    for _ in 0..100 {
+        assert_eq!(get(&cache, 9).await, 0);
+    }
+    sent.take();
+    (cache, sent, gates)
+}
+
+async fn other(cache: &Products, key: &str) -> u32 {
+    let load = cache.get_or_load(key, |_| async { Ok::<_, &'static str>(7) });
+    *load.await.unwrap()
+}
+
+#[tokio::test]
+async fn where_most_are_found_a_hit_is_a_plain_read() {
+    let fleet = Fleet::new();
+    let (cache, sent, _) = used(&fleet, ttl(60)).await;
+    assert_eq!(get(&cache, 1).await, 0);
+    assert_eq!(sent.take(), [READ]);
+    assert!(cache.get("k").await.unwrap().is_some());
+    assert_eq!(sent.take(), [READ]);
+    // What is not there takes one call more than where most are not.
+    other(&cache, "new").await;
+    cache.idle().await;
+    assert_eq!(sent.take(), [READ, COMMIT, COMMIT]);
+    for key in 0..20 {
+        other(&cache, &format!("new {key}")).await;
+    }
+    cache.idle().await;
+    sent.take();
+    other(&cache, "last").await;
+    cache.idle().await;
+    assert_eq!(sent.take(), [COMMIT, COMMIT]);
+}
+
+#[tokio::test]
+async fn what_was_expired_or_has_become_stale_is_no_hit() {
+    let fleet = Fleet::new();
+    let policy = ttl(60).stale(SECOND * 60);
+    let (cache, sent, _) = used(&fleet, policy).await;
+    fleet.process(policy).await.expire("k").await.unwrap();
+    assert!(cache.get("k").await.unwrap().is_none());
+    sent.take();
+    assert_eq!(get(&cache, 1).await, 1);
+    cache.idle().await;
+    assert_eq!(sent.take(), [READ, COMMIT, COMMIT]);
+
+    assert_eq!(get(&cache, 2).await, 1);
+    assert_eq!(sent.take(), [READ], "the load has taken the mark away");
+    fleet.clock.advance(SECOND * 59);
+    assert_eq!(get(&cache, 2).await, 1);
+    fleet.clock.advance(SECOND);
+    assert_eq!(get(&cache, 2).await, 2);
+}
+
+#[tokio::test]
+async fn an_age_is_told_by_the_stores_time_which_is_asked_for_now_and_then() {
+    let fleet = Fleet::new();
+    let (cache, sent, _) = used(&fleet, ttl(600)).await;
+    let mut asked = Vec::new();
+    for age in 1..=40 {
+        fleet.clock.advance(SECOND);
+        let entry = cache.get_entry("k").await.unwrap().unwrap();
+        assert_eq!(entry.age(), SECOND * age);
+        asked.extend(sent.take());
+    }
+    let reads = asked.iter().filter(|it| **it == READ).count();
+    assert!((20..40).contains(&reads), "{reads}");
+    // A process that reads it for the first time takes it for no younger.
+    let late = fleet.process(ttl(600)).await;
+    let entry = late.get_entry("k").await.unwrap().unwrap();
+    assert_eq!(entry.age(), SECOND * 40);
+}
+
+/// Nobody waits for what is done in another's future.
+#[tokio::test]
+async fn a_caller_who_stands_still_holds_nobody_up() {
+    let fleet = Fleet::new();
+    let (cache, sent, gates) = used(&fleet, ttl(60)).await;
+    let gate = gates.hold();
+    let still = cache.clone();
+    let mut still = pin!(get(&still, 1));
+    assert!(still.as_mut().now_or_never().is_none());
+    let mut asking = Vec::new();
+    for _ in 0..10 {
+        let cache = cache.clone();
+        asking.push(tokio::spawn(async move { get(&cache, 1).await }));
+    }
+    for answer in asking {
+        assert_eq!(answer.await.unwrap(), 0);
+    }
+    assert_eq!(sent.take(), [READ, READ], "the others share one");
+    gate.notify_one();
+    assert_eq!(still.await, 0);
+}
+
+#[tokio::test]
+async fn what_is_removed_while_it_is_read_is_not_kept() {
+    let fleet = Fleet::new();
+    let (_, _, gates) = used(&fleet, ttl(60)).await;
+    let held = gates.clone();
+    let layer = layer_fn("hold", move |request, next| {
+        let is_read = request.command.spec().name == READ;
+        let gate = is_read.then(|| held.0.lock().pop()).flatten();
+        Box::pin(async move {
+            let reply = next.call(request).await;
+            if let Some(gate) = gate {
+                gate.notified().await;
+            }
+            reply
+        })
+    });
+    let kv = fleet.builder().layer(layer).connect().await.unwrap();
+    let cache: Products = Cache::builder("c")
+        .near(Near::megabytes(1).max_stale(SECOND * 3600))
+        .far(Far::new(&kv).deadline(SECOND * 3600))
+        .policy(ttl(60))
+        .clock(Arc::new(fleet.clock.clone()))
+        .build()
+        .unwrap();
+    for key in 0..20 {
+        fleet
+            .process(ttl(60))
+            .await
+            .set(&format!("{key}"), 7)
+            .await
+            .unwrap();
+        other(&cache, &format!("{key}")).await;
+    }
+    let gate = gates.hold();
+    let reading = cache.clone();
+    let reading = tokio::spawn(async move { get(&reading, 1).await });
+    settle().await;
+    cache.remove("k").await.unwrap();
+    gate.notify_one();
+    assert_eq!(reading.await.unwrap(), 0);
+    assert!(cache.get("k").await.unwrap().is_none());
+}
