@@ -100,7 +100,7 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
                 ((Reason::Stale, Hint::Unseen), Some(stale))
             }
             kept => {
-                let own = self.glance(key, &physical, kept.as_ref()).await;
+                let own = self.glance((key, &physical, kept.as_ref())).await;
                 match own.map_err(LoadError::Refused)? {
                     Own::Hit(value) => return Ok(value),
                     Own::Not(hint) => ((Reason::Nothing, hint), None),

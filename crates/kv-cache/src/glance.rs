@@ -4,18 +4,22 @@
 use crate::{
     cache::Cache,
     entry::Kept,
-    far::FarEntry,
+    far::{FarEntry, transitions::Found},
     flights::Held,
-    freshness::{Freshness, Look},
+    freshness::{Freshness, Look, Ticket},
     key::CacheKey,
     shared::{CacheValue, NotRead, Shared},
     tags::Sight,
 };
 use foldhash::fast::RandomState;
-use kv_core::{Error, Outcome, Result};
+use kv_core::{Error, Result};
 use std::{
     hash::BuildHasher,
-    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::Duration,
 };
 
 /// So many callers look for themselves at a time at most.
@@ -33,7 +37,7 @@ pub(crate) enum Hint {
     /// This version is not fresh any more.
     Outdated(u64),
     /// The store is in trouble.
-    Refused(Error),
+    Refused(Arc<Error>),
 }
 
 /// What a look has shown.
@@ -86,12 +90,20 @@ impl Outlook {
     }
 
     /// Until it is dropped nobody else looks for itself at this key.
-    fn begin(&self, key: &[u8]) -> Option<Looking<'_>> {
+    fn begin(&self, key: &[u8]) -> Turn<'_> {
         let stripe = self.hasher.hash_one(key) as usize % STRIPES;
         let stripe = &self.looking[stripe];
-        let is_taken = stripe.swap(true, Ordering::Relaxed);
-        (!is_taken).then(|| Looking(stripe))
+        match stripe.swap(true, Ordering::Relaxed) {
+            false => Turn::Ours(Looking(stripe)),
+            true => Turn::Taken(stripe),
+        }
     }
+}
+
+/// Who looks for itself.
+enum Turn<'a> {
+    Ours(Looking<'a>),
+    Taken(&'a AtomicBool),
 }
 
 struct Looking<'a>(&'a AtomicBool);
@@ -128,19 +140,37 @@ async fn glance<V: CacheValue>(
     sight: &mut Sight,
 ) -> Glanced<V> {
     let asked = shared.now();
-    let found = match far.glance(sight).await {
-        None => return Glanced::Not(Hint::Unseen),
-        Some(Ok(Some(found))) => found,
-        Some(Ok(None)) => {
-            shared.outlook.missed();
-            return Glanced::Not(Hint::Absent);
+    let Some(now) = far.may_glance(sight) else {
+        return Glanced::Not(Hint::Unseen);
+    };
+    match FarEntry::glance(&[far], now).await {
+        Ok(mut found) => {
+            let found = found.pop().flatten();
+            judge(shared, far, key, known, sight, (found, asked)).await
         }
-        Some(Err(error)) => return Glanced::Not(refused(shared, error)),
+        Err(error) => Glanced::Not(refused(shared, Arc::new(error))),
+    }
+}
+
+/// What was found there, when it was asked for at that time.
+async fn judge<V: CacheValue>(
+    shared: &Shared<V>,
+    far: &FarEntry,
+    key: &[u8],
+    known: Option<&Kept<V>>,
+    sight: &mut Sight,
+    (found, asked): (Option<Found>, Duration),
+) -> Glanced<V> {
+    let Some(found) = found else {
+        shared.outlook.missed();
+        return Glanced::Not(Hint::Absent);
     };
     let tags = (&far.caller, &mut *sight);
     let kept = match shared.read(key, found, asked, known, tags).await {
         Ok(kept) => kept,
-        Err(NotRead::Failed(error)) => return Glanced::Not(refused(shared, error)),
+        Err(NotRead::Failed(error)) => {
+            return Glanced::Not(refused(shared, Arc::new(error)));
+        }
         Err(NotRead::Newer | NotRead::Damaged | NotRead::Removed) => {
             shared.outlook.missed();
             return Glanced::Not(Hint::Absent);
@@ -153,10 +183,9 @@ async fn glance<V: CacheValue>(
     }
 }
 
-/// Nothing was done there.
-fn refused<V>(shared: &Shared<V>, error: Error) -> Hint {
+fn refused<V>(shared: &Shared<V>, error: Arc<Error>) -> Hint {
     shared.outlook.failed();
-    Hint::Refused(error.with_outcome(Outcome::Final))
+    Hint::Refused(error)
 }
 
 /// What a caller has found for itself.
@@ -165,24 +194,109 @@ pub(crate) enum Own<V> {
     Not(Hint),
 }
 
+/// A caller's own look at an entry, with all that is to be known before anything is read.
+struct OwnLook<'a, V> {
+    shared: &'a Shared<V>,
+    key: &'a [u8],
+    known: Option<&'a Kept<V>>,
+    far: FarEntry,
+    ticket: Ticket,
+    sight: Sight,
+    /// None if another one of the same caller has it.
+    looking: Option<Looking<'a>>,
+}
+
+impl<V: CacheValue> OwnLook<'_, V> {
+    fn has(&self, stripe: &AtomicBool) -> bool {
+        let own = self.looking.as_ref();
+        own.is_some_and(|it| std::ptr::eq(it.0, stripe))
+    }
+
+    fn end(self, glanced: Glanced<V>) -> Own<V> {
+        match glanced {
+            Glanced::Good(kept) => {
+                self.shared.counts.far_hits.add();
+                let value = kept.value.clone();
+                self.shared.keep(self.ticket, self.key, kept);
+                Own::Hit(value)
+            }
+            Glanced::Not(hint) => Own::Not(hint),
+        }
+    }
+}
+
+/// An entry that is sought: its name, its key as the store sees it, and what is here.
+pub(crate) type Sought<'a, K, V> = (&'a K, &'a [u8], Option<&'a (Kept<V>, Look)>);
+
 impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
-    /// Looks whether the store has it, in the caller's own future, where that is likely. `kept` is what is here.
-    pub(crate) async fn glance(
-        &self,
-        key: &K,
-        physical: &[u8],
-        kept: Option<&(Kept<V>, Look)>,
-    ) -> Result<Own<V>> {
-        let shared = &self.shared;
+    /// Looks whether the store has it, in the caller's own future, where that is likely.
+    pub(crate) async fn glance(&self, sought: Sought<'_, K, V>) -> Result<Own<V>> {
+        let Some(mut own) = self.own_look(sought, |_| false)? else {
+            return Ok(Own::Not(Hint::Unseen));
+        };
+        let (shared, key, known) = (own.shared, own.key, own.known);
+        let glanced = glance(shared, &own.far, key, known, &mut own.sight).await;
+        Ok(own.end(glanced))
+    }
+
+    /// As [`glance`](Self::glance), for many in one question.
+    pub(crate) async fn glance_many(&self, sought: &[Sought<'_, K, V>]) -> Result<Vec<Own<V>>> {
+        let asked = self.shared.now();
+        let mut looks = Vec::with_capacity(sought.len());
+        for &sought in sought {
+            let others = || looks.iter().flatten();
+            let own = self.own_look(sought, |stripe| {
+                others().any(|(_, it): &(_, OwnLook<'_, V>)| it.has(stripe))
+            })?;
+            looks.push(own.and_then(|it| Some((it.far.may_glance(&it.sight)?, it))));
+        }
+        let entries: Vec<_> = looks.iter().flatten().map(|(_, it)| &it.far).collect();
+        let Some(&(now, _)) = looks.iter().flatten().next() else {
+            return Ok(looks.iter().map(|_| Own::Not(Hint::Unseen)).collect());
+        };
+        let found = FarEntry::glance(&entries, now).await;
+        let mut found = found.map(Vec::into_iter).map_err(Arc::new);
+        let mut all = Vec::with_capacity(looks.len());
+        for look in looks {
+            let Some((_, mut own)) = look else {
+                all.push(Own::Not(Hint::Unseen));
+                continue;
+            };
+            let (shared, key, known) = (own.shared, own.key, own.known);
+            let glanced = match &mut found {
+                Ok(found) => {
+                    let found = (found.next().flatten(), asked);
+                    judge(shared, &own.far, key, known, &mut own.sight, found).await
+                }
+                Err(error) => Glanced::Not(refused(shared, error.clone())),
+            };
+            all.push(own.end(glanced));
+        }
+        Ok(all)
+    }
+
+    /// `None` if it is not worth it.
+    fn own_look<'a>(
+        &'a self,
+        sought: Sought<'a, K, V>,
+        is_ours: impl FnOnce(&AtomicBool) -> bool,
+    ) -> Result<Option<OwnLook<'a, V>>> {
+        let (key, physical, kept) = sought;
+        let shared = &*self.shared;
         let known = match kept {
             Some((kept, Look::Confirm)) => Some(kept),
             _ => None,
         };
         if known.is_none() && !shared.outlook.is_good() {
-            return Ok(Own::Not(Hint::Unseen));
+            return Ok(None);
         }
-        let (Some(_looking), Some(far)) = (shared.outlook.begin(physical), self.far(key)?) else {
-            return Ok(Own::Not(Hint::Unseen));
+        let looking = match shared.outlook.begin(physical) {
+            Turn::Ours(looking) => Some(looking),
+            Turn::Taken(stripe) if is_ours(stripe) => None,
+            Turn::Taken(_) => return Ok(None),
+        };
+        let Some(far) = self.far(key)? else {
+            return Ok(None);
         };
         // Before anything is read.
         let ticket = shared.ticket(physical);
@@ -192,23 +306,21 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
             sight.see(tag, |it| shared.trusts(it, now));
         }
         sight.renew(|it| shared.trusts(it, now));
-        Ok(
-            match glance(shared, &far, physical, known, &mut sight).await {
-                Glanced::Good(kept) => {
-                    shared.counts.far_hits.add();
-                    let value = kept.value.clone();
-                    shared.keep(ticket, physical, kept);
-                    Own::Hit(value)
-                }
-                Glanced::Not(hint) => Own::Not(hint),
-            },
-        )
+        Ok(Some(OwnLook {
+            shared,
+            key: physical,
+            known,
+            far,
+            ticket,
+            sight,
+            looking,
+        }))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Outlook;
+    use super::{Outlook, Turn};
 
     #[test]
     fn a_look_is_worth_it_while_most_are_found() {
@@ -240,11 +352,15 @@ mod tests {
     #[test]
     fn of_those_with_the_same_key_one_looks_for_itself() {
         let outlook = Outlook::new();
-        let looking = outlook.begin(b"k");
+        let begin = || match outlook.begin(b"k") {
+            Turn::Ours(looking) => Some(looking),
+            Turn::Taken(_) => None,
+        };
+        let looking = begin();
         assert!(looking.is_some());
-        assert!(outlook.begin(b"k").is_none());
-        assert!(outlook.begin(b"k").is_none());
+        assert!(begin().is_none());
+        assert!(begin().is_none());
         drop(looking);
-        assert!(outlook.begin(b"k").is_some());
+        assert!(begin().is_some());
     }
 }

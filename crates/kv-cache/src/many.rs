@@ -1,16 +1,19 @@
 //! Many entries at once.
 //!
-//! Each goes its own way, as if it were asked for alone, and all at the same time; only when it comes to loading do
-//! they meet. A batch waits for no entry that another process loads.
+//! Where most are on the store they are looked for there in one question. Each of the others goes its own way, as if it
+//! were asked for alone, and all at the same time; only when it comes to loading do they meet. A batch waits for no
+//! entry that another process loads.
 
 use crate::{
     cache::{Cache, Sought},
+    entry::Kept,
     error::LoadError,
     flights::{Progress, Stage, Watching},
     freshness::Look,
-    glance::Hint,
+    glance::{Hint, Own},
     key::CacheKey,
     load::Loaded,
+    place::Physical,
     shared::CacheValue,
     start::Reason,
     wait::{Instead, wait},
@@ -58,13 +61,21 @@ impl<K: CacheKey + Clone + Eq + Hash + Send + Sync + 'static, V: CacheValue> Cac
         let mut waiting = Vec::new();
         let (calls, heard) = mpsc::unbounded_channel();
         let mut watched = HashMap::new();
+        let mut sought = Vec::new();
         for key in keys {
-            let (physical, kept) = match self.seek(&key).map_err(LoadError::Refused)? {
-                Sought::Hit(value) => {
+            match self.seek(&key).map_err(LoadError::Refused)? {
+                Sought::Hit(value) => found.extend(value.map(|value| (key, value))),
+                Sought::Miss(physical, kept) => sought.push((key, physical, kept)),
+            }
+        }
+        let own = self.look_for(&sought).await.map_err(LoadError::Refused)?;
+        for ((key, physical, kept), own) in sought.into_iter().zip(own) {
+            let hint = match own {
+                Own::Hit(value) => {
                     found.extend(value.map(|value| (key, value)));
                     continue;
                 }
-                Sought::Miss(physical, kept) => (physical, kept),
+                Own::Not(hint) => hint,
             };
             let is_in_hand = matches!(kept, Some((_, Look::ServeAndRefresh)));
             let (reason, stale) = match kept {
@@ -82,9 +93,7 @@ impl<K: CacheKey + Clone + Eq + Hash + Send + Sync + 'static, V: CacheValue> Cac
                 key: Some(key.clone()),
                 calls: calls.clone(),
             };
-            let watching = self.start(&key, &physical, (reason, Hint::Unseen), move |_| {
-                part.load()
-            });
+            let watching = self.start(&key, &physical, (reason, hint), move |_| part.load());
             let watching = watching.map_err(LoadError::Refused)?;
             watched.insert(key.clone(), watching.clone());
             // What is in hand already is loaded anew in the background.
@@ -109,6 +118,26 @@ impl<K: CacheKey + Clone + Eq + Hash + Send + Sync + 'static, V: CacheValue> Cac
             found.extend(value?.map(|value| (key, value)));
         }
         Ok(found)
+    }
+
+    /// Looks at the store for all that nothing is here of, in one question.
+    async fn look_for(&self, sought: &[Missing<K, V>]) -> kv_core::Result<Vec<Own<V>>> {
+        let is_here = |look: &Look| matches!(look, Look::ServeAndRefresh | Look::Refresh);
+        let entries = sought
+            .iter()
+            .filter_map(|(key, physical, kept)| match kept {
+                Some((_, look)) if is_here(look) => None,
+                kept => Some((key, &**physical, kept.as_ref())),
+            });
+        let mut looked = self
+            .glance_many(&entries.collect::<Vec<_>>())
+            .await?
+            .into_iter();
+        let own = sought.iter().map(|(_, _, kept)| match kept {
+            Some((_, look)) if is_here(look) => Own::Not(Hint::Unseen),
+            _ => looked.next().unwrap_or(Own::Not(Hint::Unseen)),
+        });
+        Ok(own.collect())
     }
 }
 
@@ -143,6 +172,9 @@ impl<K: CacheKey + Clone + Eq + Hash + Send + Sync + 'static, V: CacheValue> Cac
         }
     }
 }
+
+/// What is not here, or is to be loaded anew; its key as the store sees it, and what is here.
+type Missing<K, V> = (K, Physical, Option<(Kept<V>, Look)>);
 
 /// One entry's part in a batch: its loader, or that it needs none.
 struct Part<K, V, E> {

@@ -152,7 +152,7 @@ impl FarCaller {
     }
 
     /// What the store has now, whatever its layers remember.
-    pub(super) async fn read(&self, keys: [Key; 2]) -> Result<Vec<Option<Value>>> {
+    pub(super) async fn read(&self, keys: Vec<Key>) -> Result<Vec<Option<Value>>> {
         let options = self.options().without_near_cache();
         self.kv.with(options).get_many(keys).await
     }

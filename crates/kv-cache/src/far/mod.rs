@@ -18,8 +18,8 @@ use crate::{
     tags::Sight,
 };
 use kv_core::{
-    Capability, Clock, Error, ErrorKind, Events, Kv, Lifetime, Mark, Result, Txn, TxnReply, Value,
-    Watch,
+    Capability, Clock, Error, ErrorKind, Events, Kv, Lifetime, Mark, Result, Timestamp, Txn,
+    TxnReply, Value, Watch,
 };
 use std::{
     fmt,
@@ -213,8 +213,9 @@ impl FarEntry {
 
     /// What is there, and the versions of the tags; the least is asked that will do.
     pub(crate) async fn look(&self, tags: &mut Sight) -> Result<Option<Found>> {
-        if let Some(glanced) = self.glance(tags).await {
-            return glanced;
+        if let Some(now) = self.may_glance(tags) {
+            let found = Self::glance(&[self], now).await?.pop();
+            return Ok(found.flatten());
         }
         let asked = self.caller.clock.monotonic();
         let txn = transitions::look(&self.entry);
@@ -223,14 +224,19 @@ impl FarEntry {
         Ok(found)
     }
 
-    /// What is there, by plain reads; `None` if the versions of a tag are not known, or the store's time.
-    pub(crate) async fn glance(&self, tags: &Sight) -> Option<Result<Option<Found>>> {
+    /// The store's time, if that and the versions of the tags are known, so that a [`glance`](Self::glance) will do.
+    pub(crate) fn may_glance(&self, tags: &Sight) -> Option<Timestamp> {
         let now = self.caller.time.at(self.caller.clock.monotonic())?;
-        if tags.unknown().is_some() {
-            return None;
-        }
-        let values = self.caller.read(transitions::glance(&self.entry)).await;
-        Some(values.and_then(|it| transitions::glanced(it, now)))
+        tags.is_all_known().then_some(now)
+    }
+
+    /// What is there of entries of one caller, by plain reads.
+    pub(crate) async fn glance(entries: &[&Self], now: Timestamp) -> Result<Vec<Option<Found>>> {
+        let Some(Self { caller, .. }) = entries.first() else {
+            return Ok(Vec::new());
+        };
+        let keys = transitions::glance(entries.iter().map(|it| &it.entry));
+        transitions::glanced(caller.read(keys).await?, now)
     }
 
     pub(crate) async fn fill(&self, envelope: Value, life: Lifetime) -> Result<Filled> {

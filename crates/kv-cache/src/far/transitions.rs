@@ -110,20 +110,24 @@ pub(crate) fn looked(mut reply: TxnReply) -> Result<(Option<Found>, Timestamp)> 
     Ok((found(reply.value(0)?, reply.value(1)?, now), now))
 }
 
-/// The same, for who knows what time it is: reads without a transaction. The mark comes first: what is read after it
-/// was expired later, if at all.
-pub(crate) fn glance(entry: &Entry) -> [Key; 2] {
-    [entry.expired.clone(), entry.data.clone()]
+/// The same of any number, for who knows what time it is: reads without a transaction. The marks come first: what is
+/// read after them was expired later, if at all.
+pub(crate) fn glance<'a>(entries: impl Iterator<Item = &'a Entry> + Clone) -> Vec<Key> {
+    let marks = entries.clone().map(|it| it.expired.clone());
+    marks.chain(entries.map(|it| it.data.clone())).collect()
 }
 
-pub(crate) fn glanced(values: Vec<Option<Value>>, now: Timestamp) -> Result<Option<Found>> {
-    match <[_; 2]>::try_from(values) {
-        Ok([expired, value]) => Ok(found(value, expired, now)),
-        Err(_) => Err(Error::new(
-            ErrorKind::Unexpected,
-            "the store did not answer for each key",
-        )),
+pub(crate) fn glanced(
+    mut values: Vec<Option<Value>>,
+    now: Timestamp,
+) -> Result<Vec<Option<Found>>> {
+    if !values.len().is_multiple_of(2) {
+        let message = "the store did not answer for each key";
+        return Err(Error::new(ErrorKind::Unexpected, message));
     }
+    let entries = values.split_off(values.len() / 2);
+    let both = entries.into_iter().zip(values);
+    Ok(both.map(|(value, mark)| found(value, mark, now)).collect())
 }
 
 /// The message is for those who wait for this entry; it evicts nobody's copy.

@@ -116,7 +116,9 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
                 outdated = Some(version);
             }
             (_, Hint::Refused(error)) => {
-                return Leave::Load(without_store(&shared, &error, "looking"), known);
+                shared.trouble(&error, "looking");
+                // Nothing was done there.
+                return Leave::Load(Grant::None, known);
             }
             (_, Hint::Unseen | Hint::Absent | Hint::Outdated(_)) => {}
         }

@@ -82,6 +82,12 @@ impl Sight {
         (!is_known).then_some(tags)
     }
 
+    /// Whether there is nothing to ask for.
+    pub(crate) fn is_all_known(&self) -> bool {
+        let mut all = [&self.all, &self.changes].into_iter().chain(&self.named);
+        all.all(|it| it.known.is_some())
+    }
+
     /// The tags that have no versions on the store yet.
     pub(crate) fn not_begun(&self) -> Vec<(Option<TagName>, Versions)> {
         let tags = std::iter::once(&self.all).chain(&self.named);

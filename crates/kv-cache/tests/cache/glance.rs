@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use kv_cache::{Cache, Far, Near, Policy};
 use kv_core::layer_fn;
 use parking_lot::Mutex;
-use std::{pin::pin, sync::Arc};
+use std::{convert::Infallible, pin::pin, sync::Arc};
 use tokio::sync::Notify;
 
 const READ: &str = "get_many";
@@ -190,4 +190,51 @@ async fn what_is_removed_while_it_is_read_is_not_kept() {
     gate.notify_one();
     assert_eq!(reading.await.unwrap(), 0);
     assert!(cache.get("k").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn many_are_looked_for_in_one_read() {
+    let fleet = Fleet::new();
+    let sent = Sent::default();
+    let list = sent.clone();
+    let layer = layer_fn("count", move |request, next| {
+        list.put(request.command.spec().name);
+        next.call(request)
+    });
+    let kv = fleet.builder().layer(layer).connect().await.unwrap();
+    let cache: Cache<u32, u32> = Cache::builder("squares")
+        .far(Far::new(&kv).deadline(SECOND))
+        .policy(ttl(60).stale(SECOND * 60))
+        .clock(Arc::new(fleet.clock.clone()))
+        .build()
+        .unwrap();
+    let get = async |keys: std::ops::Range<u32>| {
+        let asked: Arc<Mutex<Vec<u32>>> = Arc::default();
+        let list = asked.clone();
+        let found = cache.get_many_or_load(keys, move |keys| {
+            list.lock().extend(&keys);
+            async move { Ok::<_, Infallible>(keys.into_iter().map(|it| (it, it * it))) }
+        });
+        let found = found.await.unwrap();
+        cache.idle().await;
+        assert!(found.iter().all(|(key, value)| **value == key * key));
+        let mut asked = std::mem::take(&mut *asked.lock());
+        asked.sort_unstable();
+        (found.len(), asked, sent.take())
+    };
+    let (found, asked, _) = get(0..50).await;
+    assert_eq!((found, asked.len()), (50, 50));
+    // As many as it takes until they are known to be there.
+    get(0..50).await;
+    assert_eq!(get(0..50).await, (50, vec![], vec![READ]));
+    let (found, asked, calls) = get(40..60).await;
+    assert_eq!((found, asked), (20, (50..60).collect()));
+    assert_eq!(calls.iter().filter(|it| **it == READ).count(), 1);
+    cache.expire(&7).await.unwrap();
+    cache.remove(&8).await.unwrap();
+    let (found, asked, _) = get(0..50).await;
+    assert_eq!((found, asked), (50, vec![7, 8]));
+    fleet.clock.advance(SECOND * 60);
+    let (found, asked, _) = get(0..10).await;
+    assert_eq!((found, asked.len()), (10, 10));
 }
