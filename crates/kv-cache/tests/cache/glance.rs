@@ -37,6 +37,8 @@ async fn used(fleet: &Fleet, policy: Policy) -> (Products, Sent, Gates) {
         if name != "notify" {
             list.put(name);
         }
+        // Which layers might answer by what they remember.
+        assert!(name != READ || !request.options.allow_near_cache());
         let gate = (name == READ).then(|| held.0.lock().pop()).flatten();
         Box::pin(async move {
             let reply = next.call(request).await;
