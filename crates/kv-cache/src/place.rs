@@ -25,20 +25,9 @@ pub(crate) struct Place {
     format: KeyFormat,
 }
 
-/// The keys of one entry on the store, in one group.
+/// The keys of one entry on the store, in one group. Each is made when it is needed: a hit needs two of them.
 #[derive(Clone, Debug)]
-pub(crate) struct Entry {
-    /// The envelope.
-    pub(crate) data: Key,
-    /// Who loads, held for as long as that may take.
-    pub(crate) lease: Key,
-    /// The record of the versions.
-    pub(crate) version: Key,
-    /// There if the entry has been expired.
-    pub(crate) expired: Key,
-    /// The channel on which it is told that a load has ended.
-    pub(crate) told: Key,
-}
+pub(crate) struct Entry(KeyGroup);
 
 /// Where the versions of a cache's tags lie: all in one group.
 #[derive(Clone, Debug)]
@@ -149,14 +138,32 @@ impl Entry {
     /// By the key that [`Place::with_key`] shows.
     pub(crate) fn new(key: &[u8]) -> Result<Self, Error> {
         let tag = key.strip_prefix(b"{").and_then(|it| it.strip_suffix(b"}"));
-        let group = KeyGroup::new(tag.unwrap_or(key))?;
-        Ok(Self {
-            data: group.key(":data"),
-            lease: group.key(":lease"),
-            version: group.key(":version"),
-            expired: group.key(":expired"),
-            told: group.key(":told"),
-        })
+        KeyGroup::new(tag.unwrap_or(key)).map(Self)
+    }
+
+    /// The envelope.
+    pub(crate) fn data(&self) -> Key {
+        self.0.key(":data")
+    }
+
+    /// Who loads, held for as long as that may take.
+    pub(crate) fn lease(&self) -> Key {
+        self.0.key(":lease")
+    }
+
+    /// The record of the versions.
+    pub(crate) fn version(&self) -> Key {
+        self.0.key(":version")
+    }
+
+    /// There if the entry has been expired.
+    pub(crate) fn expired(&self) -> Key {
+        self.0.key(":expired")
+    }
+
+    /// The channel on which it is told that a load has ended.
+    pub(crate) fn told(&self) -> Key {
+        self.0.key(":told")
     }
 }
 
@@ -190,8 +197,8 @@ mod tests {
         assert!(keys.eq(all));
         assert_eq!(tags.changes().as_bytes(), b"{cache:a}:changes");
         let entry = Entry::new(&key("a", "x}:y")).unwrap();
-        assert_eq!(entry.data.as_bytes(), b"{cache:a:x%7D:y}:data");
-        assert_eq!(entry.data.group(), entry.lease.group());
+        assert_eq!(entry.data().as_bytes(), b"{cache:a:x%7D:y}:data");
+        assert_eq!(entry.data().group(), entry.lease().group());
     }
 
     #[test]

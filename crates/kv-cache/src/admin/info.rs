@@ -160,14 +160,14 @@ struct Stored {
 
 /// Asks for what [`Found::new`] is made of.
 pub(super) fn look(entry: &Entry) -> Txn {
-    let (data, lease) = (&entry.data, &entry.lease);
+    let (data, lease) = (entry.data(), entry.lease());
     Txn::new()
         .then(Read::Get { key: data.clone() })
-        .then(Read::Ttl { key: data.clone() })
+        .then(Read::Ttl { key: data })
         .then(Read::Get {
-            key: entry.expired.clone(),
+            key: entry.expired(),
         })
-        .then(Read::Ttl { key: lease.clone() })
+        .then(Read::Ttl { key: lease })
         .then(Read::Now)
 }
 

@@ -97,7 +97,7 @@ pub(crate) struct FarEntry {
     /// What others call it.
     name: Box<[u8]>,
     lease: Lifetime,
-    nonce: Mark,
+    nonce: Nonce,
 }
 
 /// What became of a fill.
@@ -195,9 +195,10 @@ impl FarEntry {
         tags: &mut Sight,
     ) -> Result<Answer> {
         let asked = self.caller.clock.monotonic();
-        let txn = question(&self.entry, &self.nonce, self.lease);
+        let nonce = self.nonce.mark();
+        let txn = question(&self.entry, &nonce, self.lease);
         let reply = self.caller.commit_seeing(txn, tags).await?;
-        let answer = transitions::answered(&self.nonce, reply)?;
+        let answer = transitions::answered(&nonce, reply)?;
         self.caller.told(answer.now, asked);
         Ok(answer)
     }
@@ -205,7 +206,7 @@ impl FarEntry {
     /// The lease, whoever has it; and the versions of the tags.
     pub(crate) async fn seize(&self, tags: &mut Sight) -> Result<Issue> {
         let asked = self.caller.clock.monotonic();
-        let txn = transitions::seize(&self.entry, &self.nonce, self.lease);
+        let txn = transitions::seize(&self.entry, &self.nonce.mark(), self.lease);
         let issue = transitions::seized(self.caller.commit_seeing(txn, tags).await?)?;
         self.caller.told(issue.at, asked);
         Ok(issue)
@@ -240,20 +241,20 @@ impl FarEntry {
     }
 
     pub(crate) async fn fill(&self, envelope: Value, life: Lifetime) -> Result<Filled> {
-        let txn = transitions::fill(&self.entry, &self.nonce, envelope, life);
+        let txn = transitions::fill(&self.entry, &self.nonce.mark(), envelope, life);
         self.caller.commit(txn).await.map(|it| filled(&it))
     }
 
     /// As [`fill`](Self::fill), of what is not a copy of what others have: theirs go.
     pub(crate) async fn write(&self, envelope: Value, life: Lifetime) -> Result<Filled> {
-        let txn = transitions::fill(&self.entry, &self.nonce, envelope, life);
+        let txn = transitions::fill(&self.entry, &self.nonce.mark(), envelope, life);
         let what = What::Removed(self.name.to_vec());
         let done = self.caller.commit_and_tell(txn, what).await;
         done.map(|it| filled(&it))
     }
 
     pub(crate) async fn give_up(&self) -> Result<()> {
-        let txn = transitions::give_up(&self.entry, &self.nonce);
+        let txn = transitions::give_up(&self.entry, &self.nonce.mark());
         self.caller.commit(txn).await.map(drop)
     }
 
@@ -271,7 +272,7 @@ impl FarEntry {
 
     /// Hears of the end of loads, from before this returns on.
     pub(crate) async fn listen(&self) -> Result<Events> {
-        let channel = self.entry.told.clone();
+        let channel = self.entry.told();
         let watch = Watch::Channels(vec![channel]);
         self.caller.within().watch(watch).await
     }
@@ -315,9 +316,24 @@ impl Nonces {
         }
     }
 
-    fn next(&self) -> Mark {
-        let number = self.last.fetch_add(1, Ordering::Relaxed);
-        Mark::from([&self.process[..], &number.to_be_bytes()].concat())
+    fn next(&self) -> Nonce {
+        Nonce {
+            process: self.process,
+            number: self.last.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+}
+
+/// The name of a lease, if one is taken.
+#[derive(Clone, Copy)]
+struct Nonce {
+    process: [u8; 16],
+    number: u64,
+}
+
+impl Nonce {
+    fn mark(self) -> Mark {
+        Mark::from([&self.process[..], &self.number.to_be_bytes()].concat())
     }
 }
 

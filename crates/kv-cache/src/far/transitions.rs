@@ -59,7 +59,7 @@ pub(crate) struct Issue {
 
 /// An absent entry is leased to the first who asks. Others get it, or learn that somebody loads it.
 pub(crate) fn get_or_lease(entry: &Entry, nonce: &Mark, lease: Lifetime) -> Txn {
-    let absent = Guard::absent(&entry.data);
+    let absent = Guard::absent(entry.data());
     seen(entry, take_lease(entry, nonce, lease).when(absent))
 }
 
@@ -113,8 +113,8 @@ pub(crate) fn looked(mut reply: TxnReply) -> Result<(Option<Found>, Timestamp)> 
 /// The same of any number, for who knows what time it is: reads without a transaction. The marks come first: what is
 /// read after them was expired later, if at all.
 pub(crate) fn glance<'a>(entries: impl Iterator<Item = &'a Entry> + Clone) -> Vec<Key> {
-    let marks = entries.clone().map(|it| it.expired.clone());
-    marks.chain(entries.map(|it| it.data.clone())).collect()
+    let marks = entries.clone().map(|it| it.expired());
+    marks.chain(entries.map(|it| it.data())).collect()
 }
 
 pub(crate) fn glanced(
@@ -133,33 +133,31 @@ pub(crate) fn glanced(
 /// The message is for those who wait for this entry; it evicts nobody's copy.
 pub(crate) fn fill(entry: &Entry, nonce: &Mark, envelope: Value, life: Lifetime) -> Txn {
     Txn::new()
-        .when(Guard::value_is(&entry.lease, nonce.clone()))
+        .when(Guard::value_is(entry.lease(), nonce.clone()))
         .then(Op::Set {
-            key: entry.data.clone(),
+            key: entry.data(),
             content: envelope.into(),
             ttl: Ttl::In(life),
         })
-        .then(delete(&entry.lease))
-        .then(delete(&entry.expired))
+        .then(delete(entry.lease()))
+        .then(delete(entry.expired()))
         .then(tell(entry, "filled"))
-        .otherwise(Read::GetMark {
-            key: entry.lease.clone(),
-        })
+        .otherwise(Read::GetMark { key: entry.lease() })
 }
 
 /// The load brought nothing: the next one need not wait.
 pub(crate) fn give_up(entry: &Entry, nonce: &Mark) -> Txn {
     Txn::new()
-        .when(Guard::value_is(&entry.lease, nonce.clone()))
-        .then(delete(&entry.lease))
+        .when(Guard::value_is(entry.lease(), nonce.clone()))
+        .then(delete(entry.lease()))
         .then(tell(entry, "failed"))
 }
 
 pub(crate) fn invalidate(entry: &Entry) -> Txn {
     Txn::new()
-        .then(delete(&entry.data))
-        .then(delete(&entry.lease))
-        .then(delete(&entry.expired))
+        .then(delete(entry.data()))
+        .then(delete(entry.lease()))
+        .then(delete(entry.expired()))
         .then(next_token(entry))
         .then(tell(entry, "removed"))
 }
@@ -169,11 +167,11 @@ pub(crate) fn invalidate(entry: &Entry) -> Txn {
 pub(crate) fn expire(entry: &Entry, life: Lifetime) -> Txn {
     Txn::new()
         .then(Op::Set {
-            key: entry.expired.clone(),
+            key: entry.expired(),
             content: Value::from("1").into(),
             ttl: Ttl::In(life),
         })
-        .then(delete(&entry.lease))
+        .then(delete(entry.lease()))
         .then(next_token(entry))
         .then(tell(entry, "expired"))
 }
@@ -196,7 +194,7 @@ pub(crate) fn seized(mut reply: TxnReply) -> Result<Issue> {
 
 fn take_lease(entry: &Entry, nonce: &Mark, lease: Lifetime) -> Txn {
     Txn::new()
-        .when(Guard::absent(&entry.lease))
+        .when(Guard::absent(entry.lease()))
         .then(hold_lease(entry, nonce, lease))
         .then(next_token(entry))
         .then(Read::Now)
@@ -205,7 +203,7 @@ fn take_lease(entry: &Entry, nonce: &Mark, lease: Lifetime) -> Txn {
 /// Held: it ends late where clocks differ, never early.
 fn hold_lease(entry: &Entry, nonce: &Mark, lease: Lifetime) -> Op {
     Op::Set {
-        key: entry.lease.clone(),
+        key: entry.lease(),
         content: nonce.clone().into(),
         ttl: Ttl::Held(lease),
     }
@@ -213,11 +211,9 @@ fn hold_lease(entry: &Entry, nonce: &Mark, lease: Lifetime) -> Op {
 
 fn seen(entry: &Entry, txn: Txn) -> Txn {
     txn.otherwise(get(entry))
-        .otherwise(Read::GetMark {
-            key: entry.lease.clone(),
-        })
+        .otherwise(Read::GetMark { key: entry.lease() })
         .otherwise(Read::LastToken {
-            key: entry.version.clone(),
+            key: entry.version(),
         })
         .otherwise(mark_of_expired(entry))
         .otherwise(Read::Now)
@@ -237,28 +233,26 @@ fn time(reply: &TxnReply) -> Result<Timestamp> {
 }
 
 fn get(entry: &Entry) -> Read {
-    Read::Get {
-        key: entry.data.clone(),
-    }
+    Read::Get { key: entry.data() }
 }
 
 fn mark_of_expired(entry: &Entry) -> Read {
     Read::Get {
-        key: entry.expired.clone(),
+        key: entry.expired(),
     }
 }
 
-fn delete(key: &Key) -> Op {
-    Op::Delete { key: key.clone() }
+fn delete(key: Key) -> Op {
+    Op::Delete { key }
 }
 
 fn next_token(entry: &Entry) -> Op {
     Op::NextToken {
-        key: entry.version.clone(),
+        key: entry.version(),
         ttl: Lifetime::new(REMEMBER).map_or(Ttl::Never, Ttl::In),
     }
 }
 
 fn tell(entry: &Entry, what: &'static str) -> Op {
-    Op::Notify(Notice::new(&entry.told, what))
+    Op::Notify(Notice::new(entry.told(), what))
 }

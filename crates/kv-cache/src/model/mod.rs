@@ -293,7 +293,7 @@ impl World {
                 || it.does == Does::Write && matches!(it.step, Step::Keep | Step::Done)
         });
         let least = replaced.map(|it| it.value).max().unwrap_or(0);
-        let found = self.store.value(&entry.data).map(open);
+        let found = self.store.value(&entry.data()).map(open);
         match found {
             Some((_, value)) if value < least => Some("the store has what was replaced"),
             _ => None,

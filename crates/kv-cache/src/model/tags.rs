@@ -377,7 +377,7 @@ impl World {
                 && matches!(it.step, Step::TouchAgain | Step::Heard | Step::Done)
         });
         let least = removed.map(|it| it.value).max().unwrap_or(0);
-        let (value, told) = Site::open(self.store.value(&site.entry.data)?);
+        let (value, told) = Site::open(self.store.value(&site.entry.data())?);
         let (_, now) = site.versions(&mut self.store.clone());
         (value < least && told.verdict(now) == Verdict::Holds).then_some(STORED)
     }
