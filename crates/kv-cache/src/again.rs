@@ -200,16 +200,22 @@ impl<V: CacheValue> Shared<V> {
                 Err(_) => self.counts.given_up.add(),
             }
             self.again.done(&key, number);
-            // What was read from the store meanwhile.
-            match (target, deed) {
-                (Target::Tag(_, scope, tag), deed) => self.change_tag(&scope, tag.as_ref(), deed),
-                (Target::Entry(_), Change::Removed) => {
-                    self.forget(&key);
-                }
-                (Target::Entry(_), Change::Expired) => self.make_stale(&key),
-            }
+            // It may have been in trouble as well.
+            self.on_second(&target, deed).await;
+            self.drop_read(&key, &target, deed);
         }
         Ok(())
+    }
+
+    /// What was read from a store before it had taken the change.
+    pub(crate) fn drop_read(&self, key: &[u8], target: &Target, deed: Change) {
+        match (target, deed) {
+            (Target::Tag(_, scope, tag), deed) => self.change_tag(scope, tag.as_ref(), deed),
+            (Target::Entry(_), Change::Removed) => {
+                self.forget(key);
+            }
+            (Target::Entry(_), Change::Expired) => self.make_stale(key),
+        }
     }
 }
 

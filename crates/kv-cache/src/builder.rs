@@ -130,6 +130,7 @@ impl<K: CacheKey + ?Sized, V: CacheValue> CacheBuilder<K, V> {
             sure,
             sure_of_tags: max_stale,
             tags: Tags::default(),
+            second_tags: Tags::default(),
             tag_base: tag_base.as_bytes().into(),
             policy: self.policy,
             codec: self.codec,

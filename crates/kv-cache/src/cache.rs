@@ -180,10 +180,16 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
             }
             Err(error) => Err(NotRead::Failed(error)),
         };
+        if let Err(NotRead::Failed(error)) = &read {
+            let second = self.look_at_second(&far, &physical, &sight, error);
+            if let Some(entry) = second.await {
+                return Ok(Some(entry));
+            }
+        }
         let kept = match (read, known) {
             (Ok(kept), _) => kept,
             (Err(NotRead::Failed(error)), Some(known)) => {
-                shared.trouble(&error, "looking");
+                shared.trouble(&far.caller, &error, "looking");
                 return Ok(Some(known.seen(now, Tier::Near)));
             }
             (Err(NotRead::Failed(error)), None) => return Err(error),

@@ -23,6 +23,7 @@ mod near;
 mod place;
 mod policy;
 mod run;
+mod second;
 mod settings;
 mod shared;
 mod start;
@@ -43,14 +44,14 @@ pub use self::{
     entry::{Entry, Tier},
     error::LoadError,
     events::{By, CacheEvent, CacheEvents, Instead},
-    far::Far,
+    far::{Fallback, Far},
     freshness::Freshness,
     key::{CacheKey, Shown},
     keyed::Keyed,
     load::{LoadContext, Loaded, Stale},
     near::Near,
     policy::Policy,
-    settings::{CacheSettings, CachesSettings},
+    settings::{CacheSettings, CachesSettings, FallbackSettings},
     shared::CacheValue,
     stats::Stats,
 };

@@ -5,7 +5,8 @@ mod tables;
 mod tests;
 
 use crate::{
-    Cache, CacheBuilder, CacheKey, CacheValue, Far, Near, Policy, builder::TTL, far::DEADLINE,
+    Cache, CacheBuilder, CacheKey, CacheValue, Fallback, Far, Near, Policy, builder::TTL,
+    far::DEADLINE,
 };
 use kv_core::{Codec, Error, ErrorKind, Kv, Result};
 use serde::Deserialize;
@@ -53,6 +54,9 @@ pub struct CacheSettings {
         schemars(with = "kv_core::schema::HumanDuration", extend("x-exclusive-minimum" = "0s"))
     )]
     pub deadline: Duration,
+    /// A second store, for while the first one is in trouble; absent means that each process loads for
+    /// itself then. It needs `store`.
+    pub fallback: Option<FallbackSettings>,
     /// The level in each process; absent means that the store is asked each time.
     #[serde(deserialize_with = "tables::near")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<tables::NearTable>"))]
@@ -71,11 +75,43 @@ pub struct CacheSettings {
     pub codec: Codec,
 }
 
+/// A second store: the section `[default.cache.NAME.fallback]` of a configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct FallbackSettings {
+    /// The second store, by its name in the configuration. It keeps tenants apart as the first one
+    /// does.
+    #[cfg_attr(feature = "schema", schemars(extend("x-names" = "store")))]
+    pub store: String,
+    /// How long entries live there at most. Whoever could not reach the first store may be shown for so
+    /// long what was removed by a process that did not reach the second.
+    #[serde(
+        default = "tables::usual_fallback_life",
+        serialize_with = "humantime_serde::serialize",
+        deserialize_with = "tables::fallback_life"
+    )]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "kv_core::schema::HumanDuration", extend("x-exclusive-minimum" = "0s"))
+    )]
+    pub life: Duration,
+    /// How long one call to it may take; absent means as long as one to the first.
+    #[serde(default, deserialize_with = "tables::fallback_deadline")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<kv_core::schema::HumanDuration>", extend("x-exclusive-minimum" = "0s"))
+    )]
+    pub deadline: Option<Duration>,
+}
+
 impl Default for CacheSettings {
     fn default() -> Self {
         Self {
             store: None,
             deadline: DEADLINE,
+            fallback: None,
             near: None,
             policy: Policy::ttl(TTL),
             codec: Codec::default(),
@@ -84,9 +120,21 @@ impl Default for CacheSettings {
 }
 
 impl CacheSettings {
-    /// The level on this store, as a configuration has it: for [`CacheBuilder::far`].
+    /// The level on this store, as a configuration has it: for [`CacheBuilder::far`]. Without a second store, which
+    /// [`Far::fallback`] takes.
     pub fn far(&self, kv: &Kv) -> Far {
         Far::new(kv).deadline(self.deadline)
+    }
+}
+
+impl FallbackSettings {
+    /// The second store, as a configuration has it: for [`Far::fallback`].
+    pub fn on(&self, kv: &Kv) -> Fallback {
+        let fallback = Fallback::new(kv).life(self.life);
+        match self.deadline {
+            Some(deadline) => fallback.deadline(deadline),
+            None => fallback,
+        }
     }
 }
 
@@ -95,25 +143,53 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
     /// they name none.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] if they name a store and none is handed over; or as [`CacheBuilder::build`].
+    /// [`ErrorKind::Config`] if they name a store and none is handed over, or a fallback; or as
+    /// [`CacheBuilder::build`].
     pub fn from_settings(
         name: impl Into<String>,
         store: Option<&Kv>,
         settings: &CacheSettings,
     ) -> Result<Self> {
         let name = name.into();
-        let builder = Self::builder(name.clone()).settings(settings);
+        let refused = |message, store: &str| {
+            let error = Error::new(ErrorKind::Config, message);
+            error
+                .with_context("cache", &name)
+                .with_context("store", store)
+        };
+        if let Some(fallback) = &settings.fallback {
+            let message = "the settings name a fallback, and none was handed over; open it by this name for `from_settings_with_fallback`, or take `fallback` out of the settings";
+            return Err(refused(message, &fallback.store));
+        }
         match (store, &settings.store) {
-            (Some(kv), _) => builder.far(settings.far(kv)).build(),
-            (None, None) => builder.build(),
+            (Some(kv), _) => {
+                let far = settings.far(kv);
+                Self::builder(name).settings(settings).far(far).build()
+            }
+            (None, None) => Self::builder(name).settings(settings).build(),
             (None, Some(store)) => {
                 let message = "the settings name a store, and none was handed over; open it by this name, or take `store` out of the settings";
-                let error = Error::new(ErrorKind::Config, message);
-                Err(error
-                    .with_context("cache", name)
-                    .with_context("store", store))
+                Err(refused(message, store))
             }
         }
+    }
+
+    /// As [`from_settings`](Self::from_settings), on the two connected stores that the settings name.
+    ///
+    /// # Errors
+    /// As [`CacheBuilder::build`].
+    pub fn from_settings_with_fallback(
+        name: impl Into<String>,
+        store: &Kv,
+        fallback: &Kv,
+        settings: &CacheSettings,
+    ) -> Result<Self> {
+        let fallback = match &settings.fallback {
+            Some(settings) => settings.on(fallback),
+            None => Fallback::new(fallback),
+        };
+        let far = settings.far(store).fallback(fallback);
+        Self::builder(name).settings(settings).far(far).build()
     }
 }
 

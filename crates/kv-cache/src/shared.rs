@@ -46,6 +46,8 @@ pub(crate) struct Shared<V> {
     /// For how long what was read of a tag does.
     pub(crate) sure_of_tags: Duration,
     pub(crate) tags: Tags,
+    /// The same on the second store, whose versions are others.
+    pub(crate) second_tags: Tags,
     /// A key that callers have apart if their entries are.
     pub(crate) tag_base: Box<[u8]>,
     pub(crate) policy: Policy,
@@ -149,6 +151,9 @@ impl<V: CacheValue> Shared<V> {
     /// Lets nobody have from this process what had this tag before; or what was there at all, for `None`.
     pub(crate) fn change_tag(&self, scope: &Arc<Scope>, tag: Option<&TagName>, change: Change) {
         scope.change(tag, change);
+        if self.far.as_ref().is_some_and(FarLevel::has_second) {
+            self.second_tags.same(scope).change(tag, change);
+        }
         // Nobody knows what tags they will have.
         self.flights.detach_all(scope);
     }
@@ -271,7 +276,12 @@ impl<V: CacheValue> Shared<V> {
     }
 
     /// Tells of a store in trouble, for which no caller is to suffer.
-    pub(crate) fn trouble(&self, error: &Error, doing: &'static str) {
+    pub(crate) fn trouble(&self, store: &FarCaller, error: &Error, doing: &'static str) {
+        if store.life().is_some() {
+            self.counts.fallback_errors.add();
+            tracing::debug!(target: kv_core::telemetry::TARGET, cache = %self.name, %error, doing, "the cache goes on without its fallback");
+            return;
+        }
         self.counts.far_errors.add();
         self.tell_trouble(error, doing);
         tracing::debug!(target: kv_core::telemetry::TARGET, cache = %self.name, %error, doing, "the cache goes on without its store");

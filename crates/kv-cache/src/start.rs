@@ -85,9 +85,11 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
             known,
             wish,
             hint,
+            reason,
             ticket,
             sight,
             tags: self.tags.clone(),
+            first: None,
         };
         let span = telemetry::load(&shared.name);
         let running = run.run(loader(load)).instrument(span);

@@ -82,6 +82,10 @@ counts! {
         "Times that another process's load was waited for";
     far_errors "kv_cache_store_errors_total"
         "Calls to the store that failed or took too long";
+    fallback_hits "kv_cache_fallback_hits_total"
+        "Found in the fallback, while the store was in trouble";
+    fallback_errors "kv_cache_fallback_errors_total"
+        "Calls to the fallback that failed or took too long";
     tried_again "kv_cache_removals_tried_again_total"
         "Removals and expiries that the store had not taken, and took later";
     given_up "kv_cache_removals_given_up_total"

@@ -14,6 +14,7 @@ use crate::{
     tags::{Change, Sight, TagName},
     under_way::UnderWay,
 };
+use futures_util::future::join;
 use kv_core::{Error, ErrorKind, Lifetime, Result};
 use std::{sync::Arc, time::Duration};
 
@@ -53,7 +54,8 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         };
         let target = Target::Entry(Box::new(far.clone()));
         let under_way = UnderWay::new(&self.shared, &physical, target, Change::Removed);
-        let removed = far.invalidate().await;
+        let beside = self.shared.entry_on_second(&far, Change::Removed);
+        let (removed, ()) = join(far.invalidate(), beside).await;
         // What was read from the store meanwhile.
         self.shared.forget(&physical);
         under_way.ended(&removed);
@@ -76,7 +78,8 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         let life = Lifetime::new(self.shared.policy.longest_life())?;
         let target = Target::Entry(Box::new(far.clone()));
         let under_way = UnderWay::new(&self.shared, &physical, target, Change::Expired);
-        let expired = far.expire(life).await;
+        let beside = self.shared.entry_on_second(&far, Change::Expired);
+        let (expired, ()) = join(far.expire(life), beside).await;
         self.shared.make_stale(&physical);
         under_way.ended(&expired);
         self.shared.tell_changed(&physical, Change::Expired, By::Us);
@@ -119,7 +122,9 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         let target = Target::Entry(Box::new(far.clone()));
         let under_way = UnderWay::new(shared, &physical, target, Change::Removed);
         let written = self.fill(&far, &mut sight, tags, terms, payload.as_bytes());
-        let written = written.await;
+        // A second store is for what is loaded while the first is in trouble.
+        let beside = shared.entry_on_second(&far, Change::Removed);
+        let (written, ()) = join(written, beside).await;
         // Dropped: somebody has written or removed it after us, and before this returns.
         match &written {
             Ok((Filled::Taken, version, since)) => {

@@ -1,6 +1,6 @@
 //! The store for one caller.
 
-use super::{tagging, time::StoreTime};
+use super::{fallback::Rank, tagging, time::StoreTime};
 use crate::{
     across::{Channel, Number, What},
     place::TagKeys,
@@ -22,6 +22,7 @@ pub(crate) struct FarCaller {
     pub(super) deadline: Duration,
     pub(super) tags: TagKeys,
     pub(super) tag_life: Lifetime,
+    pub(super) rank: Rank,
 }
 
 impl FarCaller {

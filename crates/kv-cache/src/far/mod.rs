@@ -1,13 +1,18 @@
 //! The level on the store: every call has a deadline, and is made for one caller.
 
 mod caller;
+mod fallback;
+mod nonce;
 pub(crate) mod tagging;
 mod time;
 pub(crate) mod transitions;
 
-pub(crate) use self::caller::FarCaller;
+pub use self::fallback::Fallback;
+pub(crate) use self::{caller::FarCaller, fallback::LIFE};
 
 use self::{
+    fallback::{Rank, Second},
+    nonce::{Nonce, Nonces},
     time::StoreTime,
     transitions::{Answer, Found, Issue},
 };
@@ -21,14 +26,7 @@ use kv_core::{
     Capability, Clock, Error, ErrorKind, Events, Kv, Lifetime, Mark, Result, Timestamp, Txn,
     TxnReply, Value, Watch,
 };
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 /// How long one call to the store may take, unless something else is said.
 pub(crate) const DEADLINE: Duration = Duration::from_millis(500);
@@ -51,6 +49,7 @@ const NEEDS: [Capability; 3] = [
 pub struct Far {
     kv: Kv,
     deadline: Duration,
+    fallback: Option<Fallback>,
 }
 
 impl Far {
@@ -59,6 +58,7 @@ impl Far {
         Self {
             kv: kv.clone(),
             deadline: DEADLINE,
+            fallback: None,
         }
     }
 
@@ -67,6 +67,52 @@ impl Far {
     #[must_use]
     pub fn deadline(self, deadline: Duration) -> Self {
         Self { deadline, ..self }
+    }
+
+    /// With a second store, which takes the place of this one while it is in trouble: then one process still loads for all, and
+    /// they share what it brings, for a short [life](Fallback::life). Once this store answers again it is asked as before, at
+    /// the latest when what came from the other has been trusted for as long as anything is.
+    ///
+    /// What is removed, expired or written is removed or expired on both at the same time. What the second has not taken
+    /// nobody is told: while processes disagree on whether this store is in trouble, one of them may be shown what
+    /// was removed by a process that reached this one only, for the life of an entry there. A fallback that does not answer
+    /// costs a removal its deadline as well.
+    ///
+    /// A call that fails here costs this store's deadline before the second one is asked, unless a layer `circuit_breaker` on
+    /// this store answers at once.
+    ///
+    /// ```
+    /// use kv_cache::{Cache, Fallback, Far, Near};
+    /// # use kv_core::Kv;
+    /// # use kv_memory::MemoryStore;
+    /// # use std::{convert::Infallible, time::Duration};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = async || Kv::builder(MemoryStore::default()).connect().await;
+    /// # let (redis, etcd) = (store().await?, store().await?);
+    /// let second = Fallback::new(&etcd).life(Duration::from_secs(10));
+    /// let prices = Cache::<str, u32>::builder("prices")
+    ///     .near(Near::megabytes(64))
+    ///     .far(Far::new(&redis).fallback(second))
+    ///     .build()?;
+    /// redis.close().await;
+    /// prices.cached("apple", async { Ok::<u32, Infallible>(7) }).await?;
+    /// prices.idle().await;
+    ///
+    /// // Another process, whose store is in trouble as well.
+    /// # let others = Cache::<str, u32>::builder("prices").far(Far::new(&redis).fallback(&etcd)).build()?;
+    /// assert_eq!(*others.cached("apple", async { Ok::<u32, Infallible>(8) }).await?, 7);
+    /// assert_eq!(others.stats().fallback_hits, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn fallback(self, fallback: impl Into<Fallback>) -> Self {
+        Self {
+            fallback: Some(fallback.into()),
+            ..self
+        }
     }
 }
 
@@ -87,6 +133,7 @@ pub(crate) struct FarLevel {
     nonces: Nonces,
     tags: TagKeys,
     tag_life: Lifetime,
+    second: Option<Second>,
 }
 
 /// One entry, for one caller.
@@ -129,8 +176,14 @@ impl FarLevel {
                 "the deadline of the store must be longer than zero, or it is never asked",
             ));
         }
+        let [base, _] = tags.of(None);
+        let second = far.fallback;
+        let second = second.map(|it| Second::new(it, &far.kv, base.as_bytes()));
+        let second = second.transpose()?;
+        let deadlines = second.iter().filter_map(|it| it.deadline);
+        let deadline = deadlines.fold(far.deadline, Duration::max);
         // Asked, loaded for as long as that may take, filled.
-        let lease = policy.longest_load() + far.deadline * 2 + Duration::from_secs(1);
+        let lease = policy.longest_load() + deadline * 2 + Duration::from_secs(1);
         Ok(Self {
             kv: far.kv,
             clock,
@@ -140,6 +193,7 @@ impl FarLevel {
             nonces: Nonces::new(),
             tags,
             tag_life: Lifetime::new(tag_life(policy))?,
+            second,
         })
     }
 
@@ -156,7 +210,7 @@ impl FarLevel {
             Some(caller) => self.kv.bind(caller),
             None => self.kv.clone(),
         };
-        FarCaller {
+        let mut caller = FarCaller {
             channel: channel(kv.clone(), self.deadline),
             kv,
             clock: self.clock.clone(),
@@ -164,7 +218,17 @@ impl FarLevel {
             deadline: self.deadline,
             tags: self.tags.clone(),
             tag_life: self.tag_life,
+            rank: Rank::Only,
+        };
+        if let Some(second) = &self.second {
+            caller.rank = Rank::First(Box::new(second.beside(&caller)));
         }
+        caller
+    }
+
+    /// Whether there is a second store.
+    pub(crate) fn has_second(&self) -> bool {
+        self.second.is_some()
     }
 
     pub(crate) fn entry(&self, key: &[u8], caller: FarCaller) -> Result<FarEntry> {
@@ -297,52 +361,13 @@ fn filled(reply: &TxnReply) -> Filled {
     }
 }
 
-/// Names for leases, each of its own: by chance for the process, and counted.
-struct Nonces {
-    process: [u8; 16],
-    last: AtomicU64,
-}
-
-impl Nonces {
-    fn new() -> Self {
-        let mut process = [0; 16];
-        if getrandom::fill(&mut process).is_err() {
-            // The system has none to give: less unlike, and unlike all the same.
-            fastrand::fill(&mut process);
-        }
-        Self {
-            process,
-            last: AtomicU64::new(0),
-        }
-    }
-
-    fn next(&self) -> Nonce {
-        Nonce {
-            process: self.process,
-            number: self.last.fetch_add(1, Ordering::Relaxed),
-        }
-    }
-}
-
-/// The name of a lease, if one is taken.
-#[derive(Clone, Copy)]
-struct Nonce {
-    process: [u8; 16],
-    number: u64,
-}
-
-impl Nonce {
-    fn mark(self) -> Mark {
-        Mark::from([&self.process[..], &self.number.to_be_bytes()].concat())
-    }
-}
-
 impl fmt::Debug for FarLevel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FarLevel")
             .field("kv", &self.kv)
             .field("deadline", &self.deadline)
             .field("lease", &self.lease)
+            .field("second", &self.second)
             .finish()
     }
 }

@@ -8,7 +8,7 @@ use crate::{
 
 impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
     /// Gives out what is there in place of what could not be loaded.
-    pub(super) async fn fail(self, grant: Grant, stale: Option<Kept<V>>, outcome: Outcome<V, E>) {
+    pub(super) async fn fail(&self, grant: Grant, stale: Option<Kept<V>>, outcome: Outcome<V, E>) {
         let shared = &self.shared;
         shared.counts.failed_loads.add();
         telemetry::failed();

@@ -17,9 +17,11 @@ pub(super) enum Grant {
     Own(u64),
     /// A lease, with what came with it.
     Leased(Issue),
-    /// None, the store is not to be touched.
+    /// None, what the store has is not ours to replace.
+    Barred,
+    /// None; the store could not be asked.
     None,
-    /// None; the store could not be asked, but may have granted it.
+    /// None; the store could not be asked, and may have granted it.
     Unknown,
 }
 
@@ -40,17 +42,18 @@ pub(super) async fn give_back<V: CacheValue>(shared: &Shared<V>, lease: Lease, f
         return;
     }
     if let Err(error) = far.give_up().await {
-        shared.trouble(&error, "giving a lease up");
+        shared.trouble(&far.caller, &error, "giving a lease up");
     }
 }
 
 /// What is known of a lease where the store could not be asked.
 pub(super) fn without_store<V: CacheValue>(
     shared: &Shared<V>,
+    far: &FarEntry,
     error: &Error,
     doing: &'static str,
 ) -> Grant {
-    shared.trouble(error, doing);
+    shared.trouble(&far.caller, error, doing);
     match error.outcome() {
         Sent::Final => Grant::None,
         _ => Grant::Unknown,

@@ -3,11 +3,13 @@
 mod elsewhere;
 mod failed;
 mod grant;
+mod second;
 mod tagging;
 
 use self::{
     elsewhere::{Waited, Waiting},
     grant::{Grant, give_back, seize, without_store},
+    second::First,
 };
 use crate::{
     again::Target,
@@ -23,11 +25,12 @@ use crate::{
     load::{Keeping, LoadContext, Loaded},
     near::weight,
     shared::{CacheValue, NotRead, Shared},
+    start::Reason,
     tags::{Change, Sight, TagName, Verdict},
 };
 use futures_util::{
     FutureExt,
-    future::{Either, select},
+    future::{Either, join, select},
 };
 use kv_core::{BoxFuture, Lifetime, Result};
 use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc};
@@ -44,10 +47,13 @@ pub(crate) struct Run<V: CacheValue, E: Send + Sync + 'static> {
     pub(crate) known: Option<Kept<V>>,
     pub(crate) wish: Wish,
     pub(crate) hint: Hint,
+    pub(crate) reason: Reason,
     pub(crate) ticket: Ticket,
     pub(crate) sight: Sight,
     /// What it has in any case.
     pub(crate) tags: Option<Arc<[TagName]>>,
+    /// The first store, once the second has taken its place.
+    pub(crate) first: Option<First>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,14 +73,15 @@ enum Leave<V> {
 
 impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
     pub(crate) async fn run(mut self, loader: Loader<V, E>) {
-        match self.ask().await {
+        match self.ask_any().await {
             Leave::Use(kept) => {
-                self.shared.counts.far_hits.add();
+                let kept = self.found(kept);
                 self.shared.keep(self.ticket, self.lead.key(), kept.clone());
                 self.lead.answer(Outcome::Loaded(kept.value), Keeping::Kept);
             }
             Leave::Load(grant, stale) => self.load(grant, stale, loader).await,
         }
+        self.settle_first().await;
     }
 
     /// Finds out whether to load, and waits for another process that does.
@@ -116,7 +123,7 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
                 outdated = Some(version);
             }
             (_, Hint::Refused(error)) => {
-                shared.trouble(&error, "looking");
+                shared.trouble(&far.caller, &error, "looking");
                 // Nothing was done there.
                 return Leave::Load(Grant::None, known);
             }
@@ -131,7 +138,9 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
             };
             let Answer { found, lease, .. } = match answer {
                 Ok(answer) => answer,
-                Err(error) => return Leave::Load(without_store(&shared, &error, "asking"), known),
+                Err(error) => {
+                    return Leave::Load(without_store(&shared, &far, &error, "asking"), known);
+                }
             };
             // What the store says counts: what it does not have was removed.
             known = match found {
@@ -144,10 +153,10 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
                         Err(NotRead::Damaged | NotRead::Removed) => None,
                         Err(NotRead::Newer) => {
                             give_back(&shared, lease, &far).await;
-                            return Leave::Load(Grant::None, None);
+                            return Leave::Load(Grant::Barred, None);
                         }
                         Err(NotRead::Failed(error)) => {
-                            shared.trouble(&error, "asking for tags");
+                            shared.trouble(&far.caller, &error, "asking for tags");
                             // The lease may be ours.
                             return Leave::Load(Grant::Unknown, known);
                         }
@@ -192,12 +201,12 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
                         Ok(Waited::InVain) => match seize(&shared, &far, sight).await {
                             Ok(issue) => return Leave::Load(Grant::Leased(issue), known),
                             Err(error) => {
-                                let grant = without_store(&shared, &error, "taking a lease");
+                                let grant = without_store(&shared, &far, &error, "taking a lease");
                                 return Leave::Load(grant, known);
                             }
                         },
                         Err(error) => {
-                            shared.trouble(&error, "waiting");
+                            shared.trouble(&far.caller, &error, "waiting");
                             return Leave::Load(Grant::None, known);
                         }
                     }
@@ -206,7 +215,7 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
         }
     }
 
-    async fn load(mut self, grant: Grant, stale: Option<Kept<V>>, loader: Loader<V, E>) {
+    async fn load(&mut self, grant: Grant, stale: Option<Kept<V>>, loader: Loader<V, E>) {
         let shared = &self.shared.clone();
         self.begin_tags(grant, stale.as_ref()).await;
         let began = shared.now();
@@ -215,7 +224,7 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
             it.marks.look() != Verdict::Removed && shared.look(it, began) != Look::Ended
         });
         // What the store could not confirm is for the worst case only.
-        let is_confirmed = matches!(grant, Grant::Own(_) | Grant::Leased(_));
+        let is_confirmed = matches!(grant, Grant::Own(_) | Grant::Leased(_)) && !self.is_spare();
         let is_sure = |it: &&Kept<V>| is_confirmed || shared.look(it, began) != Look::Confirm;
         let meanwhile = stale.as_ref().filter(is_sure);
         self.lead.tell(Stage::Loading, value(meanwhile));
@@ -291,6 +300,10 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
         };
         let key = self.lead.key();
         let now = shared.now();
+        let terms = match (grant, &self.far) {
+            (Grant::Leased(_), Some(far)) => far.within(terms),
+            _ => terms,
+        };
         // What no store has taken may have been replaced since its load began.
         let began = now.saturating_sub(terms.took);
         let marks = self.sight.marks(tags);
@@ -307,8 +320,8 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
             Grant::Own(version) => {
                 return shared.keep(self.ticket, key, kept(version, None, now));
             }
-            Grant::None | Grant::Unknown => {
-                let kept = kept(self.version_here(), None, began);
+            Grant::Barred | Grant::None | Grant::Unknown => {
+                let kept = kept(shared.version_here(key), None, began);
                 shared.keep(self.ticket, key, kept);
                 return self.give_up(grant).await;
             }
@@ -317,9 +330,10 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
         let Some(far) = &self.far else {
             return;
         };
+        let here = self.version_near(version);
         let Some((tags, since)) = self.sight.versions(tags) else {
             // The store has not told them, or has not begun them.
-            let kept = kept(version, None, began);
+            let kept = kept(here, None, began);
             shared.keep(self.ticket, key, kept);
             return self.give_up(grant).await;
         };
@@ -336,12 +350,12 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
             tags,
         };
         match far.fill(envelope.seal(&payload), life).await {
-            Ok(Filled::Taken) => shared.keep(self.ticket, key, kept(version, far.heard(), since)),
+            Ok(Filled::Taken) => shared.keep(self.ticket, key, kept(here, far.heard(), since)),
             Ok(Filled::Dropped) => shared.counts.dropped_fills.add(),
             Err(error) => {
                 // Whether it was taken is unknown; here it holds for no longer than without a store.
-                shared.trouble(&error, "filling");
-                shared.keep(self.ticket, key, kept(version, None, since.min(began)));
+                shared.trouble(&far.caller, &error, "filling");
+                shared.keep(self.ticket, key, kept(here, None, since.min(began)));
             }
         }
     }
@@ -349,11 +363,13 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
     /// There is nothing any more, and that is not remembered.
     async fn remove(&self) {
         self.shared.forget(self.lead.key());
-        let Some(far) = &self.far else {
+        let Some(far) = self.first_far() else {
             return;
         };
-        if let Err(error) = far.invalidate().await {
-            self.shared.trouble(&error, "removing");
+        let beside = self.shared.entry_on_second(far, Change::Removed);
+        let (removed, ()) = join(far.invalidate(), beside).await;
+        if let Err(error) = removed {
+            self.shared.trouble(&far.caller, &error, "removing");
             let (key, target) = (self.lead.key(), Target::Entry(Box::new(far.clone())));
             let shared = &self.shared;
             shared.try_again(key, target, Change::Removed, &error);
@@ -364,19 +380,13 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
         let Some(far) = &self.far else {
             return;
         };
-        if matches!(grant, Grant::Own(_) | Grant::None) {
+        if matches!(grant, Grant::Own(_) | Grant::Barred | Grant::None) {
             return;
         }
         if let Err(error) = far.give_up().await {
-            self.shared.trouble(&error, "giving a lease up");
+            self.shared
+                .trouble(&far.caller, &error, "giving a lease up");
         }
-    }
-
-    /// What no store has numbered takes the place of what is here, and of nothing newer.
-    fn version_here(&self) -> u64 {
-        let near = self.shared.near.as_ref();
-        near.and_then(|it| it.get(self.lead.key()))
-            .map_or(0, |it| it.version)
     }
 }
 

@@ -19,7 +19,7 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
             return;
         };
         if let Err(error) = far.caller.begin(&mut self.sight).await {
-            self.shared.trouble(&error, "beginning tags");
+            self.shared.trouble(&far.caller, &error, "beginning tags");
         }
     }
 
@@ -49,7 +49,10 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
         }
         let is_same = late.iter().all(|it| self.sight.is_same(it));
         let is_same_there = match (grant, &self.far) {
-            (Grant::Leased(_), Some(far)) => far.caller.see_late(&mut self.sight, &late).await,
+            (Grant::Leased(_), Some(far)) => {
+                let seen = far.caller.see_late(&mut self.sight, &late).await;
+                seen.inspect_err(|it| shared.trouble(&far.caller, it, "asking for tags"))
+            }
             _ => Ok(true),
         };
         match is_same_there {
@@ -58,10 +61,7 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
                 shared.counts.refused_fills.add();
                 None
             }
-            Err(error) => {
-                shared.trouble(&error, "asking for tags");
-                None
-            }
+            Err(_) => None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The tables in the section of a cache, as they are written. What makes no sense is refused where it is read, so that the
 //! configuration is blamed with its place.
 
-use crate::{Near, Policy, builder::TTL, near::MAX_STALE, policy::Early};
+use crate::{Near, Policy, builder::TTL, far::LIFE, near::MAX_STALE, policy::Early};
 use kv_core::Codec;
 use serde::{
     Deserialize, Deserializer,
@@ -104,6 +104,27 @@ pub(super) fn deadline<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Dur
         return Err(D::Error::invalid_value(Unexpected::Str("0s"), &wanted));
     }
     Ok(deadline)
+}
+
+pub(super) fn fallback_deadline<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Duration>, D::Error> {
+    deadline(deserializer).map(Some)
+}
+
+pub(super) fn fallback_life<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Duration, D::Error> {
+    let life: Duration = humantime_serde::deserialize(deserializer)?;
+    if life.is_zero() {
+        let wanted = "a life longer than zero (without one there is nothing to fall back to)";
+        return Err(D::Error::invalid_value(Unexpected::Str("0s"), &wanted));
+    }
+    Ok(life)
+}
+
+pub(super) fn usual_fallback_life() -> Duration {
+    LIFE
 }
 
 pub(super) fn near<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Near>, D::Error> {

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use super::{CacheSettings, CachesSettings};
-use crate::{Cache, Near, Policy};
+use super::{CacheSettings, CachesSettings, FallbackSettings};
+use crate::{Cache, Far, Near, Policy};
 use kv_core::{Codec, ErrorKind, Kv};
 use kv_memory::MemoryStore;
 use serde_json::{Value as Json, json};
@@ -40,6 +40,7 @@ async fn an_empty_section_says_what_code_says_by_itself() {
 fn all_that_is_said_is_read() {
     let settings = read(json!({
         "store": "shared", "deadline": "200ms",
+        "fallback": { "store": "second", "life": "10s", "deadline": "1s" },
         "near": { "max_bytes": 67_108_864, "max_stale": "2s" },
         "policy": {
             "ttl": "1m", "stale": "1h", "jitter": 0.1, "eager": 0.9, "soft_timeout": "100ms",
@@ -58,6 +59,11 @@ fn all_that_is_said_is_read() {
     let expected = CacheSettings {
         store: Some("shared".to_owned()),
         deadline: Duration::from_millis(200),
+        fallback: Some(FallbackSettings {
+            store: "second".to_owned(),
+            life: seconds(10),
+            deadline: Some(seconds(1)),
+        }),
         near: Some(Near::megabytes(64).max_stale(seconds(2))),
         policy,
         codec: Codec::MESSAGE_PACK,
@@ -83,6 +89,18 @@ fn what_makes_no_sense_is_refused_with_the_reason() {
         (json!({ "polcy": {} }), "unknown field `polcy`"),
         (json!({ "deadline": "0s" }), "a deadline longer than zero"),
         (json!({ "deadline": 5 }), "duration"),
+        (
+            json!({ "fallback": { "life": "1s" } }),
+            "missing field `store`",
+        ),
+        (
+            json!({ "fallback": { "store": "a", "life": "0s" } }),
+            "a life longer than zero",
+        ),
+        (
+            json!({ "fallback": { "store": "a", "deadline": "0s" } }),
+            "a deadline longer than zero",
+        ),
         (json!({ "codec": "xml" }), "`json` or `message_pack`"),
         (json!({ "near": {} }), "missing field `max_bytes`"),
         (json!({ "near": { "max_bytes": 0 } }), "leave `near` out"),
@@ -154,6 +172,30 @@ async fn a_store_that_is_named_is_handed_over() {
     assert!(error.to_string().contains("needs a level"), "{error}");
     let here = read(json!({ "near": { "max_bytes": 99 } })).unwrap();
     assert!(Cache::<str, u32>::from_settings("a", None, &here).is_ok());
+}
+
+#[tokio::test]
+async fn a_fallback_that_is_named_is_handed_over() {
+    let settings = json!({ "store": "a", "fallback": { "store": "b" } });
+    let settings = read(settings).unwrap();
+    let (kv, second) = (store().await, store().await);
+    let error = Cache::<str, u32>::from_settings("c", Some(&kv), &settings).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    let named = [error.context("cache"), error.context("store")];
+    assert_eq!(named, [Some("c"), Some("b")]);
+    let configured =
+        Cache::<str, u32>::from_settings_with_fallback("c", &kv, &second, &settings).unwrap();
+    let plain = Cache::<str, u32>::builder("c").far(Far::new(&kv).fallback(&second));
+    let plain = plain.build().unwrap();
+    assert_eq!(format!("{configured:?}"), format!("{plain:?}"));
+    let settings = json!({ "fallback": { "store": "b", "life": "7s", "deadline": "3s" } });
+    let settings = read(settings).unwrap();
+    let short = Cache::<str, u32>::from_settings_with_fallback("c", &kv, &second, &settings);
+    let told = format!("{:?}", short.unwrap());
+    assert!(
+        told.contains("life: 7s") && told.contains("deadline: Some(3s)"),
+        "{told}"
+    );
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use super::{Change, TagName, sight};
 use crate::{
     again::Target, cache::Cache, events::By, key::CacheKey, shared::CacheValue, under_way::UnderWay,
 };
+use futures_util::future::join;
 use kv_core::Result;
 
 impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
@@ -103,7 +104,8 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         let name = scope.physical(tag.as_ref());
         let target = Target::Tag(Box::new(far.clone()), scope.clone(), tag.clone());
         let under_way = UnderWay::new(shared, &name, target, change);
-        let done = far.change(tag.as_ref(), change).await;
+        let beside = shared.tag_on_second(&far, tag.as_ref(), change);
+        let (done, ()) = join(far.change(tag.as_ref(), change), beside).await;
         // What was read from the store meanwhile.
         shared.change_tag(&scope, tag.as_ref(), change);
         under_way.ended(&done);

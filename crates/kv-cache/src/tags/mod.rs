@@ -62,6 +62,11 @@ impl Tags {
             Arc::get_mut(it).is_some_and(Scope::is_unused)
         })
     }
+
+    /// Those that a caller has here whose tags elsewhere these are.
+    pub(crate) fn same(&self, scope: &Scope) -> Arc<Scope> {
+        self.scope(&scope.base)
+    }
 }
 
 impl Scope {

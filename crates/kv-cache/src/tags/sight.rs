@@ -1,7 +1,7 @@
 //! What one call has seen of the tags that it has to do with, each from before it read or began what goes by them.
 
 use super::{
-    Scope,
+    Scope, Tags,
     cell::{Cell, Known, Mark, Marks},
     versions::{TagVersions, Verdict, Versions},
 };
@@ -39,6 +39,11 @@ impl Sight {
             named: Vec::new(),
             scope,
         }
+    }
+
+    /// Of the same caller, on another store; nothing is seen yet.
+    pub(crate) fn elsewhere(&self, tags: &Tags) -> Self {
+        Self::new(tags.same(&self.scope))
     }
 
     /// Has to do with this one as well: as it is now, unless it had before.

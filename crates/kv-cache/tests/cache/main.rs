@@ -8,6 +8,7 @@ mod bad;
 mod between;
 mod dropped;
 mod events;
+mod fallback;
 mod far;
 mod fleet;
 mod flights;

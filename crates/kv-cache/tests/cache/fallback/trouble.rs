@@ -1,0 +1,96 @@
+//! Both stores in trouble, and stores that do not answer.
+
+use super::pair::{DEADLINE, Mode, Pair};
+use crate::{
+    SECOND, fails,
+    fleet::{SURE, get},
+    ttl,
+};
+use kv_core::Clock;
+use std::{convert::Infallible, time::Duration};
+
+/// As without a second one.
+#[tokio::test]
+async fn if_both_are_down_each_loads_for_itself() {
+    let pair = Pair::new();
+    for mode in [Mode::Fails, Mode::Loses] {
+        let policy = ttl(600).stale(SECOND * 600);
+        let [one, other] = [pair.cut(policy).await, pair.cut(policy).await];
+        for (process, value) in [(&one, 1), (&other, 2)] {
+            process.second.set(mode);
+            assert_eq!(get(&process.cache, value).await, value);
+            process.cache.idle().await;
+            assert_eq!(get(&process.cache, 9).await, value, "it is kept here");
+            assert!(process.cache.get("none").await.is_err());
+            pair.fleet.clock.advance(SURE);
+            let kept = process.cache.get_or_load("k", |_| fails()).await;
+            assert_eq!(*kept.unwrap(), value, "better than nothing");
+            let stats = process.cache.stats();
+            assert!(stats.fallback_errors > 1 && stats.far_errors > 1);
+        }
+        // What it may have leased is given up.
+        one.second.set(Mode::Passes);
+        assert_eq!(get(&other.cache, 9).await, 2);
+        other.second.set(Mode::Passes);
+        one.cache.idle().await;
+        other.cache.idle().await;
+    }
+}
+
+#[tokio::test]
+async fn what_the_first_may_have_granted_is_given_up() {
+    let pair = Pair::new();
+    let one = pair.process(ttl(600)).await;
+    one.first.set(Mode::Loses);
+    assert_eq!(get(&one.cache, 1).await, 1);
+    one.cache.idle().await;
+    let kv = pair.fleet.kv().await;
+    assert!(!kv.exists("{cache:c:k}:lease").await.unwrap());
+    let second = pair.second().await;
+    assert!(!second.exists("{cache:c:k}:lease").await.unwrap());
+    assert!(second.exists("{cache:c:k}:data").await.unwrap());
+}
+
+/// K8: whichever does not answer, who asks waits for its deadline, and then for the load.
+#[tokio::test]
+async fn each_store_costs_its_deadline() {
+    let loading = SECOND * 2;
+    for (first, second, waits, longest) in [
+        (Mode::Fails, Mode::Passes, Duration::ZERO, Duration::ZERO),
+        (Mode::Hangs, Mode::Passes, SECOND, SECOND),
+        (Mode::Fails, Mode::Hangs, DEADLINE, DEADLINE),
+        (Mode::Hangs, Mode::Hangs, SECOND + DEADLINE, DEADLINE),
+    ] {
+        let pair = Pair::new();
+        let one = pair.process(ttl(600)).await;
+        one.first.set(first);
+        one.second.set(second);
+        let clock = pair.fleet.clock.clone();
+        let took = clock.clone();
+        let load = one.cache.get_or_load("k", move |_| async move {
+            took.sleep(loading).await;
+            Ok::<u32, Infallible>(1)
+        });
+        let began = clock.monotonic();
+        let asked = async {
+            load.await.unwrap();
+            clock.monotonic() - began
+        };
+        let asked = tokio::select! {
+            asked = asked => asked,
+            () = pair.fleet.pass(SECOND * 60) => panic!("for ever"),
+        };
+        assert_eq!(asked, waits + loading, "{first:?} {second:?}");
+        // A change waits for both at the same time.
+        let began = clock.monotonic();
+        let changed = async {
+            let _ = one.cache.remove("k").await;
+            clock.monotonic() - began
+        };
+        let changed = tokio::select! {
+            changed = changed => changed,
+            () = pair.fleet.pass(SECOND * 60) => panic!("for ever"),
+        };
+        assert_eq!(changed, longest, "{first:?} {second:?}");
+    }
+}
