@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "all of it is test code")]
 
 mod each_store;
+mod fallback;
 mod faulty;
 mod nodes;
 mod processes;
