@@ -201,7 +201,8 @@ impl<V: Send + Sync + 'static, E: Send + Sync + 'static> Lead<V, E> {
             .send_modify(|progress| progress.outcome = Some(outcome));
     }
 
-    fn delist(&self) {
+    /// Who asks from now on does not join.
+    pub(crate) fn delist(&self) {
         let mut shard = self.flights.shard(&self.key).lock();
         let Some(listed) = shard.get_mut(&self.key) else {
             return;

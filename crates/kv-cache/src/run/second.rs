@@ -96,6 +96,8 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
         else {
             return;
         };
+        // Who asks from now on is not to have what has been answered: the first one may be well again.
+        self.lead.delist();
         if let Err(error) = far.give_up().await {
             let shared = &self.shared;
             shared.trouble(&far.caller, &error, "giving a lease up");

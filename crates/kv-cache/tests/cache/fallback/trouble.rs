@@ -94,3 +94,37 @@ async fn each_store_costs_its_deadline() {
         assert_eq!(changed, longest, "{first:?} {second:?}");
     }
 }
+
+/// It was always found on the first one, so that is looked at before anything is leased.
+#[tokio::test]
+async fn who_looks_in_vain_is_given_what_the_second_has() {
+    let pair = Pair::new();
+    let one = pair.process(ttl(600)).await;
+    assert_eq!(get(&one.cache, 1).await, 1);
+    for _ in 0..20 {
+        pair.fleet.clock.advance(SURE);
+        assert_eq!(get(&one.cache, 2).await, 1);
+    }
+    assert_eq!(one.cache.stats().far_hits, 20);
+    let cut = pair.cut(ttl(600)).await;
+    assert_eq!(get(&cut.cache, 7).await, 7);
+    cut.cache.idle().await;
+    for (mode, waits) in [(Mode::Fails, Duration::ZERO), (Mode::Hangs, SECOND)] {
+        pair.fleet.clock.advance(SURE);
+        one.first.set(mode);
+        let clock = pair.fleet.clock.clone();
+        let began = clock.monotonic();
+        let asked = async {
+            assert_eq!(get(&one.cache, 9).await, 7);
+            clock.monotonic() - began
+        };
+        let asked = tokio::select! {
+            asked = asked => asked,
+            () = pair.fleet.pass(SECOND * 60) => panic!("for ever"),
+        };
+        assert_eq!(asked, waits, "{mode:?}");
+        one.first.set(Mode::Passes);
+        pair.fleet.clock.advance(SURE);
+        assert_eq!(get(&one.cache, 9).await, 1);
+    }
+}
