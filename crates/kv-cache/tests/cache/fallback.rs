@@ -2,6 +2,7 @@
 
 mod changes;
 mod pair;
+mod tenants;
 mod trouble;
 
 use self::pair::{LIFE, Mode, Pair};
@@ -10,9 +11,8 @@ use crate::{
     fleet::{SURE, ask, get},
     settle, ttl,
 };
-use kv_cache::{Cache, Fallback, Far, LoadError, Tier};
-use kv_core::{Context, ErrorKind, KvBuilder, TimeToLive};
-use kv_wrappers::{KeyResolver, KeySettings};
+use kv_cache::{Cache, Fallback, Far, Tier};
+use kv_core::{ErrorKind, TimeToLive};
 use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::sync::Notify;
 
@@ -165,6 +165,34 @@ async fn versions_of_two_stores_are_not_compared() {
 }
 
 #[tokio::test]
+async fn nor_are_those_of_tags() {
+    let pair = Pair::new();
+    let (one, other) = (pair.process(ttl(600)).await, pair.cut(ttl(600)).await);
+    let tagged = [&one, &other].map(|it| it.cache.tagged(["t"]).unwrap());
+    // The second has no tags yet, and the first higher numbers than it will have.
+    one.second.set(Mode::Fails);
+    for _ in 0..9 {
+        one.cache.remove_tag("t").await.unwrap();
+        one.cache.clear().await.unwrap();
+    }
+    assert_eq!(get(&tagged[0], 1).await, 1);
+    one.cache.idle().await;
+    one.second.set(Mode::Passes);
+    // What this process knows of the tags on the first is trusted still.
+    one.first.set(Mode::Fails);
+    one.cache.remove("k").await.unwrap_err();
+    assert_eq!(get(&tagged[0], 2).await, 2);
+    one.cache.idle().await;
+    assert_eq!(get(&tagged[1], 3).await, 2, "loaded for both");
+    one.cache.clear_near().unwrap();
+    one.first.set(Mode::Passes);
+    one.cache.get("another").await.unwrap();
+    one.first.set(Mode::Fails);
+    let shown = one.cache.get("k").await.unwrap();
+    assert_eq!(shown.as_deref(), Some(&2), "it holds");
+}
+
+#[tokio::test]
 async fn what_is_stale_is_loaded_by_one_only() {
     let pair = Pair::new();
     let policy = ttl(2).stale(SECOND * 60);
@@ -264,78 +292,6 @@ async fn a_process_whose_first_answers_asks_no_second() {
     assert!(changes.eq([1; 5]), "one call for each change");
 }
 
-fn tenants(builder: KvBuilder) -> KvBuilder {
-    builder.layer(KeyResolver::new(KeySettings::default()).unwrap())
-}
-
-#[tokio::test]
-async fn tenants_are_apart_there_as_well() {
-    let pair = Pair::new();
-    let [one, other] = [
-        pair.with(ttl(60), tenants, tenants).await,
-        pair.with(ttl(60), tenants, tenants).await,
-    ];
-    let get = async |cache: &Cache<str, u32>, tenant: &'static str, value| {
-        let load = cache.tagged(["t"]).unwrap();
-        let load = load.get_or_load("k", move |_| async move {
-            let seen = Context::current().unwrap();
-            assert_eq!(seen.tenant_id(), Some(tenant.as_bytes()));
-            Ok::<_, Infallible>(value)
-        });
-        let got = *Context::tenant(tenant).scope(load).await.unwrap();
-        cache.idle().await;
-        got
-    };
-    one.first.set(Mode::Fails);
-    other.first.set(Mode::Fails);
-    for (tenant, value) in [("ann", 1), ("bob", 2)] {
-        assert_eq!(get(&one.cache, tenant, value).await, value);
-        assert_eq!(get(&other.cache, tenant, 3).await, value);
-    }
-    for change in 0..3 {
-        let ann = Context::tenant("ann");
-        let cache = &one.cache;
-        let changed = match change {
-            0 => ann.scope(cache.remove("k")).await,
-            1 => ann.scope(cache.remove_tag("t")).await,
-            _ => ann.scope(cache.clear()).await,
-        };
-        changed.unwrap_err();
-        assert_eq!(get(cache, "bob", 9).await, 2);
-        assert_eq!(get(cache, "ann", 10 + change).await, 10 + change);
-        pair.fleet.clock.advance(SURE);
-        assert_eq!(get(&other.cache, "bob", 9).await, 2);
-        assert_eq!(get(&other.cache, "ann", 9).await, 10 + change);
-    }
-}
-
-#[tokio::test]
-async fn a_fallback_that_mixes_tenants_is_refused() {
-    let pair = Pair::new();
-    let on = async |layers: [bool; 2]| {
-        let builders = [
-            pair.fleet.builder(),
-            kv_core::Kv::builder(pair.second.clone()),
-        ];
-        let mut stores = Vec::new();
-        for (builder, has_layer) in builders.into_iter().zip(layers) {
-            let builder = match has_layer {
-                true => tenants(builder),
-                false => builder,
-            };
-            stores.push(builder.connect().await.unwrap());
-        }
-        pair.on(&stores[0], &stores[1], ttl(60)).map(drop)
-    };
-    for layers in [[true, false], [false, true]] {
-        let error = on(layers).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Config, "{layers:?}");
-        assert!(error.to_string().contains("tenants"), "{error}");
-    }
-    on([true, true]).await.unwrap();
-    on([false, false]).await.unwrap();
-}
-
 #[tokio::test]
 async fn a_fallback_that_makes_no_sense_is_refused() {
     let pair = Pair::new();
@@ -351,25 +307,4 @@ async fn a_fallback_that_makes_no_sense_is_refused() {
     assert!(error.to_string().contains("deadline"), "{error}");
     build(Fallback::new(&second).life(Duration::MAX)).unwrap_err();
     build(Fallback::new(&second)).unwrap();
-}
-
-/// Whoever has to say for whom it asks is told so, and not that a store is in trouble.
-#[tokio::test]
-async fn who_must_have_a_tenant_is_told() {
-    let pair = Pair::new();
-    let strict = |builder: KvBuilder| {
-        let settings = KeySettings {
-            require_tenant: Some(true),
-            ..KeySettings::default()
-        };
-        builder.layer(KeyResolver::new(settings).unwrap())
-    };
-    let one = pair.with(ttl(60), strict, strict).await;
-    one.first.set(Mode::Fails);
-    let load = || {
-        one.cache
-            .get_or_load("k", |_| async { Ok::<_, Infallible>(1) })
-    };
-    assert!(matches!(load().await, Err(LoadError::Refused(_))));
-    assert_eq!(*Context::tenant("a").scope(load()).await.unwrap(), 1);
 }

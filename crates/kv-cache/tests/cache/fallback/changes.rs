@@ -176,6 +176,44 @@ async fn a_change_that_is_dropped_is_made_there_at_once() {
     }
 }
 
+/// Before it is made there.
+#[tokio::test]
+async fn what_is_read_from_there_meanwhile_goes_as_well() {
+    let pair = Pair::new();
+    let [_one, other] = loaded(&pair).await;
+    for wire in [&other.first, &other.second] {
+        wire.set(Mode::Hangs);
+    }
+    assert!(other.cache.remove("k").now_or_never().is_none());
+    other.first.set(Mode::Fails);
+    other.second.set(Mode::Passes);
+    let read = other.cache.get("k").now_or_never();
+    assert_eq!(read.unwrap().unwrap().as_deref(), Some(&1));
+    settle().await;
+    assert!(other.cache.get("k").await.is_err(), "it is nowhere");
+}
+
+/// What the loader confirms is from the first store, with its tags.
+#[tokio::test]
+async fn what_has_not_changed_has_its_tags_there_too() {
+    let pair = Pair::new();
+    let [one, other] = [pair.process(ttl(600)).await, pair.cut(ttl(600)).await];
+    get(&one.cache.tagged(["t"]).unwrap(), 1).await;
+    one.cache.idle().await;
+    one.first.set(Mode::Fails);
+    pair.fleet.clock.advance(SURE);
+    let confirmed = one.cache.get_or_load("k", |context| async move {
+        let stale = context.stale().ok_or("nothing is here")?;
+        Ok::<_, &str>(stale.not_modified())
+    });
+    assert_eq!(*confirmed.await.unwrap(), 1);
+    one.cache.idle().await;
+    assert_eq!(get(&other.cache, 2).await, 1);
+    one.cache.remove_tag("t").await.unwrap_err();
+    pair.fleet.clock.advance(SURE);
+    assert_eq!(get(&other.cache, 2).await, 2);
+}
+
 #[tokio::test]
 async fn what_is_tried_again_is_tried_on_both() {
     for change in ALL {
