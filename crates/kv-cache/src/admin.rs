@@ -8,7 +8,9 @@ pub use self::info::{
 };
 
 use self::info::{Found, look};
-use crate::{Cache, CacheKey, CacheSettings, far::FarCaller, place::Entry, tags::Sight};
+use crate::{
+    Cache, CacheKey, CacheSettings, Fallback, Far, far::FarCaller, place::Entry, tags::Sight,
+};
 use bytes::Bytes;
 use kv_core::{Cursor, Error, ErrorKind, Key, Kv, Prefixes, Result, ScanFrom, TxnReply};
 use std::fmt;
@@ -52,8 +54,25 @@ impl CacheAdmin {
     /// # Errors
     /// As [`CacheBuilder::build`](crate::CacheBuilder::build).
     pub fn new(name: impl Into<String>, kv: &Kv, settings: &CacheSettings) -> Result<Self> {
+        Self::of(name, settings.far(kv), settings)
+    }
+
+    /// Of a cache with a second store: what is removed or expired is so on both. What is there is told of the first.
+    ///
+    /// # Errors
+    /// As [`CacheBuilder::build`](crate::CacheBuilder::build).
+    pub fn with_fallback(
+        name: impl Into<String>,
+        kv: &Kv,
+        fallback: impl Into<Fallback>,
+        settings: &CacheSettings,
+    ) -> Result<Self> {
+        Self::of(name, settings.far(kv).fallback(fallback), settings)
+    }
+
+    fn of(name: impl Into<String>, far: Far, settings: &CacheSettings) -> Result<Self> {
         let builder = Cache::builder(name).policy(settings.policy);
-        let cache = builder.far(settings.far(kv)).build()?;
+        let cache = builder.far(far).build()?;
         Ok(Self { cache })
     }
 

@@ -88,9 +88,9 @@ async fn execute(args: Args, out: &mut dyn Write, err: &mut dyn Write) -> Result
         }
         Invocation::Cache(caches) => {
             store::keys_can_be_named(&args.store)?;
-            let (kv, settings) = store::open_cache(&args.store, caches.name(), &mut out).await?;
-            let done = command::cache::run(&kv, settings, caches.verb, &mut out).await;
-            kv.close().await;
+            let stores = store::open_cache(&args.store, caches.name(), &mut out).await?;
+            let done = command::cache::run(&stores, caches.verb, &mut out).await;
+            stores.close().await;
             return done;
         }
         Invocation::Completions { shell } => {

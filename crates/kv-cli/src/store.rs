@@ -82,31 +82,57 @@ pub(crate) async fn open_limits(
     Ok(ready(kv, choice, out))
 }
 
-/// The store that a cache is on, and what the configuration says of it.
+/// What a cache is on, and what the configuration says of it.
+pub(crate) struct CacheStores {
+    pub(crate) kv: Kv,
+    /// The second store, if the configuration names one.
+    pub(crate) fallback: Option<Kv>,
+    pub(crate) settings: CacheSettings,
+}
+
+impl CacheStores {
+    pub(crate) async fn close(&self) {
+        self.kv.close().await;
+        if let Some(fallback) = &self.fallback {
+            fallback.close().await;
+        }
+    }
+}
+
+/// The stores that a cache is on. One that is told stands alone.
 pub(crate) async fn open_cache(
     choice: &StoreArgs,
     cache: &str,
     out: &mut Output<'_>,
-) -> Result<(Kv, CacheSettings), Failure> {
-    let (kv, settings) = match &choice.url {
-        Some(url) => (bare(url).await?, CacheSettings::default()),
-        None => {
-            let factory = factory(choice)?;
-            let caches = factory.find_section::<CachesSettings>("cache")?;
-            let section = caches.and_then(|mut it| it.0.remove(cache));
-            let is_told = choice.store.is_some() || env::var_os("KV_STORE").is_some();
-            if !is_told && section.as_ref().is_some_and(|it| it.store.is_none()) {
-                return Err(Failure::Usage(format!(
-                    "by its section the cache `{cache}` is on no store: each process has entries of its own; \
-                     if programs have it on one, name it with --store"
-                )));
-            }
-            let settings = section.unwrap_or_default();
-            let usual = settings.store.as_deref();
-            (configured(choice, &factory, usual).await?, settings)
-        }
+) -> Result<CacheStores, Failure> {
+    if let Some(url) = &choice.url {
+        return Ok(CacheStores {
+            kv: ready(bare(url).await?, choice, out),
+            fallback: None,
+            settings: CacheSettings::default(),
+        });
+    }
+    let factory = factory(choice)?;
+    let caches = factory.find_section::<CachesSettings>("cache")?;
+    let section = caches.and_then(|mut it| it.0.remove(cache));
+    let is_told = choice.store.is_some() || env::var_os("KV_STORE").is_some();
+    if !is_told && section.as_ref().is_some_and(|it| it.store.is_none()) {
+        return Err(Failure::Usage(format!(
+            "by its section the cache `{cache}` is on no store: each process has entries of its own; \
+             if programs have it on one, name it with --store"
+        )));
+    }
+    let settings = section.unwrap_or_default();
+    let kv = configured(choice, &factory, settings.store.as_deref()).await?;
+    let fallback = match &settings.fallback {
+        Some(fallback) if !is_told => Some(factory.open(&fallback.store).await?),
+        _ => None,
     };
-    Ok((ready(kv, choice, out), settings))
+    Ok(CacheStores {
+        kv: ready(kv, choice, out),
+        fallback,
+        settings,
+    })
 }
 
 async fn bare(url: &str) -> Result<Kv, Failure> {

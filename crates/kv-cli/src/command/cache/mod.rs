@@ -11,10 +11,10 @@ use crate::{
     },
     exit::{Exit, Failure},
     output::Output,
+    store::CacheStores,
     text,
 };
-use kv_cache::{CacheAdmin, CacheSettings, EntryState};
-use kv_core::Kv;
+use kv_cache::{CacheAdmin, EntryState};
 use serde_json::json;
 use std::time::Duration;
 
@@ -23,15 +23,21 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs one of the commands, in the name of the tenant that the store is bound to.
 pub(crate) async fn run(
-    kv: &Kv,
-    settings: CacheSettings,
+    stores: &CacheStores,
     verb: CacheVerb,
     out: &mut Output<'_>,
 ) -> Result<Exit, Failure> {
     let admin = |cache: &str| {
-        let mut settings = settings;
+        let mut settings = stores.settings.clone();
         settings.deadline = settings.deadline.max(PATIENCE);
-        CacheAdmin::new(cache, kv, &settings)
+        match (&stores.fallback, &settings.fallback) {
+            (Some(kv), Some(named)) => {
+                let deadline = named.deadline.unwrap_or_default();
+                let fallback = named.on(kv).deadline(deadline.max(settings.deadline));
+                CacheAdmin::with_fallback(cache, &stores.kv, fallback, &settings)
+            }
+            _ => CacheAdmin::new(cache, &stores.kv, &settings),
+        }
     };
     match verb {
         CacheVerb::Stat { cache, limit } => stat::stat(&admin(&cache)?, &cache, limit, out).await,
