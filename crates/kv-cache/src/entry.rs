@@ -20,7 +20,7 @@ pub struct Entry<V> {
 pub enum Tier {
     /// In this process.
     Near,
-    /// In the store.
+    /// In the store, or in its [fallback](crate::Fallback).
     Far,
 }
 
