@@ -17,7 +17,7 @@ use crate::{
     tags::{Sight, TagName},
     wait::{Instead, wait},
 };
-use kv_core::Result;
+use kv_core::{ErrorKind, Result};
 use std::{fmt, marker::PhantomData, sync::Arc};
 
 /// A cache of values by name: in this process, on a store, or both. Clones are handles on the same one.
@@ -177,6 +177,11 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
                 shared
                     .read(&physical, found, now, known.as_ref(), tags)
                     .await
+            }
+            // The store is well: something that it has a layer cannot read.
+            Err(error) if error.kind() == ErrorKind::Codec => {
+                shared.tell_unreadable(&error);
+                return Ok(None);
             }
             Err(error) => Err(NotRead::Failed(error)),
         };

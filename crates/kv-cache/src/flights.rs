@@ -122,7 +122,12 @@ impl Flights {
             if joining == Joining::Any || !is_asking {
                 return Role::Join(watching);
             }
-            shard.remove(key);
+            if let Some(listed) = shard.get_mut(key) {
+                listed.retain(|it| it.of != of);
+                if listed.is_empty() {
+                    shard.remove(key);
+                }
+            }
         }
         let (flight, watching) = watch::channel(Progress {
             stage: Stage::Asking,
@@ -231,5 +236,30 @@ impl<V, E> Clone for Outcome<V, E> {
             Self::TimedOut => Self::TimedOut,
             Self::Panicked => Self::Panicked,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Flights, Joining, Role};
+    use crate::tags::Tags;
+    use std::sync::Arc;
+
+    #[test]
+    fn who_joins_nobody_that_asks_leaves_other_loads_alone() {
+        let flights = Arc::new(Flights::new());
+        let scope = Tags::default().scope(b"");
+        let other = flights.enter::<u32, String>(b"k", &scope, Joining::Any);
+        assert!(matches!(other, Role::Lead(..)));
+        let asking = flights.enter::<u32, ()>(b"k", &scope, Joining::Any);
+        assert!(matches!(asking, Role::Lead(..)));
+        let past = flights.enter::<u32, ()>(b"k", &scope, Joining::PastStore);
+        assert!(matches!(past, Role::Lead(..)));
+        let joined = flights.enter::<u32, String>(b"k", &scope, Joining::Any);
+        assert!(matches!(joined, Role::Join(_)));
+        // The newest is the one that others join.
+        drop(asking);
+        let joined = flights.enter::<u32, ()>(b"k", &scope, Joining::Any);
+        assert!(matches!(joined, Role::Join(_)));
     }
 }

@@ -64,6 +64,13 @@ pub(crate) enum Look {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Ticket(pub(crate) u64);
 
+impl Ticket {
+    /// Whether nothing has come in between but one touch.
+    pub(crate) fn is_next_to(self, before: Self) -> bool {
+        self.0 == before.0.wrapping_add(1)
+    }
+}
+
 /// Whether what was read under a ticket may be kept: nothing was removed since.
 pub(crate) fn may_keep(ticket: Ticket, touches: u64) -> bool {
     ticket.0 == touches

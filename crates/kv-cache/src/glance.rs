@@ -1,10 +1,12 @@
 //! A look at the store before anything is leased there: where most entries are found, a plain read is a small part of
 //! what the question with a lease costs; where most are not, it would be one round trip more.
 
+mod many;
+
 use crate::{
     cache::Cache,
     entry::Kept,
-    far::{FarEntry, transitions::Found},
+    far::{FarCaller, FarEntry, transitions::Found},
     flights::Held,
     freshness::{Freshness, Look, Ticket},
     key::CacheKey,
@@ -12,13 +14,10 @@ use crate::{
     tags::Sight,
 };
 use foldhash::fast::RandomState;
-use kv_core::{Error, Result};
+use kv_core::{Error, ErrorKind, Result};
 use std::{
     hash::BuildHasher,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
-    },
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -29,15 +28,16 @@ const WHOLE: u32 = 1 << 16;
 const LAST: u32 = 16;
 
 /// What is known of an entry on the store before it is asked for with a lease.
+#[derive(Clone)]
 pub(crate) enum Hint {
     /// Nothing: nobody has looked.
     Unseen,
     /// It was not there, or is not to be given out.
     Absent,
-    /// This version is not fresh any more.
+    /// There is none that is newer than this version and fresh.
     Outdated(u64),
-    /// The store is in trouble.
-    Refused(Arc<Error>),
+    /// The store is in trouble, which has been told.
+    Refused,
 }
 
 /// What a look has shown.
@@ -89,21 +89,14 @@ impl Outlook {
         self.found.store(next(found), Ordering::Relaxed);
     }
 
-    /// Until it is dropped nobody else looks for itself at this key.
-    fn begin(&self, key: &[u8]) -> Turn<'_> {
+    /// Until it is dropped nobody else looks for itself at this key. `None` if somebody does.
+    fn begin(&self, key: &[u8]) -> Option<Looking<'_>> {
         let stripe = self.hasher.hash_one(key) as usize % STRIPES;
         let stripe = &self.looking[stripe];
-        match stripe.swap(true, Ordering::Relaxed) {
-            false => Turn::Ours(Looking(stripe)),
-            true => Turn::Taken(stripe),
-        }
+        let is_taken = stripe.swap(true, Ordering::Relaxed);
+        // Not made in vain: it would give the turn back.
+        (!is_taken).then(|| Looking(stripe))
     }
-}
-
-/// Who looks for itself.
-enum Turn<'a> {
-    Ours(Looking<'a>),
-    Taken(&'a AtomicBool),
 }
 
 struct Looking<'a>(&'a AtomicBool);
@@ -148,7 +141,7 @@ async fn glance<V: CacheValue>(
             let found = found.pop().flatten();
             judge(shared, far, key, known, sight, (found, asked)).await
         }
-        Err(error) => Glanced::Not(refused(shared, Arc::new(error))),
+        Err(error) => Glanced::Not(refused(shared, &far.caller, error)),
     }
 }
 
@@ -169,11 +162,15 @@ async fn judge<V: CacheValue>(
     let kept = match shared.read(key, found, asked, known, tags).await {
         Ok(kept) => kept,
         Err(NotRead::Failed(error)) => {
-            return Glanced::Not(refused(shared, Arc::new(error)));
+            return Glanced::Not(refused(shared, &far.caller, error));
         }
-        Err(NotRead::Newer | NotRead::Damaged | NotRead::Removed) => {
+        Err(NotRead::Newer) => {
             shared.outlook.missed();
             return Glanced::Not(Hint::Absent);
+        }
+        Err(NotRead::Damaged | NotRead::Removed) => {
+            shared.outlook.missed();
+            return Glanced::Not(Hint::Outdated(0));
         }
     };
     shared.outlook.found();
@@ -183,9 +180,15 @@ async fn judge<V: CacheValue>(
     }
 }
 
-fn refused<V>(shared: &Shared<V>, error: Arc<Error>) -> Hint {
+/// What failed is told once.
+fn refused<V: CacheValue>(shared: &Shared<V>, far: &FarCaller, error: Error) -> Hint {
+    // The store is well: something that it has a layer cannot read.
+    if error.kind() == ErrorKind::Codec {
+        return Hint::Unseen;
+    }
     shared.outlook.failed();
-    Hint::Refused(error)
+    shared.trouble(far, &error, "looking");
+    Hint::Refused
 }
 
 /// What a caller has found for itself.
@@ -193,6 +196,9 @@ pub(crate) enum Own<V> {
     Hit(Held<V>),
     Not(Hint),
 }
+
+/// An entry that is sought: its name, its key as the store sees it, and what is here.
+pub(crate) type Sought<'a, K, V> = (&'a K, &'a [u8], Option<&'a (Kept<V>, Look)>);
 
 /// A caller's own look at an entry, with all that is to be known before anything is read.
 struct OwnLook<'a, V> {
@@ -202,16 +208,9 @@ struct OwnLook<'a, V> {
     far: FarEntry,
     ticket: Ticket,
     sight: Sight,
-    /// None if another one of the same caller has it.
-    looking: Option<Looking<'a>>,
 }
 
 impl<V: CacheValue> OwnLook<'_, V> {
-    fn has(&self, stripe: &AtomicBool) -> bool {
-        let own = self.looking.as_ref();
-        own.is_some_and(|it| std::ptr::eq(it.0, stripe))
-    }
-
     fn end(self, glanced: Glanced<V>) -> Own<V> {
         match glanced {
             Glanced::Good(kept) => {
@@ -225,76 +224,34 @@ impl<V: CacheValue> OwnLook<'_, V> {
     }
 }
 
-/// An entry that is sought: its name, its key as the store sees it, and what is here.
-pub(crate) type Sought<'a, K, V> = (&'a K, &'a [u8], Option<&'a (Kept<V>, Look)>);
-
 impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
     /// Looks whether the store has it, in the caller's own future, where that is likely.
     pub(crate) async fn glance(&self, sought: Sought<'_, K, V>) -> Result<Own<V>> {
-        let Some(mut own) = self.own_look(sought, |_| false)? else {
+        let (_, key, _) = sought;
+        let Some(mut own) = self.own_look(sought)? else {
             return Ok(Own::Not(Hint::Unseen));
         };
-        let (shared, key, known) = (own.shared, own.key, own.known);
+        let Some(_looking) = self.shared.outlook.begin(key) else {
+            return Ok(Own::Not(Hint::Unseen));
+        };
+        let (shared, known) = (own.shared, own.known);
         let glanced = glance(shared, &own.far, key, known, &mut own.sight).await;
         Ok(own.end(glanced))
     }
 
-    /// As [`glance`](Self::glance), for many in one question.
-    pub(crate) async fn glance_many(&self, sought: &[Sought<'_, K, V>]) -> Result<Vec<Own<V>>> {
-        let asked = self.shared.now();
-        let mut looks = Vec::with_capacity(sought.len());
-        for &sought in sought {
-            let others = || looks.iter().flatten();
-            let own = self.own_look(sought, |stripe| {
-                others().any(|(_, it): &(_, OwnLook<'_, V>)| it.has(stripe))
-            })?;
-            looks.push(own.and_then(|it| Some((it.far.may_glance(&it.sight)?, it))));
-        }
-        let entries: Vec<_> = looks.iter().flatten().map(|(_, it)| &it.far).collect();
-        let Some(&(now, _)) = looks.iter().flatten().next() else {
-            return Ok(looks.iter().map(|_| Own::Not(Hint::Unseen)).collect());
-        };
-        let found = FarEntry::glance(&entries, now).await;
-        let mut found = found.map(Vec::into_iter).map_err(Arc::new);
-        let mut all = Vec::with_capacity(looks.len());
-        for look in looks {
-            let Some((_, mut own)) = look else {
-                all.push(Own::Not(Hint::Unseen));
-                continue;
-            };
-            let (shared, key, known) = (own.shared, own.key, own.known);
-            let glanced = match &mut found {
-                Ok(found) => {
-                    let found = (found.next().flatten(), asked);
-                    judge(shared, &own.far, key, known, &mut own.sight, found).await
-                }
-                Err(error) => Glanced::Not(refused(shared, error.clone())),
-            };
-            all.push(own.end(glanced));
-        }
-        Ok(all)
-    }
-
     /// `None` if it is not worth it.
-    fn own_look<'a>(
-        &'a self,
-        sought: Sought<'a, K, V>,
-        is_ours: impl FnOnce(&AtomicBool) -> bool,
-    ) -> Result<Option<OwnLook<'a, V>>> {
+    fn own_look<'a>(&'a self, sought: Sought<'a, K, V>) -> Result<Option<OwnLook<'a, V>>> {
         let (key, physical, kept) = sought;
         let shared = &*self.shared;
         let known = match kept {
             Some((kept, Look::Confirm)) => Some(kept),
-            _ => None,
+            // It is stale: what is there will not do.
+            Some((_, Look::Refresh | Look::ServeAndRefresh)) => return Ok(None),
+            Some((_, Look::Serve | Look::Ended)) | None => None,
         };
         if known.is_none() && !shared.outlook.is_good() {
             return Ok(None);
         }
-        let looking = match shared.outlook.begin(physical) {
-            Turn::Ours(looking) => Some(looking),
-            Turn::Taken(stripe) if is_ours(stripe) => None,
-            Turn::Taken(_) => return Ok(None),
-        };
         let Some(far) = self.far(key)? else {
             return Ok(None);
         };
@@ -313,14 +270,13 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
             far,
             ticket,
             sight,
-            looking,
         }))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Outlook, Turn};
+    use super::Outlook;
 
     #[test]
     fn a_look_is_worth_it_while_most_are_found() {
@@ -352,15 +308,11 @@ mod tests {
     #[test]
     fn of_those_with_the_same_key_one_looks_for_itself() {
         let outlook = Outlook::new();
-        let begin = || match outlook.begin(b"k") {
-            Turn::Ours(looking) => Some(looking),
-            Turn::Taken(_) => None,
-        };
-        let looking = begin();
+        let looking = outlook.begin(b"k");
         assert!(looking.is_some());
-        assert!(begin().is_none());
-        assert!(begin().is_none());
+        assert!(outlook.begin(b"k").is_none());
+        assert!(outlook.begin(b"k").is_none());
         drop(looking);
-        assert!(begin().is_some());
+        assert!(outlook.begin(b"k").is_some());
     }
 }

@@ -6,14 +6,12 @@
 
 use crate::{
     cache::{Cache, Sought},
-    entry::Kept,
     error::LoadError,
     flights::{Progress, Stage, Watching},
     freshness::Look,
-    glance::{Hint, Own},
+    glance::Own,
     key::CacheKey,
     load::Loaded,
-    place::Physical,
     shared::CacheValue,
     start::Reason,
     wait::{Instead, wait},
@@ -68,7 +66,14 @@ impl<K: CacheKey + Clone + Eq + Hash + Send + Sync + 'static, V: CacheValue> Cac
                 Sought::Miss(physical, kept) => sought.push((key, physical, kept)),
             }
         }
-        let own = self.look_for(&sought).await.map_err(LoadError::Refused)?;
+        let entries: Vec<_> = sought
+            .iter()
+            .map(|(key, physical, kept)| (key, &**physical, kept.as_ref()))
+            .collect();
+        let own = self
+            .glance_many(&entries)
+            .await
+            .map_err(LoadError::Refused)?;
         for ((key, physical, kept), own) in sought.into_iter().zip(own) {
             let hint = match own {
                 Own::Hit(value) => {
@@ -119,26 +124,6 @@ impl<K: CacheKey + Clone + Eq + Hash + Send + Sync + 'static, V: CacheValue> Cac
         }
         Ok(found)
     }
-
-    /// Looks at the store for all that nothing is here of, in one question.
-    async fn look_for(&self, sought: &[Missing<K, V>]) -> kv_core::Result<Vec<Own<V>>> {
-        let is_here = |look: &Look| matches!(look, Look::ServeAndRefresh | Look::Refresh);
-        let entries = sought
-            .iter()
-            .filter_map(|(key, physical, kept)| match kept {
-                Some((_, look)) if is_here(look) => None,
-                kept => Some((key, &**physical, kept.as_ref())),
-            });
-        let mut looked = self
-            .glance_many(&entries.collect::<Vec<_>>())
-            .await?
-            .into_iter();
-        let own = sought.iter().map(|(_, _, kept)| match kept {
-            Some((_, look)) if is_here(look) => Own::Not(Hint::Unseen),
-            _ => looked.next().unwrap_or(Own::Not(Hint::Unseen)),
-        });
-        Ok(own.collect())
-    }
 }
 
 impl<K: CacheKey + Clone + Eq + Hash + Send + Sync + 'static, V: CacheValue> Cache<K, V> {
@@ -172,9 +157,6 @@ impl<K: CacheKey + Clone + Eq + Hash + Send + Sync + 'static, V: CacheValue> Cac
         }
     }
 }
-
-/// What is not here, or is to be loaded anew; its key as the store sees it, and what is here.
-type Missing<K, V> = (K, Physical, Option<(Kept<V>, Look)>);
 
 /// One entry's part in a batch: its loader, or that it needs none.
 struct Part<K, V, E> {

@@ -270,7 +270,7 @@ impl<V: CacheValue> Shared<V> {
         Times::new(terms, age, now, self.policy.early, sure)
     }
 
-    fn tell_unreadable(&self, reason: &dyn std::fmt::Debug) {
+    pub(crate) fn tell_unreadable(&self, reason: &dyn std::fmt::Debug) {
         self.counts.unreadable.add();
         tracing::debug!(target: kv_core::telemetry::TARGET, cache = %self.name, ?reason, "an entry cannot be read");
     }

@@ -46,7 +46,7 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         let shared = &self.shared;
         let scope = shared.scope()?;
         let joining = match hint {
-            Hint::Refused(_) => Joining::PastStore,
+            Hint::Refused => Joining::PastStore,
             Hint::Unseen | Hint::Absent | Hint::Outdated(_) => Joining::Any,
         };
         let (lead, watching) = match shared.flights.enter(physical, &scope, joining) {

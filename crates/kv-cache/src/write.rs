@@ -131,9 +131,17 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
                 // Only now: a write that is dropped on its way has taken no removal's place.
                 under_way.done();
                 let kept = kept(*version, heard, &sight, now.min(*since));
-                shared.keep(ticket, &physical, kept);
+                // What was read beside it is old, also where this one has no room.
+                let after = shared.forget(&physical);
+                match after.is_next_to(ticket) {
+                    true => shared.keep(after, &physical, kept),
+                    false => shared.counts.refused_fills.add(),
+                }
             }
-            Ok((Filled::Dropped, ..)) => under_way.dismiss(),
+            Ok((Filled::Dropped, ..)) => {
+                shared.forget(&physical);
+                under_way.dismiss();
+            }
             Err(error) => {
                 shared.forget(&physical);
                 under_way.failed(error);

@@ -8,7 +8,7 @@ use crate::{
     shared::{CacheValue, Shared},
     tags::Sight,
 };
-use kv_core::{Error, Outcome as Sent, Result};
+use kv_core::{Error, Outcome as Sent};
 
 /// By what right a load is filled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,16 +25,19 @@ pub(super) enum Grant {
     Unknown,
 }
 
-/// The lease, whoever has it, after a wait in vain.
-pub(super) async fn seize<V: CacheValue>(
+/// The lease, whoever has it: after a wait in vain, or for what cannot be read.
+pub(super) async fn seized<V: CacheValue>(
     shared: &Shared<V>,
     far: &FarEntry,
     sight: &mut Sight,
-) -> Result<Issue> {
+) -> Grant {
     let now = shared.now();
     // What was waited for may have taken long.
     sight.renew(|it| shared.trusts(it, now));
-    far.seize(sight).await
+    match far.seize(sight).await {
+        Ok(issue) => Grant::Leased(issue),
+        Err(error) => without_store(shared, far, &error, "taking a lease"),
+    }
 }
 
 pub(super) async fn give_back<V: CacheValue>(shared: &Shared<V>, lease: Lease, far: &FarEntry) {

@@ -8,7 +8,7 @@ mod tagging;
 
 use self::{
     elsewhere::{Waited, Waiting},
-    grant::{Grant, give_back, seize, without_store},
+    grant::{Grant, give_back, seized, without_store},
     second::First,
 };
 use crate::{
@@ -32,7 +32,7 @@ use futures_util::{
     FutureExt,
     future::{Either, join, select},
 };
-use kv_core::{BoxFuture, Lifetime, Result};
+use kv_core::{BoxFuture, ErrorKind, Lifetime, Result};
 use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc};
 
 /// A loader, as it is run.
@@ -122,11 +122,8 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
                 wish = Wish::Refresh;
                 outdated = Some(version);
             }
-            (_, Hint::Refused(error)) => {
-                shared.trouble(&far.caller, &error, "looking");
-                // Nothing was done there.
-                return Leave::Load(Grant::None, known);
-            }
+            // Nothing was done there.
+            (_, Hint::Refused) => return Leave::Load(Grant::None, known),
             (_, Hint::Unseen | Hint::Absent | Hint::Outdated(_)) => {}
         }
         loop {
@@ -138,6 +135,11 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
             };
             let Answer { found, lease, .. } = match answer {
                 Ok(answer) => answer,
+                // The store is well: something that it has a layer cannot read, and it is replaced.
+                Err(error) if error.kind() == ErrorKind::Codec => {
+                    shared.tell_unreadable(&error);
+                    return Leave::Load(seized(&shared, &far, sight).await, known);
+                }
                 Err(error) => {
                     return Leave::Load(without_store(&shared, &far, &error, "asking"), known);
                 }
@@ -174,7 +176,10 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
             let good = known.as_ref().filter(is_good).cloned();
             match (lease, good) {
                 (Lease::Granted(issue), good) => {
-                    let newer = good.filter(|it| outdated.is_some_and(|old| it.version > old));
+                    let is_enough = |it: &Kept<V>| {
+                        self.wish == Wish::Get || outdated.is_some_and(|old| it.version > old)
+                    };
+                    let newer = good.filter(is_enough);
                     let Some(newer) = newer else {
                         return Leave::Load(Grant::Leased(issue), known);
                     };
@@ -198,13 +203,9 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
                     match waiting.wait(&shared, &far).await {
                         Ok(Waited::AskAgain) => {}
                         // Liveness before thrift: who has waited in vain loads as well.
-                        Ok(Waited::InVain) => match seize(&shared, &far, sight).await {
-                            Ok(issue) => return Leave::Load(Grant::Leased(issue), known),
-                            Err(error) => {
-                                let grant = without_store(&shared, &far, &error, "taking a lease");
-                                return Leave::Load(grant, known);
-                            }
-                        },
+                        Ok(Waited::InVain) => {
+                            return Leave::Load(seized(&shared, &far, sight).await, known);
+                        }
                         Err(error) => {
                             shared.trouble(&far.caller, &error, "waiting");
                             return Leave::Load(Grant::None, known);

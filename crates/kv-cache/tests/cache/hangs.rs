@@ -22,18 +22,18 @@ use std::{
 use tokio::task::JoinSet;
 
 /// How long a call to the store may take.
-const DEADLINE: Duration = SECOND;
-const LOADING: Duration = Duration::from_secs(2);
-const HARD: Duration = Duration::from_secs(8);
+pub(crate) const DEADLINE: Duration = SECOND;
+pub(crate) const LOADING: Duration = Duration::from_secs(2);
+pub(crate) const HARD: Duration = Duration::from_secs(8);
 
 /// A layer that lets so many calls and watches through, and then none. What is told between processes is another matter.
 #[derive(Clone, Default)]
-struct Hole {
+pub(crate) struct Hole {
     left: Arc<AtomicUsize>,
 }
 
 impl Hole {
-    fn opens_after(&self, calls: usize) {
+    pub(crate) fn opens_after(&self, calls: usize) {
         self.left.store(calls, Ordering::Relaxed);
     }
 
@@ -116,7 +116,7 @@ async fn lucky(fleet: &Fleet) -> (Products, Hole) {
 }
 
 /// How long this takes.
-async fn span<T>(clock: VirtualClock, future: impl Future<Output = T>) -> (Duration, T) {
+pub(crate) async fn span<T>(clock: VirtualClock, future: impl Future<Output = T>) -> (Duration, T) {
     let began = clock.monotonic();
     let output = future.await;
     (clock.monotonic() - began, output)

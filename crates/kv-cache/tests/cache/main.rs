@@ -5,6 +5,7 @@ mod across;
 mod admin;
 mod again;
 mod bad;
+mod batches;
 mod between;
 mod dropped;
 mod events;
