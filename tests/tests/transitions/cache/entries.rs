@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::site::{Site, heard};
-use kv_core::{TimeToLive, TxnReply, Value};
+use kv_core::{TxnReply, Value};
 
 fn envelope(text: &str) -> Option<Value> {
     Some(text.into())
