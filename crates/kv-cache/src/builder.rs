@@ -9,7 +9,7 @@ use crate::{
     flights::Flights,
     glance::Outlook,
     key::CacheKey,
-    near::{MAX_STALE, Near, NearLevel},
+    near::{MAX_STALE, Near, NearLevel, OVERHEAD},
     place::Place,
     policy::Policy,
     shared::{CacheValue, Shared},
@@ -104,9 +104,9 @@ impl<K: CacheKey + ?Sized, V: CacheValue> CacheBuilder<K, V> {
                 "a cache needs a level: say near, far, or both of them",
             ));
         }
-        if self.near.is_some_and(|it| it.bytes == 0) {
+        if self.near.is_some_and(|it| it.bytes < OVERHEAD as u64) {
             return Err(config(
-                "near must have room; leave it out to have entries on the store only",
+                "near must have room for an entry, which is some hundred bytes at least; leave it out to have entries on the store only",
             ));
         }
         let sure = match (&self.far, self.near) {

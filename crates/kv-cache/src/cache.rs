@@ -52,7 +52,8 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
     /// The value; if there is none, or none that is fresh, the loader is run. However many ask for the same
     /// one, here or in other processes, one loader is, and all get what it brings.
     ///
-    /// The loader runs in a task of its own, for the tenant and user of this caller.
+    /// The loader runs in a task of its own, for the tenant and user of this caller. Nobody waits until the store has what it
+    /// brings: until then `get` does not have it, and who asks here shares the load. [`idle`](Self::idle) waits for that.
     ///
     /// # Errors
     /// [`LoadError`]; none for a store in trouble. Callers share a load if their loaders' errors have the same
@@ -112,7 +113,8 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         wait(&self.shared, watching, Instead::Stale(stale)).await
     }
 
-    /// Runs the loader whatever there is, unless it is running already, and gives what it brings.
+    /// Runs the loader whatever there is, unless it is running already, and gives what it brings. A load is shared until
+    /// the store has what it has brought; until then `get` has what was there before.
     ///
     /// # Errors
     /// As [`get_or_load`](Self::get_or_load).
@@ -133,7 +135,8 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         wait(&self.shared, watching, Instead::Nothing).await
     }
 
-    /// The value, if there is a fresh one.
+    /// The value, if there is a fresh one. It waits for no load, and if the store does not answer that is an error, unless
+    /// something here will do: it does not say that there is none.
     ///
     /// # Errors
     /// The store's, if nothing here will do.

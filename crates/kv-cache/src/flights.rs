@@ -54,6 +54,8 @@ pub(crate) type Held<V> = Option<Arc<V>>;
 pub(crate) enum Stage {
     /// The store is asked.
     Asking,
+    /// The store has not answered: another one is asked, or none.
+    AskingAnew,
     /// Another process loads.
     Elsewhere,
     /// The loader runs.

@@ -37,6 +37,9 @@ impl<K: CacheKey + Clone + Eq + Hash + Send + Sync + 'static, V: CacheValue> Cac
     /// The values of many names, in one load of those that have to be loaded. What the loader leaves out is not
     /// there. It is run again only for what another process was to load and did not.
     ///
+    /// The loader has no [`LoadContext`](crate::LoadContext): tags are those of the handle
+    /// ([`tagged`](Self::tagged)), and lives those of the policy.
+    ///
     /// Each entry is fresh, stale or gone for itself, and whoever asks for one of them alone waits for the same
     /// load.
     ///

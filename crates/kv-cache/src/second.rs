@@ -65,8 +65,45 @@ impl<V: CacheValue> Shared<V> {
         near.and_then(|it| it.get(key)).map_or(0, |it| it.version)
     }
 
-    /// Along with a change of an entry on the first store the same on the second, if there is one.
-    pub(crate) async fn entry_on_second(&self, far: &FarEntry, change: Change) {
+    /// Along with a change of an entry on the first store the same on the second, if there is one. Dropped on its way it is
+    /// done in the background.
+    pub(crate) async fn entry_on_second(
+        self: &Arc<Self>,
+        far: &FarEntry,
+        key: &[u8],
+        change: Change,
+    ) {
+        if far.caller.second().is_some() {
+            let target = Target::Entry(Box::new(far.clone()));
+            self.target_on_second(key, &target, change).await;
+        }
+    }
+
+    /// The same for a tag as well.
+    pub(crate) async fn target_on_second(
+        self: &Arc<Self>,
+        key: &[u8],
+        target: &Target,
+        change: Change,
+    ) {
+        let mut undone = Undone {
+            shared: self,
+            key,
+            target: Some(target),
+            change,
+        };
+        self.on_second(target, change).await;
+        undone.target = None;
+    }
+
+    pub(crate) async fn on_second(&self, target: &Target, change: Change) {
+        match target {
+            Target::Entry(far) => self.change_entry(far, change).await,
+            Target::Tag(far, _, tag) => self.change_tag_of(far, tag.as_ref(), change).await,
+        }
+    }
+
+    async fn change_entry(&self, far: &FarEntry, change: Change) {
         let Some(second) = far.second() else {
             return;
         };
@@ -77,29 +114,16 @@ impl<V: CacheValue> Shared<V> {
         self.done_on_second(&second.caller, done);
     }
 
-    /// As [`entry_on_second`](Self::entry_on_second), for a tag.
-    pub(crate) async fn tag_on_second(
-        &self,
-        far: &FarCaller,
-        tag: Option<&TagName>,
-        change: Change,
-    ) {
+    async fn change_tag_of(&self, far: &FarCaller, tag: Option<&TagName>, change: Change) {
         if let Some(second) = far.second() {
             let done = second.change(tag, change).await;
             self.done_on_second(second, done);
         }
     }
 
-    pub(crate) async fn on_second(&self, target: &Target, change: Change) {
-        match target {
-            Target::Entry(far) => self.entry_on_second(far, change).await,
-            Target::Tag(far, _, tag) => self.tag_on_second(far, tag.as_ref(), change).await,
-        }
-    }
-
     /// A change whose caller is gone before both have answered is done on the second one at once: the first may be in
     /// trouble for long.
-    pub(crate) fn spawn_on_second(self: &Arc<Self>, key: &[u8], target: &Target, change: Change) {
+    fn spawn_on_second(self: &Arc<Self>, key: &[u8], target: &Target, change: Change) {
         let far = match target {
             Target::Entry(far) => &far.caller,
             Target::Tag(far, ..) => far,
@@ -118,6 +142,22 @@ impl<V: CacheValue> Shared<V> {
     fn done_on_second(&self, second: &FarCaller, done: Result<()>) {
         if let Err(error) = done {
             self.trouble(second, &error, "removing");
+        }
+    }
+}
+
+/// A change of the second store on its way.
+struct Undone<'a, V: CacheValue> {
+    shared: &'a Arc<Shared<V>>,
+    key: &'a [u8],
+    target: Option<&'a Target>,
+    change: Change,
+}
+
+impl<V: CacheValue> Drop for Undone<'_, V> {
+    fn drop(&mut self) {
+        if let Some(target) = self.target {
+            self.shared.spawn_on_second(self.key, target, self.change);
         }
     }
 }

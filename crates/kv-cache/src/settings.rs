@@ -125,6 +125,21 @@ impl CacheSettings {
     pub fn far(&self, kv: &Kv) -> Far {
         Far::new(kv).deadline(self.deadline)
     }
+
+    /// On the same store the fallback would remove what is written.
+    fn check_fallback(&self, name: &str) -> Result<()> {
+        let Some(fallback) = &self.fallback else {
+            return Ok(());
+        };
+        let message = match &self.store {
+            None => "`fallback` takes the place of `store`, which the settings do not name",
+            Some(store) if *store == fallback.store => {
+                "`fallback` must be another store than `store`"
+            }
+            Some(_) => return Ok(()),
+        };
+        Err(refused(name, message, &fallback.store))
+    }
 }
 
 impl FallbackSettings {
@@ -151,12 +166,8 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         settings: &CacheSettings,
     ) -> Result<Self> {
         let name = name.into();
-        let refused = |message, store: &str| {
-            let error = Error::new(ErrorKind::Config, message);
-            error
-                .with_context("cache", &name)
-                .with_context("store", store)
-        };
+        settings.check_fallback(&name)?;
+        let refused = |message, store: &str| refused(&name, message, store);
         if let Some(fallback) = &settings.fallback {
             let message = "the settings name a fallback, and none was handed over; open it by this name for `from_settings_with_fallback`, or take `fallback` out of the settings";
             return Err(refused(message, &fallback.store));
@@ -177,13 +188,16 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
     /// As [`from_settings`](Self::from_settings), on the two connected stores that the settings name.
     ///
     /// # Errors
-    /// As [`CacheBuilder::build`].
+    /// [`ErrorKind::Config`] if they name a fallback and no store, or the same one for both; or as
+    /// [`CacheBuilder::build`].
     pub fn from_settings_with_fallback(
         name: impl Into<String>,
         store: &Kv,
         fallback: &Kv,
         settings: &CacheSettings,
     ) -> Result<Self> {
+        let name = name.into();
+        settings.check_fallback(&name)?;
         let fallback = match &settings.fallback {
             Some(settings) => settings.on(fallback),
             None => Fallback::new(fallback),
@@ -204,4 +218,11 @@ impl<K: CacheKey + ?Sized, V: CacheValue> CacheBuilder<K, V> {
             None => builder,
         }
     }
+}
+
+fn refused(cache: &str, message: &'static str, store: &str) -> Error {
+    let error = Error::new(ErrorKind::Config, message);
+    error
+        .with_context("cache", cache)
+        .with_context("store", store)
 }

@@ -3,7 +3,7 @@
 use crate::{
     cache::Cache,
     entry::Kept,
-    flights::{Joining, Outcome, Role, Watching},
+    flights::{Joining, Outcome, Role, Stage, Watching},
     freshness::Look,
     glance::Hint,
     key::CacheKey,
@@ -56,6 +56,9 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
             }
             Role::Lead(lead, watching) => (lead, watching),
         };
+        if joining == Joining::PastStore {
+            lead.tell(Stage::AskingAnew, None);
+        }
         // Before anything is read.
         let ticket = shared.ticket(physical);
         let sight = Sight::new(scope);
@@ -89,6 +92,7 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
             ticket,
             sight,
             tags: self.tags.clone(),
+            waits_until: None,
             first: None,
         };
         let span = telemetry::load(&shared.name);

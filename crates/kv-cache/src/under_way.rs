@@ -61,7 +61,6 @@ impl<'a, V: CacheValue> UnderWay<'a, V> {
 impl<V: CacheValue> Drop for UnderWay<'_, V> {
     fn drop(&mut self) {
         if let Some((target, change)) = self.otherwise.take() {
-            self.shared.spawn_on_second(self.key, &target, change);
             self.shared.owe(self.key, target, change);
         }
     }

@@ -54,7 +54,7 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         };
         let target = Target::Entry(Box::new(far.clone()));
         let under_way = UnderWay::new(&self.shared, &physical, target, Change::Removed);
-        let beside = self.shared.entry_on_second(&far, Change::Removed);
+        let beside = (self.shared).entry_on_second(&far, &physical, Change::Removed);
         let (removed, ()) = join(far.invalidate(), beside).await;
         // What was read from the store meanwhile.
         self.shared.forget(&physical);
@@ -78,7 +78,7 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         let life = Lifetime::new(self.shared.policy.longest_life())?;
         let target = Target::Entry(Box::new(far.clone()));
         let under_way = UnderWay::new(&self.shared, &physical, target, Change::Expired);
-        let beside = self.shared.entry_on_second(&far, Change::Expired);
+        let beside = (self.shared).entry_on_second(&far, &physical, Change::Expired);
         let (expired, ()) = join(far.expire(life), beside).await;
         self.shared.make_stale(&physical);
         under_way.ended(&expired);
@@ -121,32 +121,32 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         let heard = far.heard();
         let target = Target::Entry(Box::new(far.clone()));
         let under_way = UnderWay::new(shared, &physical, target, Change::Removed);
-        let written = self.fill(&far, &mut sight, tags, terms, payload.as_bytes());
-        // A second store is for what is loaded while the first is in trouble.
-        let beside = shared.entry_on_second(&far, Change::Removed);
-        let (written, ()) = join(written, beside).await;
-        // Dropped: somebody has written or removed it after us, and before this returns.
-        match &written {
-            Ok((Filled::Taken, version, since)) => {
-                // Only now: a write that is dropped on its way has taken no removal's place.
-                under_way.done();
-                let kept = kept(*version, heard, &sight, now.min(*since));
-                // What was read beside it is old, also where this one has no room.
-                let after = shared.forget(&physical);
-                match after.is_next_to(ticket) {
-                    true => shared.keep(after, &physical, kept),
-                    false => shared.counts.refused_fills.add(),
+        let first = async {
+            let written = self.fill(&far, &mut sight, tags, terms, payload.as_bytes());
+            let written = written.await;
+            // What was read beside it is old, also where this one has no room.
+            let after = shared.forget(&physical);
+            // Here and now, whatever the second store does: a write that is dropped on its way has taken no removal's
+            // place, and one that is done is not removed.
+            match &written {
+                Ok((Filled::Taken, version, since)) => {
+                    under_way.done();
+                    let kept = kept(*version, heard, &sight, now.min(*since));
+                    match after.is_next_to(ticket) {
+                        true => shared.keep(after, &physical, kept),
+                        false if shared.near.is_some() => shared.counts.refused_fills.add(),
+                        false => {}
+                    }
                 }
+                // Somebody has written or removed it after us, and before this returns.
+                Ok((Filled::Dropped, ..)) => under_way.dismiss(),
+                Err(error) => under_way.failed(error),
             }
-            Ok((Filled::Dropped, ..)) => {
-                shared.forget(&physical);
-                under_way.dismiss();
-            }
-            Err(error) => {
-                shared.forget(&physical);
-                under_way.failed(error);
-            }
-        }
+            written
+        };
+        // A second store is for what is loaded while the first is in trouble.
+        let beside = shared.entry_on_second(&far, &physical, Change::Removed);
+        let (written, ()) = join(first, beside).await;
         // Who asks from now on is not to join a load that has read what was there before.
         shared.flights.detach(&physical);
         shared.tell_changed(&physical, Change::Removed, By::Us);

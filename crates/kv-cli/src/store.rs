@@ -2,7 +2,7 @@
 
 use crate::{args::StoreArgs, exit::Failure, output::Output};
 use kv_cache::{CacheSettings, CachesSettings};
-use kv_core::{Context, Kv};
+use kv_core::{Context, ErrorKind, Kv};
 use kv_factory::Factory;
 use kv_lock::LockSettings;
 use kv_ratelimit::RateLimitSettings;
@@ -124,8 +124,21 @@ pub(crate) async fn open_cache(
     }
     let settings = section.unwrap_or_default();
     let kv = configured(choice, &factory, settings.store.as_deref()).await?;
+    if context(choice).is_none() && keeps_tenants_apart(&kv) {
+        out.note("note: without --tenant it is about entries that are no tenant's");
+    }
     let fallback = match &settings.fallback {
-        Some(fallback) if !is_told => Some(factory.open(&fallback.store).await?),
+        Some(fallback) if !is_told => match factory.open(&fallback.store).await {
+            Ok(kv) => Some(kv),
+            Err(error) if error.kind() == ErrorKind::Config => return Err(error.into()),
+            Err(error) => {
+                // What is there ends soon; the first one is what counts.
+                out.note(&format!(
+                    "note: the fallback of the cache is left out: {error}"
+                ));
+                None
+            }
+        },
         _ => None,
     };
     Ok(CacheStores {
@@ -133,6 +146,15 @@ pub(crate) async fn open_cache(
         fallback,
         settings,
     })
+}
+
+fn keeps_tenants_apart(kv: &Kv) -> bool {
+    let key = |tenant: &'static str| {
+        let mut key = b"k".to_vec();
+        let bound = kv.bind(Context::tenant(tenant));
+        bound.resolve_in(&mut key).ok().map(|()| key)
+    };
+    key("a") != key("b")
 }
 
 async fn bare(url: &str) -> Result<Kv, Failure> {

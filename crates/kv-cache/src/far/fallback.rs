@@ -24,7 +24,8 @@ pub struct Fallback {
 }
 
 impl Fallback {
-    /// On this store. It is used for whom the first one is used for.
+    /// On this store, which must not be the first one: what is written there is removed here. It is used for whom the first
+    /// one is used for.
     pub fn new(kv: &Kv) -> Self {
         Self {
             kv: kv.clone(),

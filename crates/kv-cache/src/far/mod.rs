@@ -31,6 +31,9 @@ use std::{fmt, sync::Arc, time::Duration};
 /// How long one call to the store may take, unless something else is said.
 pub(crate) const DEADLINE: Duration = Duration::from_millis(500);
 
+/// How long it may be at most.
+const LONGEST_DEADLINE: Duration = Duration::from_secs(3600);
+
 /// How long the records of a tag last, at least and at most.
 const TAG_LIVES: (Duration, Duration) = (
     Duration::from_secs(7 * 24 * 3600),
@@ -147,6 +150,12 @@ pub(crate) struct FarEntry {
     nonce: Nonce,
 }
 
+/// What is asked for with a lease, and what the answer means.
+type Question = (
+    fn(&Entry, &Mark, Lifetime) -> Txn,
+    fn(&Mark, TxnReply) -> Result<Answer>,
+);
+
 /// What became of a fill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Filled {
@@ -182,6 +191,12 @@ impl FarLevel {
         let second = second.transpose()?;
         let deadlines = second.iter().filter_map(|it| it.deadline);
         let deadline = deadlines.fold(far.deadline, Duration::max);
+        if deadline > LONGEST_DEADLINE {
+            return Err(Error::new(
+                ErrorKind::Config,
+                "the deadline of a store must be no longer than an hour: a cache goes on without one that takes so long",
+            ));
+        }
         // Asked, loaded for as long as that may take, filled.
         let lease = policy.longest_load() + deadline * 2 + Duration::from_secs(1);
         Ok(Self {
@@ -245,24 +260,31 @@ impl FarLevel {
 impl FarEntry {
     /// The entry, or the lease on it; and the versions of the tags.
     pub(crate) async fn get_or_lease(&self, tags: &mut Sight) -> Result<Answer> {
-        self.ask(transitions::get_or_lease, tags).await
+        self.ask((transitions::get_or_lease, transitions::answered), tags)
+            .await
     }
 
     /// The lease, whatever is there; and the versions of the tags.
     pub(crate) async fn refresh_lease(&self, tags: &mut Sight) -> Result<Answer> {
-        self.ask(transitions::refresh_lease, tags).await
+        self.ask((transitions::refresh_lease, transitions::answered), tags)
+            .await
     }
 
-    async fn ask(
-        &self,
-        question: impl FnOnce(&Entry, &Mark, Lifetime) -> Txn,
-        tags: &mut Sight,
-    ) -> Result<Answer> {
+    /// The lease, if nobody has it, without a look at what is there; and the versions of the tags.
+    pub(crate) async fn lease_unread(&self, tags: &mut Sight) -> Result<Answer> {
+        self.ask(
+            (transitions::lease_unread, transitions::answered_unread),
+            tags,
+        )
+        .await
+    }
+
+    async fn ask(&self, (question, answer): Question, tags: &mut Sight) -> Result<Answer> {
         let asked = self.caller.clock.monotonic();
         let nonce = self.nonce.mark();
         let txn = question(&self.entry, &nonce, self.lease);
         let reply = self.caller.commit_seeing(txn, tags).await?;
-        let answer = transitions::answered(&nonce, reply)?;
+        let answer = answer(&nonce, reply)?;
         self.caller.told(answer.now, asked);
         Ok(answer)
     }

@@ -71,7 +71,32 @@ pub(crate) fn refresh_lease(entry: &Entry, nonce: &Mark, lease: Lifetime) -> Txn
     seen(entry, taken)
 }
 
-/// The answer to either of them.
+/// For an entry that a layer cannot read: the lease, or who has it, and nothing of what is there.
+pub(crate) fn lease_unread(entry: &Entry, nonce: &Mark, lease: Lifetime) -> Txn {
+    take_lease(entry, nonce, lease)
+        .otherwise(Read::GetMark { key: entry.lease() })
+        .otherwise(Read::LastToken {
+            key: entry.version(),
+        })
+        .otherwise(Read::Now)
+}
+
+/// The answer to it.
+pub(crate) fn answered_unread(nonce: &Mark, mut reply: TxnReply) -> Result<Answer> {
+    let now = time(&reply)?;
+    let is_ours = reply.applied || reply.mark(0)?.as_ref() == Some(nonce);
+    let lease = match is_ours {
+        true => Lease::Granted(Issue {
+            version: reply.token(1)?,
+            at: now,
+        }),
+        false => Lease::Other,
+    };
+    let found = None;
+    Ok(Answer { found, lease, now })
+}
+
+/// The answer to either of the first two.
 pub(crate) fn answered(nonce: &Mark, mut reply: TxnReply) -> Result<Answer> {
     let now = time(&reply)?;
     if reply.applied {

@@ -23,7 +23,7 @@ const STRIPES: usize = 1024;
 /// What an entry takes beside its key and value, roughly: its place in the table, its times, its counts, and its part
 /// of what is remembered of those that have left. With values of 10 to 1,000 bytes a process grows by what it is
 /// allowed, to the twentieth.
-const OVERHEAD: usize = 360;
+pub(crate) const OVERHEAD: usize = 360;
 /// What most entries weigh, roughly: how many have left of late is remembered by it.
 const USUAL: u64 = 512;
 /// No part is smaller than this, if there is more than one.

@@ -14,7 +14,6 @@ use std::time::Duration;
 /// Waits for the end of a load in another process.
 #[derive(Default)]
 pub(super) struct Waiting {
-    until: Option<Duration>,
     news: Option<Events>,
 }
 
@@ -28,9 +27,10 @@ impl Waiting {
         &mut self,
         shared: &Shared<V>,
         far: &FarEntry,
+        until: &mut Option<Duration>,
     ) -> Result<Waited> {
         let now = shared.now();
-        let until = *self.until.get_or_insert_with(|| {
+        let until = *until.get_or_insert_with(|| {
             shared.counts.waits.add();
             now.saturating_add(shared.policy.hard_timeout)
         });

@@ -25,7 +25,7 @@ pub(super) enum Grant {
     Unknown,
 }
 
-/// The lease, whoever has it: after a wait in vain, or for what cannot be read.
+/// The lease, whoever has it, after a wait in vain.
 pub(super) async fn seized<V: CacheValue>(
     shared: &Shared<V>,
     far: &FarEntry,

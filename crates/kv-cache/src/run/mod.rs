@@ -12,7 +12,6 @@ use self::{
     second::First,
 };
 use crate::{
-    again::Target,
     entry::Kept,
     envelope::{Content, Envelope},
     far::{
@@ -26,14 +25,14 @@ use crate::{
     near::weight,
     shared::{CacheValue, NotRead, Shared},
     start::Reason,
-    tags::{Change, Sight, TagName, Verdict},
+    tags::{Sight, TagName, Verdict},
 };
 use futures_util::{
     FutureExt,
-    future::{Either, join, select},
+    future::{Either, select},
 };
 use kv_core::{BoxFuture, ErrorKind, Lifetime, Result};
-use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc};
+use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
 /// A loader, as it is run.
 pub(crate) type Loader<V, E> =
@@ -52,6 +51,8 @@ pub(crate) struct Run<V: CacheValue, E: Send + Sync + 'static> {
     pub(crate) sight: Sight,
     /// What it has in any case.
     pub(crate) tags: Option<Arc<[TagName]>>,
+    /// Until when another process is waited for, once one is.
+    pub(crate) waits_until: Option<Duration>,
     /// The first store, once the second has taken its place.
     pub(crate) first: Option<First>,
 }
@@ -92,13 +93,17 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
         };
         let shared = self.shared.clone();
         let mut known = self.known.take();
+        let mut waiting = Waiting::default();
         let mut wish = self.wish;
+        let asking = match &self.first {
+            Some(_) => Stage::AskingAnew,
+            None => Stage::Asking,
+        };
         // The version that is to be replaced.
         let mut outdated = match wish {
             Wish::Refresh => known.as_ref().map(|it| it.version),
             Wish::Get => None,
         };
-        let mut waiting = Waiting::default();
         let sight = &mut self.sight;
         let tags = known.iter().flat_map(|it| it.marks.tags());
         for tag in tags.chain(self.tags.iter().flat_map(|it| it.iter())) {
@@ -129,17 +134,19 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
         loop {
             let asked = shared.now();
             sight.renew(|it| shared.trusts(it, asked));
-            let answer = match wish {
+            let mut answer = match wish {
                 Wish::Get => far.get_or_lease(sight).await,
                 Wish::Refresh => far.refresh_lease(sight).await,
             };
+            if let Err(error) = &answer
+                && error.kind() == ErrorKind::Codec
+            {
+                // The store is well: it has something that a layer cannot read, which is replaced.
+                shared.tell_unreadable(error);
+                answer = far.lease_unread(sight).await;
+            }
             let Answer { found, lease, .. } = match answer {
                 Ok(answer) => answer,
-                // The store is well: something that it has a layer cannot read, and it is replaced.
-                Err(error) if error.kind() == ErrorKind::Codec => {
-                    shared.tell_unreadable(&error);
-                    return Leave::Load(seized(&shared, &far, sight).await, known);
-                }
                 Err(error) => {
                     return Leave::Load(without_store(&shared, &far, &error, "asking"), known);
                 }
@@ -193,14 +200,14 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
                 }
                 (Lease::Free, _) => {
                     // What is there is stale, or a tag has removed it: it is leased to who refreshes it.
-                    self.lead.tell(Stage::Asking, value(known.as_ref()));
+                    self.lead.tell(asking, value(known.as_ref()));
                     outdated = outdated.or(Some(known.as_ref().map_or(0, |it| it.version)));
                     wish = Wish::Refresh;
                 }
                 (Lease::Other, _) => {
                     self.lead.tell(Stage::Elsewhere, value(known.as_ref()));
                     outdated = outdated.or(Some(known.as_ref().map_or(0, |it| it.version)));
-                    match waiting.wait(&shared, &far).await {
+                    match waiting.wait(&shared, &far, &mut self.waits_until).await {
                         Ok(Waited::AskAgain) => {}
                         // Liveness before thrift: who has waited in vain loads as well.
                         Ok(Waited::InVain) => {
@@ -264,9 +271,15 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
             }
             (Keeping::Kept, None) => Terms::of_nothing(&shared.policy, took),
         };
-        // Before the fill: nobody waits for the store's answer.
-        self.lead
-            .answer(Outcome::Loaded(value.clone()), wishes.keeping);
+        let answer = (Outcome::Loaded(value.clone()), wishes.keeping);
+        // Before the fill: nobody waits for the store's answer. Without one it is here first.
+        let late = match self.far {
+            Some(_) => {
+                self.lead.answer(answer.0, answer.1);
+                None
+            }
+            None => Some(answer),
+        };
         shared.tell_loaded(self.lead.key());
         match terms {
             Some(terms) => match self.find_tags(grant, tags, began).await {
@@ -275,6 +288,9 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
             },
             None if value.is_none() && stale.is_some() => self.remove().await,
             None => self.give_up(grant).await,
+        }
+        if let Some((outcome, keeping)) = late {
+            self.lead.answer(outcome, keeping);
         }
     }
 
@@ -358,22 +374,6 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
                 shared.trouble(&far.caller, &error, "filling");
                 shared.keep(self.ticket, key, kept(here, None, since.min(began)));
             }
-        }
-    }
-
-    /// There is nothing any more, and that is not remembered.
-    async fn remove(&self) {
-        self.shared.forget(self.lead.key());
-        let Some(far) = self.first_far() else {
-            return;
-        };
-        let beside = self.shared.entry_on_second(far, Change::Removed);
-        let (removed, ()) = join(far.invalidate(), beside).await;
-        if let Err(error) = removed {
-            self.shared.trouble(&far.caller, &error, "removing");
-            let (key, target) = (self.lead.key(), Target::Entry(Box::new(far.clone())));
-            let shared = &self.shared;
-            shared.try_again(key, target, Change::Removed, &error);
         }
     }
 

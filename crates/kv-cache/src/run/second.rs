@@ -1,7 +1,7 @@
 //! The second store takes the place of the first, where that could not be asked.
 
 use super::{Grant, Leave, Run, Wish};
-use crate::{entry::Kept, far::FarEntry, shared::CacheValue, start::Reason};
+use crate::{entry::Kept, far::FarEntry, flights::Stage, shared::CacheValue, start::Reason};
 
 /// The first store, which could not be asked.
 pub(crate) struct First {
@@ -35,6 +35,8 @@ impl<V: CacheValue, E: Send + Sync + 'static> Run<V, E> {
         for tag in spare.iter().flat_map(|it| it.marks.tags()) {
             self.sight.see(tag, |_| true);
         }
+        // Who has waited for the first one in vain does not wait for this one as well.
+        self.lead.tell(Stage::AskingAnew, None);
         if let Some(far) = self.far.replace(second) {
             let stale = Stale::Second;
             self.first = Some(First { far, grant, stale });

@@ -14,7 +14,7 @@ use std::time::Duration;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct NearTable {
-    /// How much memory it may take, in bytes: keys, values, and 320 bytes for each entry.
+    /// How much memory it may take, in bytes: keys, values, and 360 bytes for each entry.
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     max_bytes: u64,
     /// How long an entry is given out without asking the store whether it still holds, where it is

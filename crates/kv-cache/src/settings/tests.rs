@@ -32,8 +32,8 @@ async fn an_empty_section_says_what_code_says_by_itself() {
         format!("{:?}", configured.unwrap()),
         format!("{:?}", plain.unwrap())
     );
-    let near = read(json!({ "near": { "max_bytes": 5 } })).unwrap().near;
-    assert_eq!(near, Some(Near::bytes(5)));
+    let near = read(json!({ "near": { "max_bytes": 5000 } })).unwrap().near;
+    assert_eq!(near, Some(Near::bytes(5000)));
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn a_policy_that_makes_no_sense_is_refused_by_its_setting() {
 
 #[tokio::test]
 async fn a_store_that_is_named_is_handed_over() {
-    let settings = read(json!({ "store": "shared", "near": { "max_bytes": 99 } })).unwrap();
+    let settings = read(json!({ "store": "shared", "near": { "max_bytes": 9999 } })).unwrap();
     let error = Cache::<str, u32>::from_settings("a", None, &settings).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
     let named = [error.context("cache"), error.context("store")];
@@ -170,7 +170,7 @@ async fn a_store_that_is_named_is_handed_over() {
     assert!(Cache::<str, u32>::from_settings("a", Some(&kv), &unnamed).is_ok());
     let error = Cache::<str, u32>::from_settings("a", None, &unnamed).unwrap_err();
     assert!(error.to_string().contains("needs a level"), "{error}");
-    let here = read(json!({ "near": { "max_bytes": 99 } })).unwrap();
+    let here = read(json!({ "near": { "max_bytes": 9999 } })).unwrap();
     assert!(Cache::<str, u32>::from_settings("a", None, &here).is_ok());
 }
 
@@ -188,7 +188,20 @@ async fn a_fallback_that_is_named_is_handed_over() {
     let plain = Cache::<str, u32>::builder("c").far(Far::new(&kv).fallback(&second));
     let plain = plain.build().unwrap();
     assert_eq!(format!("{configured:?}"), format!("{plain:?}"));
-    let settings = json!({ "fallback": { "store": "b", "life": "7s", "deadline": "3s" } });
+    let fallback = |store| json!({ "store": store, "life": "7s", "deadline": "3s" });
+    for wrong in [
+        json!({ "fallback": fallback("b") }),
+        json!({ "store": "b", "fallback": fallback("b") }),
+    ] {
+        let wrong = read(wrong).unwrap();
+        let both = Cache::<str, u32>::from_settings_with_fallback("c", &kv, &second, &wrong);
+        let one = Cache::<str, u32>::from_settings("c", Some(&kv), &wrong);
+        for error in [both.unwrap_err(), one.unwrap_err()] {
+            assert_eq!(error.kind(), ErrorKind::Config);
+            assert!(error.to_string().contains("`fallback`"), "{error}");
+        }
+    }
+    let settings = json!({ "store": "a", "fallback": fallback("b") });
     let settings = read(settings).unwrap();
     let short = Cache::<str, u32>::from_settings_with_fallback("c", &kv, &second, &settings);
     let told = format!("{:?}", short.unwrap());
@@ -202,7 +215,7 @@ async fn a_fallback_that_is_named_is_handed_over() {
 async fn what_is_said_in_code_afterwards_counts() {
     let kv = store().await;
     let settings = read(json!({
-        "deadline": "7s", "near": { "max_bytes": 5 }, "policy": { "ttl": "9s" },
+        "deadline": "7s", "near": { "max_bytes": 5000 }, "policy": { "ttl": "9s" },
     }));
     let settings = settings.unwrap();
     let builder = Cache::<str, u32>::builder("a").settings(&settings);

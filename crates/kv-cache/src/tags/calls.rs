@@ -103,8 +103,8 @@ impl<K: CacheKey + ?Sized, V: CacheValue> Cache<K, V> {
         let far = far.caller(|kv, deadline| shared.channel(kv, deadline));
         let name = scope.physical(tag.as_ref());
         let target = Target::Tag(Box::new(far.clone()), scope.clone(), tag.clone());
-        let under_way = UnderWay::new(shared, &name, target, change);
-        let beside = shared.tag_on_second(&far, tag.as_ref(), change);
+        let under_way = UnderWay::new(shared, &name, target.clone(), change);
+        let beside = shared.target_on_second(&name, &target, change);
         let (done, ()) = join(far.change(tag.as_ref(), change), beside).await;
         // What was read from the store meanwhile.
         shared.change_tag(&scope, tag.as_ref(), change);

@@ -192,6 +192,45 @@ async fn one_that_cannot_be_read_is_replaced_and_costs_the_others_nothing() {
     assert_eq!(cache.stats().far_errors, 0);
 }
 
+/// Of those who find what they cannot read one loads, as of those who find nothing.
+#[tokio::test]
+async fn one_replaces_for_all_what_nobody_can_read() {
+    let fleet = Fleet::new();
+    let of = async |name: &str, byte| -> Squares {
+        let key = EncryptionKey::new([byte; 32]);
+        let layer = Encrypt::new(EncryptConfig::new(name, key)).unwrap();
+        let kv = fleet.builder().layer(layer).connect().await.unwrap();
+        let cache = Cache::builder("c")
+            .far(Far::new(&kv).deadline(DEADLINE))
+            .policy(ttl(600).hard_timeout(HARD))
+            .clock(Arc::new(fleet.clock.clone()));
+        cache.build().unwrap()
+    };
+    of("old", 1).await.set(&7, 7).await.unwrap();
+    let [one, other] = [of("new", 2).await, of("new", 2).await];
+    let gate = Arc::new(Notify::new());
+    let (loading, opened) = (one.clone(), gate.clone());
+    let first = tokio::spawn(async move {
+        let load = loading.get_or_load(&7, move |_| async move {
+            opened.notified().await;
+            Ok::<_, Infallible>(8)
+        });
+        *load.await.unwrap()
+    });
+    settle().await;
+    let waiting = other.clone();
+    let second = tokio::spawn(async move {
+        let load = waiting.get_or_load(&7, |_| async { Ok::<_, Infallible>(9) });
+        *load.await.unwrap()
+    });
+    settle().await;
+    gate.notify_one();
+    assert_eq!(first.await.unwrap(), 8);
+    assert_eq!(second.await.unwrap(), 8);
+    assert_eq!((one.stats().loads, other.stats().loads), (1, 0));
+    assert_eq!(one.stats().dropped_fills, 0);
+}
+
 /// Nor is anything asked for one by one beside it.
 #[tokio::test]
 async fn a_batch_that_stands_still_holds_up_no_other() {

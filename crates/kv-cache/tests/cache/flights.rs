@@ -219,3 +219,17 @@ async fn idle_is_when_nothing_is_loaded() {
     clock.advance(SECOND * 2);
     idle.await.unwrap();
 }
+
+/// Without a store nobody waits for anything: it is here before it is answered.
+#[tokio::test]
+async fn what_was_loaded_is_here_at_once() {
+    let (cache, _) = near(ttl(60));
+    for key in 0..100 {
+        let key = format!("{key}");
+        cache
+            .get_or_load(&key, |_| Origin::default().next())
+            .await
+            .unwrap();
+        assert!(cache.get(&key).await.unwrap().is_some());
+    }
+}

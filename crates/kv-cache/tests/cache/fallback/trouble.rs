@@ -6,6 +6,7 @@ use crate::{
     fleet::{SURE, get},
     ttl,
 };
+use futures_util::FutureExt;
 use kv_core::Clock;
 use std::{convert::Infallible, time::Duration};
 
@@ -127,4 +128,59 @@ async fn who_looks_in_vain_is_given_what_the_second_has() {
         pair.fleet.clock.advance(SURE);
         assert_eq!(get(&one.cache, 9).await, 1);
     }
+}
+
+/// What is kept of it after a load has failed is as if it were the first one's.
+#[tokio::test]
+async fn nothing_of_the_second_outlives_the_trouble() {
+    let pair = Pair::new();
+    // Versions there are far ahead.
+    for _ in 0..100 {
+        let ahead = pair.cut(ttl(600)).await;
+        assert_eq!(get(&ahead.cache, 7).await, 7);
+        ahead.cache.idle().await;
+        ahead.cache.remove("k").await.unwrap_err();
+    }
+    let policy = ttl(10).stale(SECOND * 600);
+    let one = pair.cut(policy).await;
+    assert_eq!(get(&one.cache, 7).await, 7);
+    one.cache.idle().await;
+    pair.fleet.clock.advance(SECOND * 12);
+    let other = pair.cut(policy).await;
+    let kept = other.cache.get_or_load("k", |_| fails()).await;
+    assert_eq!(*kept.unwrap(), 7, "stale, and better than nothing");
+    other.cache.idle().await;
+    let well = pair.process(policy).await;
+    assert_eq!(get(&well.cache, 1).await, 1);
+    well.cache.idle().await;
+    other.first.set(Mode::Passes);
+    pair.fleet.clock.advance(SECOND * 5);
+    assert_eq!(get(&other.cache, 9).await, 1);
+    other.first.take();
+    assert_eq!(get(&other.cache, 9).await, 1);
+    assert_eq!(other.first.take(), 0, "it is kept here again");
+}
+
+#[tokio::test]
+async fn a_write_that_the_first_has_taken_stays_whatever_the_second_does() {
+    let pair = Pair::new();
+    let one = pair.process(ttl(600)).await;
+    one.second.set(Mode::Hangs);
+    // Its caller has no patience with the second.
+    assert!(one.cache.set("k", 5).now_or_never().is_none());
+    one.second.set(Mode::Passes);
+    pair.fleet.pass(SECOND * 30).await;
+    assert_eq!(get(&one.cache, 9).await, 5);
+    let other = pair.process(ttl(600)).await;
+    assert_eq!(get(&other.cache, 9).await, 5);
+    // And is removed from there all the same.
+    let cut = pair.cut(ttl(600)).await;
+    assert_eq!(get(&cut.cache, 7).await, 7);
+    cut.cache.idle().await;
+    one.second.set(Mode::Hangs);
+    assert!(one.cache.set("k", 6).now_or_never().is_none());
+    one.second.set(Mode::Passes);
+    pair.fleet.pass(SECOND).await;
+    let second = pair.second().await;
+    assert!(!second.exists("{cache:c:k}:data").await.unwrap());
 }
