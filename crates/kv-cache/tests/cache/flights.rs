@@ -221,10 +221,10 @@ async fn idle_is_when_nothing_is_loaded() {
 }
 
 /// Without a store nobody waits for anything: it is here before it is answered.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_loaded_is_here_at_once() {
     let (cache, _) = near(ttl(60));
-    for key in 0..100 {
+    for key in 0..2000 {
         let key = format!("{key}");
         cache
             .get_or_load(&key, |_| Origin::default().next())
