@@ -17,6 +17,10 @@ async fn one_loads_and_the_others_wait_or_read(site: Site) {
     assert!(!bob.applied);
     assert_eq!(bob.value(0).unwrap(), None);
     assert_eq!(bob.mark(1).unwrap(), Some("ann".into()));
+    // Nor is it taken from her by who cannot read what is there.
+    let mut blind = site.commit(lease_unread(entry, "bob")).await;
+    assert!(!blind.applied);
+    assert_eq!(blind.mark(0).unwrap(), Some("ann".into()));
     // Re-sent: she finds her own lease and its version.
     let mut again = site.commit(get_or_lease(entry, "ann")).await;
     assert_eq!(again.mark(1).unwrap(), Some("ann".into()));

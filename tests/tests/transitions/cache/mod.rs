@@ -49,6 +49,18 @@ fn refresh_lease(entry: &Entry, nonce: &str) -> Txn {
     seen(entry, reads(entry).into_iter().fold(taken, Txn::then))
 }
 
+/// For an entry that a layer cannot read: the lease, or who has it.
+fn lease_unread(entry: &Entry, nonce: &str) -> Txn {
+    take_lease(entry, nonce)
+        .otherwise(Read::GetMark {
+            key: entry.key("lease"),
+        })
+        .otherwise(Read::LastToken {
+            key: entry.key("version"),
+        })
+        .otherwise(Read::Now)
+}
+
 /// For who would not load, and does not know the time.
 fn look(entry: &Entry) -> Txn {
     let reads = reads(entry).into_iter().fold(Txn::new(), Txn::then);
@@ -220,6 +232,10 @@ pub(crate) fn rows() -> Vec<Row> {
             [get_or_lease(&entry("b"), "n"), versions(&["t", "*"])],
         ),
         row("lease to refresh", refresh_lease(&entry("c"), "n")),
+        row(
+            "lease of what cannot be read",
+            lease_unread(&entry("d"), "n"),
+        ),
         row("look", look(&entry("a"))),
         row("glance", glance(&entry("a"))),
         row("fill", fill(&entry("a"), "n", "v")),
