@@ -367,6 +367,28 @@ async fn entries_go_from_the_second_store_too() {
         assert!(prices().get(key).await.is_err(), "{command}");
     }
     second.close().await;
+
+    // One that cannot be opened keeps nobody from the first.
+    drop(other);
+    let removed = site.kv("rm a.b k --tenant ann").await;
+    assert_eq!(removed.exit, Exit::Found);
+    assert!(removed.err.contains("fallback"), "{}", removed.err);
+}
+
+/// Who forgets the tenant is told what it is about.
+#[tokio::test]
+async fn without_a_tenant_it_is_about_entries_of_none() {
+    let site = Site::redis();
+    // A tenant counts where there is one.
+    let text = std::fs::read_to_string(&site.path).unwrap();
+    let text = text.replace("multi_tenancy_enabled = true\n", "");
+    std::fs::write(&site.path, text).unwrap();
+    let ann = site.prices("ann").await;
+    ann.set("k", 1).await.unwrap();
+    let cleared = site.kv("clear a.b").await;
+    assert_eq!(cleared.exit, Exit::Found);
+    assert!(cleared.err.contains("--tenant"), "{}", cleared.err);
+    assert!(ann.get("k").await.unwrap().is_some());
 }
 
 macro_rules! on_each_server {
