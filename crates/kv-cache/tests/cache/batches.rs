@@ -3,7 +3,7 @@
 use crate::{
     SECOND,
     bad::Bad,
-    fleet::{Fleet, SURE},
+    fleet::{Fleet, Gates, SURE},
     hangs::{DEADLINE, HARD, Hole, LOADING, span},
     settle, ttl,
 };
@@ -11,7 +11,6 @@ use futures_util::FutureExt;
 use kv_cache::{Cache, Far, Near};
 use kv_core::{Clock, Layer, Reply, VirtualClock, layer_fn};
 use kv_wrappers::{Encrypt, EncryptConfig, EncryptionKey};
-use parking_lot::Mutex;
 use std::{
     convert::Infallible,
     pin::pin,
@@ -24,9 +23,6 @@ use std::{
 use tokio::sync::Notify;
 
 type Squares = Cache<u32, u32>;
-
-/// What holds the next answer to a command up.
-type Gates = Arc<Mutex<Vec<(&'static str, Arc<Notify>)>>>;
 
 /// A process that has found a lot on its store: numbers from 1000 on.
 async fn lucky(fleet: &Fleet, near: Option<Near>, outer: impl Layer) -> (Squares, Hole) {
@@ -277,22 +273,9 @@ async fn what_seems_old_by_another_clock_is_not_loaded_anew() {
 #[tokio::test]
 async fn what_was_read_beside_a_write_is_not_kept() {
     let fleet = Fleet::new();
-    let gates: Gates = Arc::default();
-    let held = gates.clone();
-    let layer = layer_fn("hold", move |request, next| {
-        let name = request.command.spec().name;
-        let mut held = held.lock();
-        let gate = held.iter().position(|it| it.0 == name);
-        let gate = gate.map(|at| held.remove(at).1);
-        Box::pin(async move {
-            let reply = next.call(request).await;
-            if let Some(gate) = gate {
-                gate.notified().await;
-            }
-            reply
-        })
-    });
-    let kv = fleet.builder().layer(layer).connect().await.unwrap();
+    let gates = Gates::default();
+    let kv = fleet.builder().layer(gates.layer());
+    let kv = kv.connect().await.unwrap();
     let cache: Cache<str, String> = Cache::builder("c")
         .near(Near::bytes(20_000).max_stale(SURE))
         .far(Far::new(&kv).deadline(SECOND * 1000))
@@ -302,15 +285,14 @@ async fn what_was_read_beside_a_write_is_not_kept() {
         .unwrap();
     cache.set("k", "old".to_owned()).await.unwrap();
     settle().await;
-    let (seize, read) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    *gates.lock() = vec![("commit", seize.clone()), ("get_many", read.clone())];
+    let [seize, read] = ["commit", "get_many"].map(|it| gates.hold(it));
     let writing = cache.clone();
     let writing = tokio::spawn(async move { writing.set("k", "x".repeat(100_000)).await });
     settle().await;
     let reading = cache.clone();
     let reading = tokio::spawn(async move { reading.get("k").await });
     settle().await;
-    assert!(gates.lock().is_empty());
+    assert!(gates.are_taken());
     seize.notify_one();
     writing.await.unwrap().unwrap();
     read.notify_one();

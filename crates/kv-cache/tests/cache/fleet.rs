@@ -2,7 +2,7 @@
 
 use crate::{SECOND, bad::Bad};
 use kv_cache::{Cache, Far, LoadError, Near, Policy};
-use kv_core::{Key, KeyGroup, Kv, KvBuilder, VirtualClock, layer_fn};
+use kv_core::{Key, KeyGroup, Kv, KvBuilder, Layer, VirtualClock, layer_fn};
 use kv_memory::{MemoryConfig, MemoryStore};
 use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};
@@ -29,6 +29,44 @@ impl Sent {
 
     pub(crate) fn take(&self) -> Vec<&'static str> {
         std::mem::take(&mut self.0.lock())
+    }
+}
+
+/// Holds answers of the store up.
+#[derive(Clone, Default)]
+pub(crate) struct Gates(Arc<Mutex<Vec<Gate>>>);
+
+/// The command whose answer it holds up, and what lets it go.
+type Gate = (&'static str, Arc<Notify>);
+
+impl Gates {
+    /// The next answer to this command, until it is let go.
+    pub(crate) fn hold(&self, command: &'static str) -> Arc<Notify> {
+        let gate = Arc::new(Notify::new());
+        self.0.lock().push((command, gate.clone()));
+        gate
+    }
+
+    /// Whether all that were to be held up are.
+    pub(crate) fn are_taken(&self) -> bool {
+        self.0.lock().is_empty()
+    }
+
+    pub(crate) fn layer(&self) -> impl Layer + use<> {
+        let gates = self.clone();
+        layer_fn("gates", move |request, next| {
+            let name = request.command.spec().name;
+            let mut gates = gates.0.lock();
+            let gate = gates.iter().position(|it| it.0 == name);
+            let gate = gate.map(|at| gates.remove(at).1);
+            Box::pin(async move {
+                let reply = next.call(request).await;
+                if let Some(gate) = gate {
+                    gate.notified().await;
+                }
+                reply
+            })
+        })
     }
 }
 

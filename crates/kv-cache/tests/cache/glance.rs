@@ -2,7 +2,7 @@
 
 use crate::{
     SECOND,
-    fleet::{Fleet, Products, Sent, get},
+    fleet::{Fleet, Gates, Products, Sent, get},
     settle, ttl,
 };
 use futures_util::FutureExt;
@@ -10,45 +10,25 @@ use kv_cache::{Cache, Far, Near, Policy};
 use kv_core::layer_fn;
 use parking_lot::Mutex;
 use std::{convert::Infallible, pin::pin, sync::Arc};
-use tokio::sync::Notify;
 
 const READ: &str = "get_many";
 const COMMIT: &str = "commit";
 
-/// Holds the answers of plain reads up.
-#[derive(Clone, Default)]
-struct Gates(Arc<Mutex<Vec<Arc<Notify>>>>);
-
-impl Gates {
-    /// Of the next one that has none yet.
-    fn hold(&self) -> Arc<Notify> {
-        let gate = Arc::new(Notify::new());
-        self.0.lock().push(gate.clone());
-        gate
-    }
-}
-
 /// A process with nothing of its own, which counts what it sends; `k` is there, and it has been found often.
 async fn used(fleet: &Fleet, policy: Policy) -> (Products, Sent, Gates) {
     let (sent, gates) = (Sent::default(), Gates::default());
-    let (list, held) = (sent.clone(), gates.clone());
-    let layer = layer_fn("hold", move |request, next| {
+    let list = sent.clone();
+    let count = layer_fn("count", move |request, next| {
         let name = request.command.spec().name;
         if name != "notify" {
             list.put(name);
         }
         // Which layers might answer by what they remember.
         assert!(name != READ || !request.options.allow_near_cache());
-        let gate = (name == READ).then(|| held.0.lock().pop()).flatten();
-        Box::pin(async move {
-            let reply = next.call(request).await;
-            if let Some(gate) = gate {
-                gate.notified().await;
-            }
-            reply
-        })
+        next.call(request)
     });
-    let kv = fleet.builder().layer(layer).connect().await.unwrap();
+    let kv = fleet.builder().layer(gates.layer()).layer(count);
+    let kv = kv.connect().await.unwrap();
     let cache = Cache::builder("c")
         .far(Far::new(&kv).deadline(SECOND))
         .policy(policy)
@@ -134,7 +114,7 @@ async fn an_age_is_told_by_the_stores_time_which_is_asked_for_now_and_then() {
 async fn a_caller_who_stands_still_holds_nobody_up() {
     let fleet = Fleet::new();
     let (cache, sent, gates) = used(&fleet, ttl(60)).await;
-    let gate = gates.hold();
+    let gate = gates.hold(READ);
     let still = cache.clone();
     let mut still = pin!(get(&still, 1));
     assert!(still.as_mut().now_or_never().is_none());
@@ -154,20 +134,10 @@ async fn a_caller_who_stands_still_holds_nobody_up() {
 #[tokio::test]
 async fn what_is_removed_while_it_is_read_is_not_kept() {
     let fleet = Fleet::new();
-    let (_, _, gates) = used(&fleet, ttl(60)).await;
-    let held = gates.clone();
-    let layer = layer_fn("hold", move |request, next| {
-        let is_read = request.command.spec().name == READ;
-        let gate = is_read.then(|| held.0.lock().pop()).flatten();
-        Box::pin(async move {
-            let reply = next.call(request).await;
-            if let Some(gate) = gate {
-                gate.notified().await;
-            }
-            reply
-        })
-    });
-    let kv = fleet.builder().layer(layer).connect().await.unwrap();
+    used(&fleet, ttl(60)).await;
+    let gates = Gates::default();
+    let kv = fleet.builder().layer(gates.layer());
+    let kv = kv.connect().await.unwrap();
     let cache: Products = Cache::builder("c")
         .near(Near::megabytes(1).max_stale(SECOND * 3600))
         .far(Far::new(&kv).deadline(SECOND * 3600))
@@ -184,7 +154,7 @@ async fn what_is_removed_while_it_is_read_is_not_kept() {
             .unwrap();
         other(&cache, &format!("{key}")).await;
     }
-    let gate = gates.hold();
+    let gate = gates.hold(READ);
     let reading = cache.clone();
     let reading = tokio::spawn(async move { get(&reading, 1).await });
     settle().await;
