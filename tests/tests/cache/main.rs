@@ -4,6 +4,7 @@
 mod each_store;
 mod fallback;
 mod faulty;
+mod layers;
 mod nodes;
 mod processes;
 mod silent;
